@@ -1,0 +1,1 @@
+"""A store of feature columns: immutable shards keyed by content. Knows nothing of emotion."""

@@ -1,0 +1,1 @@
+"""Prefect flows: a screenful of verbs over plain functions."""

@@ -1,0 +1,1 @@
+"""What a conversation is, and where it comes from."""

@@ -1,0 +1,233 @@
+"""The utterance table: what every reader makes and every later stage reads.
+
+One row is one utterance. `utterance_id` is unique and every join is by it, never by row order. Which dialogues are
+train, dev or test is a table of its own, `splits`, with a digest of its own.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from hbaf.home import write_atomically
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+# column -> pandas dtype. Times are seconds from the beginning of the file; channel counts from 0.
+UTTERANCE_COLUMNS: dict[str, str] = {
+    "utterance_id": "str",  # "<corpus>/<dialogue_id>/<turn>"
+    "corpus": "str",
+    "dialogue_id": "str",
+    "turn": "int64",  # rank in the dialogue, from 0; the official number stays in source_id
+    "speaker": "str",
+    "text": "str",  # missing where text_problem says why
+    "audio": "str",  # path relative to the corpus root, "/" between folders
+    "channel": "Int64",  # missing: the only channel, or a mix-down of correlated ones
+    "start": "float64",  # missing: from the beginning
+    "end": "float64",  # missing: to the end
+    "emotion": "str",  # missing: unlabelled
+    "source_id": "str",  # the name or number that the source gives the utterance
+    "text_problem": "str",  # missing: the text is usable
+    "audio_problem": "str",  # missing: the audio is usable, as far as it was looked at
+}
+
+# What `hbaf.corpus.facts.add_facts` measures, once per audio segment.
+FACT_COLUMNS: dict[str, str] = {
+    "audio_digest": "str",  # sha256 of the file's bytes
+    "seconds": "float64",  # length of the segment
+    "sample_rate": "Int64",  # Hz, as stored in the file
+    "loudness": "float64",  # dB relative to full scale, root mean square
+    "clipped": "float64",  # share of samples at full scale, 0..1
+    "voiced_share": "float64",  # share of 30 ms frames within 40 dB of the loudest, 0..1
+}
+
+LABEL_SETS: dict[str, tuple[str, ...]] = {
+    "meld": ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"),
+    "iemocap6": ("happy", "sad", "neutral", "angry", "excited", "frustrated"),
+    "iemocap4": ("happy", "sad", "neutral", "angry"),
+    "example": ("neutral", "joy", "anger", "sadness", "fear", "surprise"),
+}
+
+
+class CorpusError(ValueError):
+    """A corpus cannot be read; the message names the file, the rule, what came and the next step."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Conversations as tables.
+
+    Attributes:
+        name: short name, the first part of every utterance_id.
+        root: folder below which every path in `utterances.audio` lies.
+        utterances: `UTTERANCE_COLUMNS`, then `FACT_COLUMNS` once measured, then whatever else the source carried;
+            sorted by dialogue and turn.
+        splits: `dialogue_id`, `split`; empty for a corpus that is only scored.
+        emotions: the label set, in the order of the class indices; empty for a corpus without labels.
+        set_aside: rows that could not become utterances: `row` (where in the file), `rule`, `found`.
+        licence: SPDX identifier or short statement, empty when unknown.
+    """
+
+    name: str
+    root: Path
+    utterances: pd.DataFrame
+    splits: pd.DataFrame
+    emotions: tuple[str, ...] = ()
+    set_aside: pd.DataFrame = field(default_factory=lambda: empty_set_aside())
+    licence: str = ""
+
+    def digest(self) -> str:
+        """sha256 over names, words, labels and audio content: equal corpora have equal digests on any machine.
+
+        Paths and measured facts other than the audio digest do not count.
+        """
+        columns = [name for name in [*UTTERANCE_COLUMNS, "audio_digest"] if name in self.utterances and name != "audio"]
+        return _table_digest(self.utterances[columns], {"emotions": self.emotions})
+
+    def splits_digest(self) -> str:
+        """sha256 of the assignment of dialogues to splits."""
+        return _table_digest(self.splits.sort_values("dialogue_id"), {})
+
+    def in_split(self, split: Split) -> pd.DataFrame:
+        """The utterances of one split, in table order. For `"test"` go through `hbaf.training.evaluate` instead."""
+        chosen = self.splits.loc[self.splits["split"] == split, "dialogue_id"]
+        return self.utterances[self.utterances["dialogue_id"].isin(chosen)]
+
+    def with_utterances(self, utterances: pd.DataFrame) -> "Corpus":
+        return replace(self, utterances=utterances)
+
+
+@dataclass(frozen=True)
+class CorpusReference:
+    """Where a saved corpus lies: small enough to travel between tasks.
+
+    Attributes:
+        folder: holds utterances.parquet, splits.parquet, set_aside.parquet and corpus.json.
+        name: the corpus name.
+        digest: `Corpus.digest()` of what lies there.
+        splits_digest: `Corpus.splits_digest()` of what lies there.
+    """
+
+    folder: Path
+    name: str
+    digest: str
+    splits_digest: str
+
+
+def empty_set_aside() -> pd.DataFrame:
+    return pd.DataFrame({"row": pd.Series(dtype="str"), "rule": pd.Series(dtype="str"), "found": pd.Series(dtype="str")})
+
+
+def empty_splits() -> pd.DataFrame:
+    return pd.DataFrame({"dialogue_id": pd.Series(dtype="str"), "split": pd.Series(dtype="str")})
+
+
+def utterance_id(corpus: str, dialogue_id: str, turn: int) -> str:
+    return f"{corpus}/{dialogue_id}/{turn}"
+
+
+def as_utterances(rows: pd.DataFrame) -> pd.DataFrame:
+    """Completes and orders a reader's rows: adds absent optional columns, sets dtypes, ids and the order of rows.
+
+    `corpus`, `dialogue_id` and `turn` must be there; other columns of the schema become missing values, columns that
+    the schema does not know stay at the end.
+
+    Raises:
+        CorpusError: two rows have the same dialogue and turn.
+    """
+    table = rows.copy()
+    table["utterance_id"] = [
+        utterance_id(corpus, dialogue, turn)
+        for corpus, dialogue, turn in zip(table["corpus"], table["dialogue_id"], table["turn"], strict=True)
+    ]
+    for column, dtype in UTTERANCE_COLUMNS.items():
+        if column not in table:
+            table[column] = None
+        table[column] = table[column].astype(dtype)
+    doubled = table.loc[table["utterance_id"].duplicated(), "utterance_id"]
+    if len(doubled):
+        raise CorpusError(
+            f"{doubled.iloc[0]}: two rows have the same dialogue and turn ({len(doubled)} such rows). "
+            "Number the turns of each dialogue without repeats."
+        )
+    extra = [name for name in table if name not in UTTERANCE_COLUMNS and name not in FACT_COLUMNS]
+    facts = [name for name in FACT_COLUMNS if name in table]
+    return table.sort_values(["dialogue_id", "turn"], kind="stable")[[*UTTERANCE_COLUMNS, *facts, *extra]].reset_index(
+        drop=True
+    )
+
+
+def save_corpus(corpus: Corpus, folder: Path) -> CorpusReference:
+    """Writes a corpus as Parquet + JSON; corpus.json comes last, so a folder with it is whole.
+
+    Args:
+        folder: made if absent; equal content written twice gives the same files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (
+        ("utterances", corpus.utterances),
+        ("splits", corpus.splits),
+        ("set_aside", corpus.set_aside),
+    ):
+        beside = folder / f".{name}.tmp"
+        table.to_parquet(beside, index=False)
+        beside.replace(folder / f"{name}.parquet")
+    facts = {
+        "name": corpus.name,
+        "root": str(corpus.root.absolute()),
+        "emotions": list(corpus.emotions),
+        "licence": corpus.licence,
+        "digest": corpus.digest(),
+        "splits_digest": corpus.splits_digest(),
+    }
+    write_atomically(folder / "corpus.json", json.dumps(facts, indent=1).encode())
+    return CorpusReference(folder, corpus.name, facts["digest"], facts["splits_digest"])
+
+
+def load_corpus(reference: CorpusReference | Path) -> Corpus:
+    """Reads what `save_corpus` wrote.
+
+    Raises:
+        CorpusError: the folder holds no whole corpus, or not the one that the reference names.
+    """
+    folder = reference if isinstance(reference, Path) else reference.folder
+    try:
+        facts = json.loads((folder / "corpus.json").read_text())
+    except FileNotFoundError as error:
+        raise CorpusError(f"{folder}: no corpus.json, so no saved corpus. Run `hbaf validate` first.") from error
+    corpus = Corpus(
+        name=facts["name"],
+        root=Path(facts["root"]),
+        utterances=pd.read_parquet(folder / "utterances.parquet"),
+        splits=pd.read_parquet(folder / "splits.parquet"),
+        emotions=tuple(facts["emotions"]),
+        set_aside=pd.read_parquet(folder / "set_aside.parquet"),
+        licence=facts["licence"],
+    )
+    if not isinstance(reference, Path) and facts["digest"] != reference.digest:
+        raise CorpusError(
+            f"{folder}: holds corpus {facts['digest'][:12]}, but {reference.digest[:12]} was asked for. "
+            "Run `hbaf validate` again."
+        )
+    return corpus
+
+
+def is_missing(value: object) -> bool:
+    """True for None, NaN and NA."""
+    return value is None or value is pd.NA or value != value
+
+
+def _table_digest(table: pd.DataFrame, facts: dict[str, Iterable[str]]) -> str:
+    hasher = hashlib.sha256(json.dumps({name: list(values) for name, values in facts.items()}).encode())
+    for name in table.columns:
+        hasher.update(name.encode() + b"\0")
+        for value in table[name]:
+            # repr of a float is exact, and a missing value differs from the text "None".
+            hasher.update(b"\1" if is_missing(value) else repr(value).encode())
+            hasher.update(b"\0")
+    return hasher.hexdigest()

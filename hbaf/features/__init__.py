@@ -1,0 +1,1 @@
+"""Raw audio and text -> vectors."""

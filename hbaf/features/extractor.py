@@ -1,0 +1,49 @@
+"""The Extractor protocol: raw audio or text of single utterances -> one vector each."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+SAMPLE_RATE = 16_000  # Hz, of every signal that an extractor sees
+
+
+@runtime_checkable
+class Extractor(Protocol):
+    """Turns utterances into vectors, independent of what else is in the batch.
+
+    Attributes:
+        name: the key in `hbaf.features.registry.EXTRACTORS`.
+        modality: what an item is: "audio" is a float32 array (samples,) at 16 kHz in -1..1, "text" is a str.
+        dim: numbers per utterance.
+        licence: of the features and of models trained on them.
+        commercial: whether that licence allows commercial use.
+        in_processes: True when items are best spread over processes, False for batched torch models.
+    """
+
+    name: str
+    modality: Literal["audio", "text"]
+    dim: int
+    licence: str
+    commercial: bool
+    in_processes: bool
+
+    def identity(self) -> dict[str, object]:
+        """What the vectors depend on: name, version, settings, model revision. Library versions do not count."""
+        ...
+
+    def extract(self, items: Sequence[np.ndarray] | Sequence[str]) -> np.ndarray:
+        """One row per item.
+
+        Returns:
+            (items, dim) float32. A row that cannot be computed (too short a signal) is all NaN; a row is never partly
+            NaN by accident of the batch.
+        """
+        ...
+
+
+def extractor_digest(extractor: Extractor) -> str:
+    """sha256 of the identity: the name of the extractor's column in the feature store."""
+    return hashlib.sha256(json.dumps(extractor.identity(), sort_keys=True).encode()).hexdigest()

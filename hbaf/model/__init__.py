@@ -1,0 +1,1 @@
+"""The paper, one term per file; torch only."""

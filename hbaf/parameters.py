@@ -1,0 +1,177 @@
+"""The settings of every stage, one frozen model each; pydantic only, so every room may import it.
+
+The same model is the flow's parameter (Prefect draws its form from it), the run's logged parameters, and, through
+`search` in a field's metadata, the source of the search space. The symbols are the paper's (docs/method.md).
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Parameters(BaseModel):
+    """Frozen, and a misspelt name is an error rather than a silent default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def digest(self) -> str:
+        """sha256 of the values."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+class CorpusParameters(Parameters):
+    """Where conversations come from."""
+
+    reader: Literal["example", "folder"] = Field(
+        "example", description="`example` is made by the project itself, `folder` is a manifest beside audio files."
+    )
+    root: Path | None = Field(None, description="Folder with the manifest and the audio; not used by `example`.")
+    name: str | None = Field(None, description="Short name, first part of every utterance id; default: the folder's.")
+    manifest: str | None = Field(None, description="Manifest file inside the root; default: the only one there.")
+    columns: dict[str, str] = Field({}, description="Manifest column -> our column, where the name is not recognised.")
+    emotions: tuple[str, ...] = Field((), description="Label set in order; default: the labels found, sorted.")
+    bad_share: Share = Field(0.02, description="Share of rows that may be set aside before the run stops.")
+    split_shares: tuple[Share, Share, Share] = Field(
+        (0.7, 0.15, 0.15), description="Train, dev and test shares of dialogues where the corpus names no splits."
+    )
+    seed: int = Field(0, ge=0, description="Of the example corpus and of the assignment of dialogues to splits.")
+    dialogues: int = Field(160, ge=12, description="Dialogues in the example corpus.")
+
+
+class ValidationParameters(Parameters):
+    """What is plausible. A rule that is `critical` stops the run, a `warning` is reported."""
+
+    bad_share: Share = Field(0.02, description="Share of utterances that may break a row rule before it counts.")
+    seconds: tuple[float, float] = Field((0.1, 60.0), description="Plausible length of an utterance.")
+    loudness: tuple[float, float] = Field((-60.0, -3.0), description="Plausible loudness, dB relative to full scale.")
+    words_per_second: tuple[float, float] = Field((0.2, 8.0), description="Plausible speech rate.")
+
+
+class FeatureParameters(Parameters):
+    """Which representations are used, and how they are computed."""
+
+    audio: str = Field("compare2016", description="Audio extractor; `mfcc` is free for commercial use.")
+    text: str = Field("minilm", description="Text extractor; `roberta-large` is the paper's.")
+    commonsense: str | None = Field(None, description="Commonsense extractor (`comet`), or none.")
+    select: int | None = Field(
+        512, ge=1, description="Audio numbers kept by the SVM selection; applies to openSMILE functionals only."
+    )
+    svm_c: float = Field(0.001, gt=0, description="C of the LinearSVC that ranks the numbers.")
+    scale_text: bool = Field(False, description="z-score the text vectors on train, as the audio ones always are.")
+    workers: int | None = Field(None, ge=1, description="Extraction processes; default: one per core.")
+    batch_size: int = Field(64, ge=1, description="Utterances in one batch of a text or speech model.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class ModelParameters(Parameters):
+    """HBAF and every decision where the paper is silent; the first value named is the default (docs/method.md)."""
+
+    variant: Literal["bimodal", "audio", "text"] = Field(
+        "bimodal", description="`audio` and `text` keep that stream alone."
+    )
+    dim: int = Field(512, ge=8, description="D, the model dimension.")
+    heads: int = Field(8, ge=1, description="Heads of the audio context network's Transformer.")
+    encoder_layers: int = Field(3, ge=1)
+    feedforward: int = Field(2048, ge=8, description="Width of the feed-forward layers.")
+    conv_channels: int = Field(64, ge=4, description="Channels of the audio context network's convolution.")
+    fusion_heads: int = Field(1, ge=1, description="Heads of the bimodal attention.")
+    dropout: float = Field(0.1, ge=0, lt=1)
+    audio_context: bool = Field(True, description="False: one linear layer in place of the audio context network.")
+    current_utterance: bool = Field(True, description="False: Eq. 1-6 as printed, which never see utterance t itself.")
+    context_attention: Literal["query", "scalar", "elementwise"] = Field("query", description="Reading of Eq. 1-2.")
+    cross_direction: Literal["literal", "crossed"] = Field("literal", description="Reading of Eq. 10-13.")
+    anchor: Literal["equation", "prose"] = Field("equation", description="Reading of Eq. 18-20.")
+    fused_view: Literal["projection", "zero_pad", "tile"] = Field(
+        "projection", description="How 1024 numbers are compared with 512."
+    )
+    fusion: bool = Field(True, description="False: ablation without the fusion module, h = H.")
+    bimodal_attention: bool = Field(True, description="False: ablation, streams stand in for attention results.")
+    gate: bool = Field(True, description="False: ablation, the mean of self and cross.")
+    residual: bool = Field(True, description="False: ablation, h = H*.")
+    modality_dropout: Share = Field(0.0, description="Chance that an utterance loses one modality in training.")
+    mu: float = Field(
+        0.2, ge=0, description="μ, weight of the contrastive loss.", json_schema_extra={"search": [0.0, 1.0]}
+    )
+    lambda1: float = Field(
+        1.0, ge=0, description="λ1, audio against fused.", json_schema_extra={"search": [0.0, 2.0]}
+    )
+    lambda2: float = Field(1.0, ge=0, description="λ2, text against fused.", json_schema_extra={"search": [0.0, 2.0]})
+    lambda3: float = Field(1.0, ge=0, description="λ3, audio against text.", json_schema_extra={"search": [0.0, 2.0]})
+    tau: float = Field(
+        0.1, gt=0, description="τ, temperature.", json_schema_extra={"search": [0.02, 1.0], "log": True}
+    )
+
+
+class TrainingParameters(Parameters):
+    """One training run."""
+
+    recipe: str = Field("paper", description="Name of the set of values this started from; only a label.")
+    seed: int = Field(0, ge=0)
+    learning_rate: float = Field(1e-4, gt=0, json_schema_extra={"search": [1e-5, 1e-3], "log": True})
+    weight_decay: float = Field(3e-4, ge=0, description="Coupled L2, as Adam's weight_decay.")
+    batch_dialogues: int = Field(32, ge=1, description="Dialogues in a batch.")
+    max_epochs: int = Field(100, ge=1)
+    patience: int = Field(15, ge=1, description="Epochs without a lower validation loss before training stops.")
+    monitor: Literal["cross_entropy", "total"] = Field(
+        "cross_entropy", description="The validation loss: utterance-weighted cross-entropy, or with L_inter."
+    )
+    class_weights: bool = Field(False, description="Weight the cross-entropy by inverse class frequency on train.")
+    clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1, description="torch threads; default: torch's own choice.")
+
+
+# A recipe is a starting point: values that differ from the defaults, per stage.
+RECIPES: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {"model": {}, "training": {"recipe": "paper"}, "features": {}},
+    # Narrow and quick: for the example corpus and laptops. Not the paper's numbers, and its name says so everywhere.
+    "demo": {
+        "model": {
+            "dim": 96,
+            "heads": 4,
+            "encoder_layers": 1,
+            "feedforward": 192,
+            "conv_channels": 48,
+            "dropout": 0.2,
+            "modality_dropout": 0.15,
+        },
+        "training": {
+            "recipe": "demo",
+            "learning_rate": 1e-3,
+            "batch_dialogues": 8,
+            "max_epochs": 40,
+            "patience": 8,
+            "clip_norm": 1.0,
+        },
+        "features": {"scale_text": True},
+    },
+}
+
+
+def from_recipe(
+    recipe: str,
+    *,
+    model: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    features: dict[str, Any] | None = None,
+) -> tuple[FeatureParameters, ModelParameters, TrainingParameters]:
+    """The values of a recipe with single ones changed.
+
+    Raises:
+        ValueError: no such recipe.
+        pydantic.ValidationError: a value out of bounds or a misspelt name.
+    """
+    if recipe not in RECIPES:
+        raise ValueError(f"no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
+    start = RECIPES[recipe]
+    return (
+        FeatureParameters(**{**start["features"], **(features or {})}),
+        ModelParameters(**{**start["model"], **(model or {})}),
+        TrainingParameters(**{**start["training"], **(training or {})}),
+    )

@@ -1,0 +1,1 @@
+"""Runs, metrics and models; mlflow lives here and nowhere else."""

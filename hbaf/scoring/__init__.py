@@ -1,0 +1,1 @@
+"""Champion x new conversations -> predictions and a report."""

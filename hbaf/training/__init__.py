@@ -1,0 +1,1 @@
+"""Corpus + feature columns -> batches -> a trained model."""
