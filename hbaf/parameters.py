@@ -24,6 +24,10 @@ class Parameters(BaseModel):
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
+class RecipeError(ValueError):
+    """There is no such recipe."""
+
+
 class CorpusParameters(Parameters):
     """Where conversations come from."""
 
@@ -97,14 +101,10 @@ class ModelParameters(Parameters):
     mu: float = Field(
         0.2, ge=0, description="μ, weight of the contrastive loss.", json_schema_extra={"search": [0.0, 1.0]}
     )
-    lambda1: float = Field(
-        1.0, ge=0, description="λ1, audio against fused.", json_schema_extra={"search": [0.0, 2.0]}
-    )
+    lambda1: float = Field(1.0, ge=0, description="λ1, audio against fused.", json_schema_extra={"search": [0.0, 2.0]})
     lambda2: float = Field(1.0, ge=0, description="λ2, text against fused.", json_schema_extra={"search": [0.0, 2.0]})
     lambda3: float = Field(1.0, ge=0, description="λ3, audio against text.", json_schema_extra={"search": [0.0, 2.0]})
-    tau: float = Field(
-        0.1, gt=0, description="τ, temperature.", json_schema_extra={"search": [0.02, 1.0], "log": True}
-    )
+    tau: float = Field(0.1, gt=0, description="τ, temperature.", json_schema_extra={"search": [0.02, 1.0], "log": True})
 
 
 class TrainingParameters(Parameters):
@@ -164,11 +164,11 @@ def from_recipe(
     """The values of a recipe with single ones changed.
 
     Raises:
-        ValueError: no such recipe.
+        RecipeError: no such recipe.
         pydantic.ValidationError: a value out of bounds or a misspelt name.
     """
     if recipe not in RECIPES:
-        raise ValueError(f"no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
+        raise RecipeError(f"no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
     start = RECIPES[recipe]
     return (
         FeatureParameters(**{**start["features"], **(features or {})}),

@@ -120,7 +120,9 @@ class CorpusReference:
 
 
 def empty_set_aside() -> pd.DataFrame:
-    return pd.DataFrame({"row": pd.Series(dtype="str"), "rule": pd.Series(dtype="str"), "found": pd.Series(dtype="str")})
+    return pd.DataFrame(
+        {"row": pd.Series(dtype="str"), "rule": pd.Series(dtype="str"), "found": pd.Series(dtype="str")}
+    )
 
 
 def empty_splits() -> pd.DataFrame:

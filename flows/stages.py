@@ -1,0 +1,57 @@
+"""The tasks that flows are made of: each a few lines round a plain function of hbaf, passing small references."""
+
+from prefect import task
+
+from hbaf.corpus.prepare import prepare_corpus
+from hbaf.corpus.schema import CorpusReference, load_corpus
+from hbaf.features.columns import Columns, extract_features
+from hbaf.home import room
+from hbaf.parameters import (
+    CorpusParameters,
+    FeatureParameters,
+    ModelParameters,
+    TrainingParameters,
+    ValidationParameters,
+)
+from hbaf.registry.promote import Verdict, promote
+from hbaf.registry.runs import RunReference, train_and_log
+from hbaf.scoring.score import Scores, score_corpus
+from hbaf.validation.suite import ValidationResult, validate
+
+
+@task
+def prepare(corpus: CorpusParameters, split: bool, progress: bool) -> CorpusReference:
+    return prepare_corpus(corpus, split=split, progress=progress)
+
+
+@task
+def check(reference: CorpusReference, rules: ValidationParameters) -> ValidationResult:
+    corpus = load_corpus(reference)
+    return validate(corpus, rules, docs_folder=room("docs", corpus.name))
+
+
+@task
+def extract(reference: CorpusReference, features: FeatureParameters, progress: bool) -> Columns:
+    return extract_features(load_corpus(reference), features, progress=progress)
+
+
+@task
+def fit(
+    reference: CorpusReference,
+    columns: Columns,
+    features: FeatureParameters,
+    model: ModelParameters,
+    training: TrainingParameters,
+    progress: bool,
+) -> RunReference:
+    return train_and_log(reference, columns, features, model, training, progress=progress)
+
+
+@task
+def decide(candidate: RunReference, reference: CorpusReference, columns: Columns, name: str | None) -> Verdict:
+    return promote(candidate, reference, columns, name=name)
+
+
+@task
+def score(reference: CorpusReference, model: str | None, csv: bool, progress: bool) -> Scores:
+    return score_corpus(reference, model=model, csv=csv, progress=progress)

@@ -1,0 +1,31 @@
+"""`validate-corpus`: source -> saved corpus, held against the rules."""
+
+from prefect import flow
+
+from flows import stages
+from hbaf.corpus.schema import CorpusReference
+from hbaf.parameters import CorpusParameters, ValidationParameters
+
+
+@flow(name="validate-corpus")
+def validate_corpus(
+    corpus: CorpusParameters = CorpusParameters(),
+    rules: ValidationParameters = ValidationParameters(),
+    split: bool = True,
+    progress: bool = False,
+) -> CorpusReference:
+    """Reads a corpus, measures its audio and checks it; fails if a critical rule does.
+
+    Args:
+        corpus: Where the conversations come from.
+        rules: What is plausible.
+        split: Assign dialogues to train, dev and test where the source does not.
+        progress: Show progress bars.
+    """
+    reference = stages.prepare(corpus, split, progress)
+    stages.check(reference, rules).raise_if_failed()
+    return reference
+
+
+if __name__ == "__main__":
+    validate_corpus()

@@ -1,0 +1,31 @@
+"""Source -> a saved corpus in the home: read, split, measured. What every later stage starts from."""
+
+from hbaf.corpus.facts import add_facts
+from hbaf.corpus.read import read_corpus
+from hbaf.corpus.schema import Corpus, CorpusReference, save_corpus
+from hbaf.corpus.splits import assign_splits
+from hbaf.home import room
+from hbaf.parameters import CorpusParameters
+
+
+def prepare_corpus(
+    parameters: CorpusParameters, *, split: bool = True, workers: int | None = None, progress: bool = False
+) -> CorpusReference:
+    """Reads a corpus, measures its audio once and saves the tables in the home.
+
+    Args:
+        split: assign dialogues to train, dev and test where the source does not; False for one that is only scored.
+        workers: processes that decode audio; default one per core.
+
+    Raises:
+        CorpusError: the source's structure is broken, or more rows than `bad_share` are.
+    """
+    corpus = read_corpus(parameters)
+    if split:
+        corpus = assign_splits(corpus, parameters.split_shares, parameters.seed)
+    return save(add_facts(corpus, workers=workers, progress=progress))
+
+
+def save(corpus: Corpus) -> CorpusReference:
+    """Saves under a folder named by content, so that two versions of a corpus never mix."""
+    return save_corpus(corpus, room("corpora") / f"{corpus.name}-{corpus.digest()[:12]}-{corpus.splits_digest()[:8]}")

@@ -1,0 +1,88 @@
+"""All the columns that a model reads, extracted in one go."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from feature_store.store import FeatureStore
+from hbaf.corpus.schema import Corpus
+from hbaf.features.extract import ColumnReference, extract_column
+from hbaf.features.extractor import Extractor, extractor_digest
+from hbaf.features.registry import make_extractor
+from hbaf.home import room
+from hbaf.parameters import FeatureParameters
+
+
+class ExtractorMismatch(ValueError):
+    """An extractor here makes other vectors than the ones that a model was trained on."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The feature columns that a model reads: small enough to travel between tasks."""
+
+    audio: ColumnReference
+    text: ColumnReference
+    commonsense: ColumnReference | None = None
+
+    def by_modality(self) -> dict[str, ColumnReference]:
+        named = {"audio": self.audio, "text": self.text, "commonsense": self.commonsense}
+        return {modality: column for modality, column in named.items() if column is not None}
+
+    def digests(self) -> dict[str, str]:
+        return {modality: column.digest for modality, column in self.by_modality().items()}
+
+
+def default_store() -> FeatureStore:
+    """The store in the home folder."""
+    return FeatureStore(str(room("features")))
+
+
+def extract_features(
+    corpus: Corpus, features: FeatureParameters, store: FeatureStore | None = None, *, progress: bool = False
+) -> Columns:
+    """Extracts what is missing of every column that the settings name.
+
+    Args:
+        store: default: the store in the home.
+    """
+    store = store or default_store()
+    columns = {
+        modality: extract_column(
+            corpus,
+            name,
+            store,
+            workers=features.workers,
+            batch_size=features.batch_size,
+            device=features.device,
+            progress=progress,
+        )
+        for modality, name in names(features).items()
+    }
+    return Columns(**columns)
+
+
+def names(features: FeatureParameters) -> dict[str, str]:
+    """modality -> extractor name: "audio", "text" and, where set, "commonsense"."""
+    named = {"audio": features.audio, "text": features.text, "commonsense": features.commonsense}
+    return {modality: name for modality, name in named.items() if name is not None}
+
+
+def extractors(features: FeatureParameters) -> dict[str, Extractor]:
+    """modality -> extractor, to ask for identity and licence."""
+    return {modality: make_extractor(name) for modality, name in names(features).items()}
+
+
+def check_identities(features: FeatureParameters, trained_on: dict[str, dict[str, Any]]) -> None:
+    """Holds the extractors of this installation against those that a model was trained on.
+
+    Raises:
+        ExtractorMismatch: one of them makes other vectors.
+    """
+    for modality, extractor in extractors(features).items():
+        expected = trained_on.get(modality)
+        if expected is not None and extractor.identity() != expected:
+            raise ExtractorMismatch(
+                f"{modality}: this installation's {extractor.name} ({extractor_digest(extractor)[:12]}) is not the one "
+                f"that the model was trained on: {extractor.identity()} here, {expected} there. Install the version of "
+                "hbaf that trained the model, or train again."
+            )

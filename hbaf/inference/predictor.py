@@ -1,0 +1,85 @@
+"""A trained model + utterances -> predictions: the one path that scoring and the registered model both take."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hbaf.corpus.schema import Corpus
+from hbaf.model.batch import SystemOutput
+from hbaf.training.data import Dialogue, LengthBuckets, Vectors, collate, make_dialogues
+from hbaf.training.package import ModelPackage
+
+
+class Predictor:
+    """Says for every utterance what both modalities, audio alone and text alone suggest."""
+
+    def __init__(self, package: ModelPackage, *, batch_dialogues: int = 32):
+        self.package = package
+        self.batch_dialogues = batch_dialogues
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> "Predictor":
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(ModelPackage.load(folder, device))
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        return self.package.facts.emotions
+
+    def predict(self, corpus: Corpus, vectors: Vectors, rows: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Predictions for rows of a corpus (all of them by default).
+
+        Args:
+            vectors: of the whole corpus, in the order of its table.
+
+        Returns:
+            One row per utterance in table order: utterance_id, label, confidence, p_<emotion> ..., audio_label,
+            audio_confidence, text_label, text_confidence (missing where that modality is absent), gate_audio,
+            gate_text (mean over the model's dimensions, 0..1; absent for models without gates).
+        """
+        wanted = corpus.utterances if rows is None else rows
+        if not len(wanted):
+            return pd.DataFrame({"utterance_id": pd.Series(dtype="str")})
+        dialogues = make_dialogues(corpus, vectors, self.package.representation, wanted)
+        parts: list[pd.DataFrame] = []
+        with torch.inference_mode():
+            for batch in LengthBuckets([len(d) for d in dialogues], self.batch_dialogues, seed=0, shuffle=False):
+                parts.append(self._predict_batch([dialogues[i] for i in batch]))
+        predicted = pd.concat(parts, ignore_index=True).set_index("utterance_id")
+        return predicted.loc[wanted["utterance_id"]].reset_index()
+
+    def _predict_batch(self, dialogues: Sequence[Dialogue]) -> pd.DataFrame:
+        system = self.package.system
+        batch = collate(dialogues).to(next(system.parameters()).device)
+        keep = batch.mask.cpu().numpy()
+        output: SystemOutput = system(batch)
+        both = _probability(output)[keep]
+        columns: dict[str, object] = {
+            "utterance_id": [u for d in dialogues for u in d.utterance_ids],
+            "label": self._names(both),
+            "confidence": both.max(1),
+            **{f"p_{emotion}": both[:, c] for c, emotion in enumerate(self.emotions)},
+        }
+        for modality, other, present in (
+            ("audio", "text", batch.has_audio.cpu().numpy()[keep]),
+            ("text", "audio", batch.has_text.cpu().numpy()[keep]),
+        ):
+            alone = _probability(system(batch.without(other)))[keep]
+            columns[f"{modality}_label"] = np.where(present, self._names(alone), None)
+            columns[f"{modality}_confidence"] = np.where(present, alone.max(1), np.nan).astype(np.float32)
+            gate = output.views.get(f"gate_{modality}")
+            if gate is not None:
+                columns[f"gate_{modality}"] = gate.float().mean(-1).cpu().numpy()[keep]
+        return pd.DataFrame(columns)
+
+    def _names(self, probability: np.ndarray) -> np.ndarray:
+        return np.asarray(self.emotions, dtype=object)[probability.argmax(1)]
+
+
+def _probability(output: SystemOutput) -> np.ndarray:
+    """(B, U, C) float32."""
+    return output.logits.float().softmax(-1).cpu().numpy()

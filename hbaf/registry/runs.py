@@ -1,0 +1,234 @@
+"""A training run with its diary in MLflow: what `hbaf train` and the flows both call."""
+
+import hashlib
+import json
+import platform
+import subprocess
+import time
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.features.columns import Columns, extractors
+from hbaf.home import room
+from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, TrainingParameters
+from hbaf.registry.models import log_package
+from hbaf.registry.tracking import EXPERIMENT, MlflowClient, MlflowRunLog, experiment_id, finished_run, mlflow, run
+from hbaf.training.data import Vectors, fit_representation, load_split, read_vectors
+from hbaf.training.evaluate import predict
+from hbaf.training.fit import best_epoch, fit, seed_everything
+from hbaf.training.package import ModelPackage, PackageFacts, build_system
+from hbaf.training.plots import confusion_matrix, curves, gates
+from hbaf.training.run_log import RunLog
+
+RECORDED_VERSIONS = ("hbaf", "torch", "lightning", "transformers", "opensmile", "scikit-learn", "numpy")
+
+
+@dataclass(frozen=True)
+class RunReference:
+    """A finished run: small enough to travel between tasks.
+
+    Attributes:
+        package: folder of the model package.
+        model_uri: the logged model in MLflow.
+        weighted_f1: on dev, of the kept checkpoint.
+        reused: the same run was there already and was not trained again.
+    """
+
+    run_id: str
+    package: Path
+    model_uri: str
+    weighted_f1: float
+    reused: bool = False
+
+
+def train_and_log(
+    reference: CorpusReference,
+    columns: Columns,
+    features: FeatureParameters,
+    model: ModelParameters,
+    training: TrainingParameters,
+    *,
+    experiment: str = EXPERIMENT,
+    parent_run_id: str | None = None,
+    progress: bool = False,
+    again: bool = False,
+) -> RunReference:
+    """Trains once and logs parameters, metrics of each epoch, plots, digests and the model package.
+
+    A run with the same data, settings and seed that finished before is reused; one that was interrupted goes on from
+    its last checkpoint.
+
+    Args:
+        again: train even if the same run is there.
+    """
+    settings = {"features": features, "model": model, "training": training}
+    key = run_key(reference, columns, settings)
+    folder = room("runs", key[:16])
+    if not again and (done := _finished(key, folder, experiment)) is not None:
+        return done
+    if again:
+        for name in ("last.ckpt", "best.ckpt", "history.json"):
+            (folder / name).unlink(missing_ok=True)
+    corpus = load_corpus(reference)
+    name = f"{corpus.name}-{model.variant}-{training.recipe}-seed{training.seed}"
+    tags = {"hbaf.key": key, "hbaf.variant": model.variant, "hbaf.recipe": training.recipe} | digests(
+        reference, columns
+    )
+    with run(name, tags=tags, experiment=experiment, parent_run_id=parent_run_id) as log:
+        log.log_parameters(flat(settings))
+        package = train_package(
+            corpus, columns, features, model, training, folder=folder, log=log, progress=progress,
+            origin={"run_id": log.run_id, **digests(reference, columns)},
+        )  # fmt: skip
+        package.save(folder / "package")
+        uri = log_package(log.run_id, folder / "package", package.facts)
+        log.log_tags({"hbaf.model_uri": uri})
+        for leftover in ("last.ckpt", "best.ckpt"):
+            (folder / leftover).unlink(missing_ok=True)
+    return RunReference(log.run_id, folder / "package", uri, package.facts.dev_metrics["weighted_f1"])
+
+
+def train_package(
+    corpus: Corpus,
+    columns: Columns,
+    features: FeatureParameters,
+    model: ModelParameters,
+    training: TrainingParameters,
+    *,
+    folder: Path,
+    log: RunLog,
+    origin: dict[str, Any],
+    progress: bool = False,
+) -> ModelPackage:
+    """Fits representation and system on train, chooses by dev, and reports to the log."""
+    vectors = read_vectors(corpus, columns)
+    representation = fit_representation(corpus, vectors, features, selects=features.audio == "compare2016")
+    named = extractors(features)
+    facts = PackageFacts(
+        emotions=corpus.emotions,
+        audio_dim=representation.audio.dim,
+        text_dim=vectors.text.shape[1],
+        commonsense_dim=None if vectors.commonsense is None else vectors.commonsense.shape[2],
+        features=features,
+        model=model,
+        training=training,
+        extractors={modality: dict(extractor.identity()) for modality, extractor in named.items()},
+        licences={modality: extractor.licence for modality, extractor in named.items()} | {"corpus": corpus.licence},
+        commercial=all(extractor.commercial for extractor in named.values()),
+        origin={"corpus": corpus.name, "seed": training.seed, **versions(), **origin},
+    )
+    train = load_split(corpus, vectors, representation, "train")
+    dev = load_split(corpus, vectors, representation, "dev")
+    seed_everything(training.seed)
+    system = build_system(facts)
+    log.log_metrics({"parameters": sum(p.numel() for p in system.parameters())})
+    began = time.perf_counter()
+    history = fit(
+        system, train, dev, emotions=facts.emotions, training=training, folder=folder, log=log, progress=progress
+    )
+    kept = best_epoch(history)
+    log.log_metrics(
+        {f"best/{name.removeprefix('dev/')}": value for name, value in kept.items() if name.startswith("dev/")}
+        | {
+            "best/epoch": history.index(dict(kept)) + 1,
+            "seconds_an_epoch": (time.perf_counter() - began) / len(history),
+        }
+    )
+    predictions = predict(system, dev, facts.emotions)
+    log.log_figure(curves(history), "curves.png")
+    log.log_figure(confusion_matrix(predictions.confusion(), facts.emotions, "dev"), "confusion_dev.png")
+    package = ModelPackage(replace(facts, dev_metrics=predictions.metrics()), representation, system.eval())
+    _log_gates(package, corpus, vectors, log)
+    return package
+
+
+def run_key(reference: CorpusReference, columns: Columns, settings: dict[str, Any]) -> str:
+    """sha256 of everything that decides the outcome of a run on one machine."""
+    # How work is spread does not change what is computed.
+    outcome = {
+        name: value.model_dump(mode="json", exclude={"workers", "batch_size", "device", "threads"})
+        for name, value in settings.items()
+    }
+    decides = {**outcome, **digests(reference, columns), "hbaf": metadata.version("hbaf")}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def digests(reference: CorpusReference, columns: Columns) -> dict[str, str]:
+    found = {"corpus_digest": reference.digest, "splits_digest": reference.splits_digest}
+    return found | {f"{modality}_column": digest for modality, digest in columns.digests().items()}
+
+
+def versions() -> dict[str, dict[str, str]]:
+    """`{"versions": ...}`: libraries, Python and, in a git checkout, the commit. Recorded, not hashed."""
+    found = {name: metadata.version(name) for name in RECORDED_VERSIONS} | {"python": platform.python_version()}
+    checkout = Path(__file__).parents[2]
+    if (checkout / ".git").exists():
+        said = subprocess.run(
+            ["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+        found |= {"commit": said.stdout.strip()} if said.returncode == 0 else {}
+    return {"versions": found}
+
+
+def flat(settings: dict[str, Parameters]) -> dict[str, object]:
+    """`{"model": ModelParameters(tau=.1)}` -> `{"model.tau": .1}`."""
+    return {
+        f"{stage}.{name}": value for stage, values in settings.items() for name, value in values.model_dump().items()
+    }
+
+
+def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:
+    if not (folder / "package" / "package.json").exists():
+        return None
+    run_id = finished_run(key, experiment)
+    if run_id is None:
+        return None
+    facts = ModelPackage.load(folder / "package").facts
+    uri = MlflowRunLog(run_id).client.get_run(run_id).data.tags["hbaf.model_uri"]
+    return RunReference(run_id, folder / "package", uri, facts.dev_metrics["weighted_f1"], reused=True)
+
+
+def _log_gates(package: ModelPackage, corpus: Corpus, vectors: Vectors, log: RunLog) -> None:
+    from hbaf.inference.predictor import Predictor
+
+    predicted = Predictor(package).predict(corpus, vectors, corpus.in_split("dev"))
+    named = {name: np.asarray(predicted[name]) for name in ("gate_audio", "gate_text") if name in predicted}
+    if named:
+        log.log_figure(gates(named), "gates_dev.png")
+
+
+class NoRunError(LookupError):
+    """There is no such finished run."""
+
+
+def best_run(reference: CorpusReference, run_id: str | None = None, *, experiment: str = EXPERIMENT) -> RunReference:
+    """A finished run of a corpus: the one named, or the bimodal one with the best weighted F1 on dev.
+
+    Raises:
+        NoRunError: none is there.
+    """
+    client = MlflowClient()
+    if run_id is None:
+        found = client.search_runs(
+            [experiment_id(experiment)],
+            f"tags.corpus_digest = '{reference.digest}' and tags.splits_digest = '{reference.splits_digest}' "
+            "and tags.\"hbaf.variant\" = 'bimodal' and attributes.status = 'FINISHED'",
+            order_by=['metrics."best/weighted_f1" DESC'],
+            max_results=1,
+        )
+        if not found:
+            raise NoRunError(f"{reference.name}: no finished run of this corpus. Train one: `hbaf train`.")
+        chosen = found[0]
+    else:
+        try:
+            chosen = client.get_run(run_id)
+        except mlflow.exceptions.MlflowException as error:
+            raise NoRunError(f"run {run_id}: not in MLflow. `hbaf train` prints the id of its run.") from error
+    uri = chosen.data.tags["hbaf.model_uri"]
+    package = Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "package"
+    return RunReference(chosen.info.run_id, package, uri, chosen.data.metrics["best/weighted_f1"], reused=True)

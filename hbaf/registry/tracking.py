@@ -1,0 +1,116 @@
+"""RunLog on MLflow, and where runs are kept."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hbaf.home import prepare_environment, room
+
+prepare_environment()  # MLflow reads its settings when it is imported
+
+import mlflow  # noqa: E402  # after the environment is set
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import Metric, Param, RunTag  # noqa: E402
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXPERIMENT = "hbaf"
+PARAMETER_LIMIT = 6000  # characters; MLflow refuses longer values
+
+
+class MlflowRunLog:
+    """Writes to one run by its id, so that several runs in one process never mix."""
+
+    def __init__(self, run_id: str):
+        self.run_id = run_id
+        self.client = MlflowClient()
+
+    def log_parameters(self, values: Mapping[str, object]) -> None:
+        self.client.log_batch(self.run_id, params=[Param(k, str(v)[:PARAMETER_LIMIT]) for k, v in values.items()])
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        now = int(time.time() * 1000)
+        self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step or 0) for k, v in values.items()])
+
+    def log_tags(self, values: Mapping[str, str]) -> None:
+        self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+
+    def log_figure(self, figure: "Figure", name: str) -> None:
+        self.client.log_figure(self.run_id, figure, name)
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        self.client.log_artifact(self.run_id, str(path), folder or None)
+
+
+def experiment_id(name: str = EXPERIMENT) -> str:
+    """The experiment, made if absent.
+
+    With the embedded database its artifacts lie in the home; a server decides for itself. MLflow would otherwise put
+    them under the working directory.
+    """
+    quiet_logs()
+    client = MlflowClient()
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    local = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
+    place = (room("mlflow", "artifacts") / name).as_uri() if local else None
+    try:
+        return str(client.create_experiment(name, artifact_location=place))
+    except mlflow.exceptions.MlflowException:
+        # Another process made it between the question and the answer.
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+@contextmanager
+def run(
+    name: str, *, tags: Mapping[str, str], experiment: str = EXPERIMENT, parent_run_id: str | None = None
+) -> Iterator[MlflowRunLog]:
+    """A run that ends FINISHED, or FAILED when the block raises."""
+    client = MlflowClient()
+    nested = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
+    origin = prefect_origin()
+    made = client.create_run(experiment_id(experiment), run_name=name, tags={**tags, **nested, **origin})
+    try:
+        yield MlflowRunLog(made.info.run_id)
+    except BaseException:
+        client.set_terminated(made.info.run_id, "FAILED")
+        raise
+    client.set_terminated(made.info.run_id)
+
+
+def finished_run(key: str, experiment: str = EXPERIMENT) -> str | None:
+    """Id of the newest finished run with this key tag, if there is one."""
+    found = MlflowClient().search_runs(
+        [experiment_id(experiment)],
+        f"tags.\"hbaf.key\" = '{key}' and attributes.status = 'FINISHED'",
+        max_results=1,
+    )
+    return found[0].info.run_id if found else None
+
+
+def prefect_origin() -> dict[str, str]:
+    """Tag that links back to the Prefect flow run, when there is one: its id is in the environment of deployed runs."""
+    flow_run = os.environ.get("PREFECT__FLOW_RUN_ID")
+    return {"prefect.flow_run_id": flow_run} if flow_run else {}
+
+
+def ui_command() -> str:
+    """What a person types to look at the runs."""
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    return uri if uri.startswith("http") else f"mlflow ui --workers 1 --backend-store-uri {uri}"
+
+
+def quiet_logs() -> None:
+    """MLflow's database migrations and its hints about signatures are noise in a run's output."""
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.utils.environment"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)

@@ -1,0 +1,148 @@
+"""Champion x conversations -> predictions on disk and a report to look at."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.features.columns import check_identities, extract_features
+from hbaf.home import room, write_atomically
+from hbaf.inference.predictor import Predictor
+from hbaf.registry.models import RegisteredModel, find_model
+from hbaf.scoring.report import write_report
+from hbaf.training.data import read_vectors
+
+CARRIED = [
+    "utterance_id", "corpus", "dialogue_id", "turn", "speaker", "text", "audio", "channel", "start", "end", "seconds",
+    "emotion", "source_id", "text_problem", "audio_problem", "audio_digest", "cue",
+]  # fmt: skip
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What scoring left behind.
+
+    Attributes:
+        folder: holds scores.parquet, scores.json (provenance) and, where asked for, scores.csv and report/.
+        rows: utterances scored.
+        without_audio, without_text: how many of them lacked a modality.
+    """
+
+    folder: Path
+    rows: int
+    dialogues: int
+    without_audio: int
+    without_text: int
+    model: str
+    report: Path | None
+
+
+def score_corpus(
+    reference: CorpusReference,
+    *,
+    model: str | None = None,
+    output: Path | None = None,
+    csv: bool = False,
+    audio: Literal["link", "embed", "none"] = "link",
+    workers: int | None = None,
+    progress: bool = False,
+) -> Scores:
+    """Scores every utterance of a prepared corpus with the champion.
+
+    Args:
+        model: registered name; default: the only one with a champion.
+        output: folder for the results; default: in the home, by corpus and model.
+        audio: how the report's players find the sound.
+
+    Raises:
+        NoModelError: no champion, or several and none named.
+        ExtractorMismatch: this installation makes other features than the model was trained on.
+    """
+    corpus = load_corpus(reference)
+    champion = find_model(model)
+    predictor = Predictor.load(champion.folder)
+    scores = score_rows(corpus, champion, predictor, workers=workers, progress=progress)
+    name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-v{champion.version}"
+    folder = (output or room("scores", name)).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    provenance = _provenance(corpus, reference, champion, predictor)
+    _write_table(scores, folder, csv)
+    report = write_report(
+        scores,
+        folder / "report",
+        title=f"{corpus.name}: {len(scores)} utterances",
+        corpus_root=corpus.root,
+        emotions=predictor.emotions,
+        provenance={key: str(value) for key, value in provenance.items()},
+        audio=audio,
+    )
+    result = Scores(
+        folder=folder,
+        rows=len(scores),
+        dialogues=int(scores["dialogue_id"].nunique()),
+        without_audio=int(scores["audio_problem"].notna().sum()),
+        without_text=int(scores["text_problem"].notna().sum()),
+        model=champion.label,
+        report=report,
+    )
+    written = {**provenance, **{k: v for k, v in asdict(result).items() if k not in ("folder", "report")}}
+    write_atomically(folder / "scores.json", json.dumps(written, indent=1).encode())
+    return result
+
+
+def score_rows(
+    corpus: Corpus,
+    champion: RegisteredModel,
+    predictor: Predictor,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """The utterance table with predictions: ids and inputs, label, probabilities, what each modality alone says."""
+    facts = predictor.package.facts
+    check_identities(facts.features, facts.extractors)
+    features = facts.features.model_copy(update={"workers": workers})
+    columns = extract_features(corpus, features, progress=progress)
+    predicted = predictor.predict(corpus, read_vectors(corpus, columns))
+    carried = corpus.utterances[[name for name in CARRIED if name in corpus.utterances]]
+    scores = carried.merge(predicted, on="utterance_id", validate="one_to_one")
+    return scores.assign(model_version=champion.label)
+
+
+def _provenance(
+    corpus: Corpus, reference: CorpusReference, champion: RegisteredModel, predictor: Predictor
+) -> dict[str, object]:
+    facts = predictor.package.facts
+    return {
+        "corpus": corpus.name,
+        "corpus_digest": reference.digest,
+        "model": champion.label,
+        "run": champion.run_id,
+        "recipe": facts.training.recipe,
+        "trained_on": f"{facts.origin.get('corpus')} {str(facts.origin.get('corpus_digest'))[:12]}",
+        "audio_features": facts.features.audio,
+        "text_features": facts.features.text,
+        "licences": "; ".join(f"{name}: {licence}" for name, licence in facts.licences.items() if licence),
+    }
+
+
+def _write_table(scores: pd.DataFrame, folder: Path, csv: bool) -> None:
+    beside = folder / ".scores.parquet.tmp"
+    scores.to_parquet(beside, index=False)
+    beside.replace(folder / "scores.parquet")
+    if csv:
+        safe = scores.copy()
+        for name in safe.select_dtypes(["object", "string"]):
+            safe[name] = safe[name].map(as_cell)
+        write_atomically(folder / "scores.csv", safe.to_csv(index=False).encode())
+
+
+def as_cell(value: object) -> object:
+    """A cell that a spreadsheet shows and never runs: a leading apostrophe disarms formulas."""
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return value

@@ -1,0 +1,266 @@
+"""Corpus + feature columns -> dialogues joined by id -> padded batches. The only place that pads.
+
+N utterances of a corpus, B dialogues in a batch, U utterances of a dialogue.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Sampler
+
+from feature_store.store import FeatureStore
+from hbaf.corpus.schema import Corpus, is_missing
+from hbaf.features.columns import Columns
+from hbaf.features.extract import read_column
+from hbaf.features.selection import AudioSelection, fit_selection
+from hbaf.model.batch import UNLABELLED, DialogueBatch
+from hbaf.parameters import FeatureParameters
+
+
+class SplitError(ValueError):
+    """A split cannot be used for what was asked."""
+
+
+COMMONSENSE_RELATIONS = 3  # external, internal, purpose
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors of a corpus, a row per utterance in the order of its table; NaN rows where there is nothing.
+
+    Attributes:
+        audio: (N, audio_dim) float32.
+        text: (N, text_dim) float32.
+        commonsense: (N, 3, commonsense_dim) float32, or None.
+        has_audio: (N,) bool.
+        has_text: (N,) bool.
+    """
+
+    audio: np.ndarray
+    text: np.ndarray
+    commonsense: np.ndarray | None
+    has_audio: np.ndarray
+    has_text: np.ndarray
+
+
+def read_vectors(corpus: Corpus, columns: Columns) -> Vectors:
+    """Joins the columns to the corpus by the content of each utterance."""
+    audio, has_audio = read_column(corpus, columns.audio, FeatureStore(columns.audio.store_url))
+    text, has_text = read_column(corpus, columns.text, FeatureStore(columns.text.store_url))
+    commonsense = None
+    if columns.commonsense is not None:
+        flat, has_commonsense = read_column(corpus, columns.commonsense, FeatureStore(columns.commonsense.store_url))
+        commonsense = flat.reshape(len(flat), COMMONSENSE_RELATIONS, -1)
+        has_text = has_text & has_commonsense
+    return Vectors(audio, text, commonsense, has_audio, has_text)
+
+
+@dataclass(frozen=True)
+class Representation:
+    """What was fitted on the train split and turns raw vectors into model inputs; part of the model package.
+
+    Attributes:
+        audio: z-score and, for openSMILE functionals, the choice of numbers.
+        text: z-score, or None when text goes in as it is.
+    """
+
+    audio: AudioSelection
+    text: AudioSelection | None
+
+    def transform(self, vectors: Vectors) -> Vectors:
+        return Vectors(
+            audio=self.audio.apply(vectors.audio),
+            text=vectors.text if self.text is None else self.text.apply(vectors.text),
+            commonsense=vectors.commonsense,
+            has_audio=vectors.has_audio,
+            has_text=vectors.has_text,
+        )
+
+    def save(self, folder: Path) -> None:
+        self.audio.save(folder / "audio_selection.safetensors")
+        if self.text is not None:
+            self.text.save(folder / "text_scaling.safetensors")
+
+    @staticmethod
+    def load(folder: Path) -> "Representation":
+        text = folder / "text_scaling.safetensors"
+        return Representation(
+            audio=AudioSelection.load(folder / "audio_selection.safetensors"),
+            text=AudioSelection.load(text) if text.exists() else None,
+        )
+
+
+def fit_representation(
+    corpus: Corpus, vectors: Vectors, features: FeatureParameters, *, selects: bool
+) -> Representation:
+    """Fits scaling and selection on the labelled utterances of the train split, and on nothing else.
+
+    Args:
+        selects: whether the audio representation is one that the SVM selection applies to.
+    """
+    train = set(corpus.in_split("train")["utterance_id"])
+    in_train = corpus.utterances["utterance_id"].isin(train).to_numpy()
+    labels = label_indices(corpus.utterances["emotion"], corpus.emotions)
+    fitted_on = in_train & (labels != UNLABELLED)
+    select = features.select if selects and vectors.audio.shape[1] > (features.select or 0) else None
+    return Representation(
+        audio=fit_selection(vectors.audio[fitted_on], labels[fitted_on], select=select, svm_c=features.svm_c),
+        text=fit_selection(vectors.text[in_train], labels[in_train], select=None, svm_c=features.svm_c)
+        if features.scale_text
+        else None,
+    )
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """One dialogue, ready for a batch; missing rows are zero and marked. Shapes as in `Vectors`, with U for N."""
+
+    dialogue_id: str
+    utterance_ids: tuple[str, ...]
+    audio: np.ndarray
+    text: np.ndarray
+    commonsense: np.ndarray | None
+    has_audio: np.ndarray
+    has_text: np.ndarray
+    speaker: np.ndarray
+    label: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.utterance_ids)
+
+
+def load_split(
+    corpus: Corpus, vectors: Vectors, representation: Representation, split: Literal["train", "dev"]
+) -> list[Dialogue]:
+    """The dialogues that learning may see. The test split has a reader of its own in `evaluate`.
+
+    Raises:
+        SplitError: the split holds no labelled utterance.
+    """
+    found = make_dialogues(corpus, vectors, representation, corpus.in_split(split))
+    if not any((dialogue.label != UNLABELLED).any() for dialogue in found):
+        raise SplitError(
+            f"corpus {corpus.name}: no labelled utterance in the {split} split. Give emotions and splits in the "
+            "manifest, or more dialogues."
+        )
+    return found
+
+
+def make_dialogues(
+    corpus: Corpus, vectors: Vectors, representation: Representation, rows: pd.DataFrame
+) -> list[Dialogue]:
+    """Dialogues of the given rows of `corpus.utterances`, in table order.
+
+    Args:
+        vectors: of the whole corpus, not of `rows` alone.
+    """
+    inputs = representation.transform(vectors)
+    labels = label_indices(corpus.utterances["emotion"], corpus.emotions)
+    has_audio, has_text = inputs.has_audio, inputs.has_text
+    audio, text = _zero_missing(inputs.audio, has_audio), _zero_missing(inputs.text, has_text)
+    commonsense = None if inputs.commonsense is None else _zero_missing(inputs.commonsense, has_text)
+    position = pd.Series(np.arange(len(corpus.utterances)), index=corpus.utterances["utterance_id"])
+    dialogues = []
+    for dialogue_id, part in rows.groupby("dialogue_id", sort=False):
+        at = position[part["utterance_id"]].to_numpy()
+        dialogues.append(
+            Dialogue(
+                dialogue_id=str(dialogue_id),
+                utterance_ids=tuple(part["utterance_id"]),
+                audio=audio[at],
+                text=text[at],
+                commonsense=None if commonsense is None else commonsense[at],
+                has_audio=has_audio[at],
+                has_text=has_text[at],
+                # Unknown speakers each count as nobody in particular: one shared rank.
+                speaker=pd.factorize(part["speaker"].fillna(""))[0].astype(np.int64),
+                label=labels[at],
+            )
+        )
+    return dialogues
+
+
+def label_indices(emotions: pd.Series, label_set: Sequence[str]) -> np.ndarray:
+    """(N,) int64 class indices, `UNLABELLED` where the emotion is missing or not in the set."""
+    index = {emotion: number for number, emotion in enumerate(label_set)}
+    return np.array(
+        [UNLABELLED if is_missing(emotion) else index.get(emotion, UNLABELLED) for emotion in emotions], dtype=np.int64
+    )
+
+
+def collate(dialogues: Sequence[Dialogue]) -> DialogueBatch:
+    """Pads dialogues to the longest of them."""
+    longest = max(len(dialogue) for dialogue in dialogues)
+
+    def padded(name: str, fill: float | bool | int) -> torch.Tensor:
+        first = getattr(dialogues[0], name)
+        out = np.full((len(dialogues), longest, *first.shape[1:]), fill, dtype=first.dtype)
+        for row, dialogue in enumerate(dialogues):
+            out[row, : len(dialogue)] = getattr(dialogue, name)
+        return torch.from_numpy(out)
+
+    lengths = torch.tensor([len(dialogue) for dialogue in dialogues])
+    return DialogueBatch(
+        audio=padded("audio", 0.0),
+        text=padded("text", 0.0),
+        commonsense=None if dialogues[0].commonsense is None else padded("commonsense", 0.0),
+        mask=torch.arange(longest)[None, :] < lengths[:, None],
+        has_audio=padded("has_audio", False),
+        has_text=padded("has_text", False),
+        speaker=padded("speaker", 0),
+        label=padded("label", UNLABELLED),
+    )
+
+
+class LengthBuckets(Sampler[list[int]]):
+    """Batches of dialogues of like length, in a new order every epoch.
+
+    Dialogues are shuffled, sorted by length inside pools of `pool` batches, cut into batches, and the batches shuffled:
+    little padding, and still other neighbours in every epoch, which the contrastive terms need.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int, shuffle: bool = True, pool: int = 8):
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.pool = pool
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.lengths) // self.batch_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch, on resuming too, so a resumed run sees the same order."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        if not self.shuffle:
+            order = np.argsort(self.lengths, kind="stable")
+            yield from (order[at : at + self.batch_size].tolist() for at in range(0, len(order), self.batch_size))
+            return
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(len(self.lengths))
+        width = self.batch_size * self.pool
+        batches: list[list[int]] = []
+        for at in range(0, len(order), width):
+            pool = order[at : at + width]
+            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+            batches += [pool[b : b + self.batch_size].tolist() for b in range(0, len(pool), self.batch_size)]
+        for number in random.permutation(len(batches)):
+            yield batches[number]
+
+
+def padding_share(dialogues: Sequence[Dialogue], batches: Sequence[Sequence[int]]) -> float:
+    """Share of the positions of all batches that are padding, 0..1."""
+    positions = sum(max(len(dialogues[i]) for i in batch) * len(batch) for batch in batches)
+    return 1 - sum(len(dialogues[i]) for batch in batches for i in batch) / positions
+
+
+def _zero_missing(vectors: np.ndarray, present: np.ndarray) -> np.ndarray:
+    return np.where(present.reshape(-1, *[1] * (vectors.ndim - 1)), vectors, 0).astype(np.float32, copy=False)

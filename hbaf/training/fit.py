@@ -1,0 +1,217 @@
+"""One training run: dialogues in, the best checkpoint by validation loss out.
+
+Lightning drives the loop: early stopping, best checkpoint, resuming and precision are its well-tested parts.
+"""
+
+import json
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from hbaf.home import write_atomically
+from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
+from hbaf.parameters import TrainingParameters
+from hbaf.training.data import Dialogue, LengthBuckets, collate
+from hbaf.training.evaluate import metrics
+from hbaf.training.run_log import RunLog
+
+MONITORED = "dev/loss"
+
+
+class SystemTraining(lightning.LightningModule):
+    """Cross-entropy over labelled utterances plus the system's weighted terms, Eq. 22-23: L = L_ce + mu L_inter."""
+
+    def __init__(
+        self,
+        system: nn.Module,
+        *,
+        emotions: Sequence[str],
+        training: TrainingParameters,
+        class_weights: Tensor | None = None,
+    ):
+        super().__init__()
+        self.system = system
+        self.emotions = tuple(emotions)
+        self.training_parameters = training
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.train_sums: dict[str, Tensor] = {}
+        self.dev_parts: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.epoch_metrics: dict[str, float] = {}
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(
+            self.system.parameters(),
+            lr=self.training_parameters.learning_rate,
+            weight_decay=self.training_parameters.weight_decay,
+        )
+
+    def transfer_batch_to_device(self, batch: DialogueBatch, device: torch.device, index: int) -> DialogueBatch:
+        return batch.to(device)
+
+    def on_train_epoch_start(self) -> None:
+        self.train_sums = {}
+
+    def training_step(self, batch: DialogueBatch, index: int) -> Tensor:
+        output: SystemOutput = self.system(batch)
+        cross_entropy = F.cross_entropy(
+            output.logits.float().flatten(0, 1),
+            batch.label.flatten(),
+            weight=self.class_weights,
+            ignore_index=UNLABELLED,
+            reduction="sum",
+        )
+        labelled = (batch.label != UNLABELLED).sum()
+        # A batch without a single label still teaches the contrastive terms.
+        cross_entropy = cross_entropy / labelled.clamp(min=1)
+        loss = cross_entropy + sum(output.losses.values())
+        for name, value in {"loss": loss, "cross_entropy": cross_entropy, **output.terms}.items():
+            self.train_sums[name] = self.train_sums.get(name, 0) + value.detach()
+        return loss
+
+    def validation_step(self, batch: DialogueBatch, index: int) -> None:
+        output: SystemOutput = self.system(batch)
+        at = batch.label != UNLABELLED
+        logits = output.logits.float()[at]
+        cross_entropy = F.cross_entropy(logits, batch.label[at], reduction="none")
+        extra = sum(output.losses.values()) if self.training_parameters.monitor == "total" else 0.0
+        self.dev_parts.append((cross_entropy + extra, logits.argmax(-1), batch.label[at]))
+
+    def on_validation_epoch_end(self) -> None:
+        losses, predicted, truth = (torch.cat(part).float() for part in zip(*self.dev_parts, strict=True))
+        self.dev_parts = []
+        found = metrics(truth.long().cpu().numpy(), predicted.long().cpu().numpy(), self.emotions)
+        self.log(MONITORED, losses.mean())
+        self.epoch_metrics = {MONITORED: float(losses.mean()), **{f"dev/{name}": v for name, v in found.items()}}
+
+    def on_train_epoch_end(self) -> None:
+        batches = self.trainer.num_training_batches
+        self.epoch_metrics |= {f"train/{name}": float(value) / batches for name, value in self.train_sums.items()}
+
+
+class History(Callback):
+    """Writes each epoch's metrics beside the checkpoints, so that a resumed run keeps its curves, and logs them."""
+
+    def __init__(self, path: Path, log: RunLog | None, progress: bool):
+        self.path = path
+        self.log = log
+        self.epochs: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
+        self.progress = progress
+        self.bar: Any = None
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        del self.epochs[trainer.current_epoch :]
+        if self.progress:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+            self.bar = Progress(*columns, TextColumn("{task.description}"), transient=True)
+            self.bar.start()
+            self.bar.add_task("", total=trainer.max_epochs, completed=trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        assert isinstance(module, SystemTraining)
+        self.epochs.append(module.epoch_metrics)
+        write_atomically(self.path, json.dumps(self.epochs).encode())
+        if self.log is not None:
+            self.log.log_metrics(module.epoch_metrics, step=len(self.epochs))
+        if self.bar is not None:
+            said = f"dev loss {module.epoch_metrics[MONITORED]:.3f}, F1 {module.epoch_metrics['dev/weighted_f1']:.3f}"
+            self.bar.update(self.bar.task_ids[0], advance=1, description=said)
+
+    def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+
+def fit(
+    system: nn.Module,
+    train: Sequence[Dialogue],
+    dev: Sequence[Dialogue],
+    *,
+    emotions: Sequence[str],
+    training: TrainingParameters,
+    folder: Path,
+    log: RunLog | None = None,
+    progress: bool = False,
+    callbacks: Sequence[Callback] = (),
+) -> list[dict[str, float]]:
+    """Trains a system in place and leaves it at the checkpoint of the lowest validation loss.
+
+    Args:
+        folder: for checkpoints and history; if a run was interrupted there, it goes on where it stopped.
+        callbacks: further Lightning callbacks, such as a pruner.
+
+    Returns:
+        One dict of metrics per epoch: `train/*`, `dev/*`.
+    """
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    folder.mkdir(parents=True, exist_ok=True)
+    module = SystemTraining(
+        system,
+        emotions=emotions,
+        training=training,
+        class_weights=inverse_frequencies(train, len(emotions)) if training.class_weights else None,
+    )
+    history = History(folder / "history.json", log, progress)
+    best = ModelCheckpoint(folder, "best", monitor=MONITORED, save_last=True, enable_version_counter=False)
+    trainer = lightning.Trainer(
+        accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[training.device],
+        devices=1,
+        precision="bf16-mixed" if training.precision == "bf16" else "32-true",
+        max_epochs=training.max_epochs,
+        gradient_clip_val=training.clip_norm,
+        callbacks=[EarlyStopping(MONITORED, patience=training.patience), best, history, *callbacks],
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+    buckets = LengthBuckets([len(d) for d in train], training.batch_dialogues, seed=training.seed)
+    in_order = LengthBuckets([len(d) for d in dev], training.batch_dialogues, seed=0, shuffle=False)
+    with warnings.catch_warnings():
+        # The dialogues are in memory already: worker processes would only copy them.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        trainer.fit(
+            module,
+            DataLoader(train, batch_sampler=buckets, collate_fn=collate),  # type: ignore[arg-type]  # a Sequence is a dataset
+            DataLoader(dev, batch_sampler=in_order, collate_fn=collate),  # type: ignore[arg-type]  # likewise
+            ckpt_path="last" if (folder / "last.ckpt").exists() else None,
+            weights_only=True,
+        )
+    state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    return history.epochs
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, NumPy and torch; call it before a system is built, so that its weights follow the seed."""
+    lightning.seed_everything(seed, workers=True, verbose=False)
+
+
+def inverse_frequencies(dialogues: Sequence[Dialogue], classes: int) -> Tensor:
+    """(C,) weights of mean 1 over the train utterances; a class that train lacks gets 0."""
+    labels = np.concatenate([d.label for d in dialogues])
+    counts = np.bincount(labels[labels != UNLABELLED], minlength=classes).astype(float)
+    present = counts > 0
+    weights = np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 0.0)
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The metrics of the epoch whose checkpoint was kept."""
+    return min(history, key=lambda epoch: epoch[MONITORED])

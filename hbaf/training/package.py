@@ -1,0 +1,118 @@
+"""The model package: a folder of safetensors + JSON that holds everything a prediction needs. No pickle.
+
+package.json                 what was trained on what: parameters, dims, emotions, digests, versions
+model.safetensors            weights
+audio_selection.safetensors  fitted scaling and selection
+text_scaling.safetensors     only when text is scaled
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hbaf.home import write_atomically
+from hbaf.model.hbaf import HBAF
+from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
+from hbaf.training.data import Representation
+
+FORMAT = 1
+
+
+class PackageError(ValueError):
+    """A folder is no usable model package."""
+
+
+@dataclass(frozen=True)
+class PackageFacts:
+    """What package.json says.
+
+    Attributes:
+        emotions: label set in the order of the class indices.
+        audio_dim, text_dim, commonsense_dim: widths of the model's inputs; commonsense_dim None without commonsense.
+        extractors: modality -> identity of the extractor whose vectors the model was trained on.
+        licences: modality -> licence of those features.
+        commercial: whether every one of those licences allows commercial use.
+        origin: corpus name and digests, seed, library versions, code commit: how to walk back from a prediction.
+        dev_metrics: metrics on dev of the kept checkpoint.
+    """
+
+    emotions: tuple[str, ...]
+    audio_dim: int
+    text_dim: int
+    commonsense_dim: int | None
+    features: FeatureParameters
+    model: ModelParameters
+    training: TrainingParameters
+    extractors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    licences: dict[str, str] = field(default_factory=dict)
+    commercial: bool = False
+    origin: dict[str, Any] = field(default_factory=dict)
+    dev_metrics: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    facts: PackageFacts
+    representation: Representation
+    system: nn.Module
+
+    def save(self, folder: Path) -> Path:
+        """Writes the package; package.json comes last, so a folder with it is whole."""
+        from safetensors.torch import save_file
+
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.system.state_dict().items()}
+        save_file(weights, folder / "model.safetensors")
+        self.representation.save(folder)
+        facts = {
+            "format": FORMAT,
+            **asdict(self.facts),
+            "features": self.facts.features.model_dump(mode="json"),
+            "model": self.facts.model.model_dump(mode="json"),
+            "training": self.facts.training.model_dump(mode="json"),
+        }
+        write_atomically(folder / "package.json", json.dumps(facts, indent=1, sort_keys=True).encode())
+        return folder
+
+    @staticmethod
+    def load(folder: Path, device: torch.device | str = "cpu") -> "ModelPackage":
+        """Reads a package into a system in evaluation mode.
+
+        Raises:
+            PackageError: no package there, or one of a newer format.
+        """
+        from safetensors.torch import load_file
+
+        try:
+            values = json.loads((folder / "package.json").read_text())
+        except FileNotFoundError as error:
+            raise PackageError(f"{folder}: no package.json, so no model package. Train one: `hbaf train`.") from error
+        if values.pop("format") > FORMAT:
+            raise PackageError(f"{folder}: written by a newer hbaf. Upgrade hbaf to use it.")
+        facts = PackageFacts(
+            **{
+                **values,
+                "emotions": tuple(values["emotions"]),
+                "features": FeatureParameters(**values["features"]),
+                "model": ModelParameters(**values["model"]),
+                "training": TrainingParameters(**values["training"]),
+            }
+        )
+        system = build_system(facts)
+        system.load_state_dict(load_file(folder / "model.safetensors"))
+        return ModelPackage(facts, Representation.load(folder), system.to(device).eval())
+
+
+def build_system(facts: PackageFacts) -> nn.Module:
+    """A system with fresh weights, as the facts describe it."""
+    return HBAF(
+        audio_dim=facts.audio_dim,
+        text_dim=facts.text_dim,
+        commonsense_dim=facts.commonsense_dim,
+        emotions=len(facts.emotions),
+        **facts.model.model_dump(),
+    )
