@@ -16,6 +16,9 @@ from hbaf.parameters import (
 from hbaf.registry.promote import Verdict, promote
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.scoring.score import Scores, score_corpus
+from hbaf.training.data import read_vectors
+from hbaf.training.evaluate import evaluate_final, weighted_f1_by
+from hbaf.training.package import ModelPackage
 from hbaf.validation.suite import ValidationResult, validate
 
 
@@ -55,3 +58,18 @@ def decide(candidate: RunReference, reference: CorpusReference, columns: Columns
 @task
 def score(reference: CorpusReference, model: str | None, csv: bool, progress: bool) -> Scores:
     return score_corpus(reference, model=model, csv=csv, progress=progress)
+
+
+@task
+def test_scores(
+    reference: CorpusReference, columns: Columns, runs: dict[str, RunReference]
+) -> dict[str, dict[str, float]]:
+    """Weighted F1 on the test split of each run: whole, then by cue type."""
+    corpus = load_corpus(reference)
+    vectors = read_vectors(corpus, columns)
+    cues = corpus.utterances.set_index("utterance_id")["cue"]
+    found = {}
+    for name, run in runs.items():
+        predictions = evaluate_final(ModelPackage.load(run.package), corpus, vectors, reason="hbaf demo")
+        found[name] = {"all": predictions.metrics()["weighted_f1"], **weighted_f1_by(predictions, cues)}
+    return found

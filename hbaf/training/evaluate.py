@@ -144,6 +144,22 @@ def evaluate_final(package: ModelPackage, corpus: Corpus, vectors: Vectors, *, r
     )
 
 
+def weighted_f1_by(predictions: SplitPredictions, groups: pd.Series) -> dict[str, float]:
+    """Weighted F1 inside each group of utterances, such as cue types or speakers.
+
+    Args:
+        groups: group name by utterance_id; utterances without one are left out.
+    """
+    truth, guess = predictions.truth, predictions.probability.argmax(1)
+    group = groups.reindex(list(predictions.utterance_ids)).to_numpy(dtype=object)
+    found = {}
+    for name in sorted(groups.dropna().unique()):
+        at = (group == name) & (truth != UNLABELLED)
+        if at.any():
+            found[str(name)] = metrics(truth[at], guess[at], predictions.emotions)["weighted_f1"]
+    return found
+
+
 def bootstrap_interval(
     predictions: SplitPredictions, *, draws: int = 1000, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:

@@ -1,0 +1,40 @@
+# Every target does its own set-up: a virtual environment in .venv with the tested versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test test-slow lint bench clean
+.DEFAULT_GOAL := help
+
+help:  ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "hbaf needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say which: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the tested versions into $(VENV) (about two minutes, 2 GB) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[examples,dev]'
+	@touch $@
+
+demo: $(READY)  ## example corpus -> trained, promoted model -> scored conversations
+	@$(BIN)/hbaf demo
+
+test: $(READY)  ## all tests but the slow ones
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile
+
+test-slow: $(READY)  ## the tests that take minutes
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+
+lint: $(READY)  ## ruff (lint and format) and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(READY)  ## benchmarks: ratios against a named reference
+	@$(BIN)/python -m pytest -q -s -m benchmark tests/benchmarks
+
+clean:  ## removes the virtual environment and caches, not the home folder
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -1,0 +1,88 @@
+"""`demo`: the whole way on the example corpus, through Prefect, in this process and without a server set up."""
+
+import argparse
+import os
+import sys
+
+from hbaf.home import prepare_environment
+
+prepare_environment()
+# The tables are the demo's output; Prefect's own lines only when asked for.
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")
+
+from prefect import flow  # noqa: E402  # Prefect reads its settings when it is imported
+from rich.console import Console  # noqa: E402
+from rich.table import Table  # noqa: E402
+
+from flows import stages  # noqa: E402
+from flows.validate_corpus import validate_corpus  # noqa: E402
+from hbaf.parameters import CorpusParameters, from_recipe  # noqa: E402
+from hbaf.registry.tracking import ui_command  # noqa: E402
+
+VARIANTS = {"text": "text only", "audio": "audio only", "bimodal": "HBAF"}
+NEW_CONVERSATIONS = 12
+
+
+@flow(name="demo")
+def demo(audio: str = "compare2016", dialogues: int = 160, seed: int = 0) -> None:
+    """Example corpus, three models, promotion, scored conversations.
+
+    Args:
+        audio: Audio representation.
+        dialogues: Size of the example corpus.
+        seed: Of corpus and training.
+    """
+    console = Console()
+    say = lambda text: console.print(f"[bold]{text}[/bold]")  # noqa: E731  # one line, one use
+    features, _, _ = from_recipe("demo", features={"audio": audio})
+    say(f"1 of 5  example corpus: {dialogues} dialogues, synthesised once and kept, then validated")
+    reference = validate_corpus(CorpusParameters(dialogues=dialogues, seed=seed), progress=True)
+    say(f"2 of 5  features: {features.audio} from the voice, {features.text} from the words")
+    columns = stages.extract(reference, features, True)
+    say("3 of 5  training: recipe `demo` (narrow and quick, not the paper's width), chosen on dev")
+    runs = {}
+    for variant, name in VARIANTS.items():
+        _, model, training = from_recipe("demo", model={"variant": variant}, training={"seed": seed})
+        runs[variant] = stages.fit(reference, columns, features, model, training, True)
+        known = " (trained before)" if runs[variant].reused else ""
+        console.print(f"        {name:10}  weighted F1 on dev {runs[variant].weighted_f1:.3f}{known}")
+    verdict = stages.decide(runs["bimodal"], reference, columns, None)
+    say(f"4 of 5  promotion: {verdict.model} version {verdict.version}, {verdict.reason}")
+    console.print(f"        {verdict.candidate:.3f} against {verdict.champion:.3f} ({verdict.against})")
+    tested = stages.test_scores(reference, columns, runs)
+    say(f"5 of 5  scoring {NEW_CONVERSATIONS} new conversations")
+    new = CorpusParameters(name="example-new", dialogues=NEW_CONVERSATIONS, seed=seed + 1)
+    scores = stages.score(stages.prepare(new, False, True), verdict.model, True, True)
+    console.print(result_table(tested))
+    console.print(f"runs and models:  {ui_command()}", soft_wrap=True)
+    console.print(f"scores:           {scores.folder / 'scores.csv'}", soft_wrap=True)
+    console.print(f"report:           {scores.report}", soft_wrap=True)
+
+
+def result_table(tested: dict[str, dict[str, float]]) -> Table:
+    """Weighted F1 on the test split, whole and by what the emotion can be told from."""
+    columns = list(next(iter(tested.values())))
+    table = Table(title="weighted F1 on the example's test split, by what tells the emotion")
+    table.add_column("model")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for variant, values in tested.items():
+        table.add_row(VARIANTS[variant], *(f"{values[name]:.3f}" for name in columns))
+    return table
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m flows.demo", description=demo.__doc__)
+    parser.add_argument("--audio", default="compare2016", choices=["compare2016", "mfcc"])
+    parser.add_argument("--dialogues", type=int, default=160)
+    parser.add_argument("--seed", type=int, default=0)
+    try:
+        demo(**vars(parser.parse_args()))
+    except Exception as error:
+        from hbaf.cli import is_expected
+
+        if os.environ.get("HBAF_TRACEBACK") or not is_expected(error):
+            raise
+        print(f"hbaf: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,23 @@
+"""Every test has a home of its own; nothing is written anywhere else."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED_DATA = ROOT / ".." / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    monkeypatch.setenv("HBAF_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Small real corpora beside the project; a test that asks for them is skipped where they are absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("real data absent: ../shared/data")
+    return SHARED_DATA.resolve()
