@@ -1,0 +1,144 @@
+"""Inter-modal contrastive learning (Fig. 5, Eq. 18-21).
+
+K utterances that have what a term compares, D model dimension. Padding never enters.
+"""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Anchor = Literal["equation", "prose"]
+FusedView = Literal["projection", "zero_pad", "tile"]
+
+
+def info_nce(
+    anchor: Tensor, positive: Tensor, tau: float, negatives: Tensor | None = None, allowed: Tensor | None = None
+) -> Tensor:
+    """InfoNCE with cosine similarity: each anchor is to find its own positive among all of them.
+
+    Args:
+        anchor, positive: (K, D); row k of one belongs to row k of the other.
+        tau: temperature, above 0.
+        negatives: (N, D) further vectors in the denominator, beside the K - 1 other positives.
+        allowed: (K, N) bool, False where a negative belongs to the anchor's own utterance. Default: all True.
+
+    Returns:
+        Scalar >= 0, the mean over anchors. Without `negatives`: log K when all vectors are equal, 0 for K = 1. 0 for
+        K = 0, still joined to the graph.
+    """
+    if not len(anchor):
+        return (anchor.sum() + positive.sum()) * 0.0
+    # bf16 keeps two to three digits, which 1 / tau would magnify.
+    with torch.autocast(anchor.device.type, enabled=False):
+        logits = _cosine(anchor, positive) / tau  # (K, K)
+        if negatives is not None:
+            further = _cosine(anchor, negatives) / tau  # (K, N)
+            if allowed is not None:
+                further = further.masked_fill(~allowed, -torch.inf)
+            logits = torch.cat([logits, further], 1)
+        return F.cross_entropy(logits, torch.arange(len(anchor), device=anchor.device))
+
+
+def comparable_views(
+    h_a: Tensor, h_l: Tensor, h_m: Tensor, fused_view: FusedView, projection: nn.Module | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Brings h_a, h_l (K, D) and h_m (K, 2D) to one width.
+
+    Returns:
+        Audio, text and fused views. `projection`: h_m through the given 2D -> D map. `zero_pad`: [h_a ; 0] and
+        [0 ; h_l], each in its own half of h_m. `tile`: [h_a ; h_a] and [h_l ; h_l].
+    """
+    if fused_view == "projection":
+        if projection is None:
+            raise ValueError('the fused view "projection" needs the map from 2D to D')
+        return h_a, h_l, projection(h_m)
+    if fused_view == "zero_pad":
+        return torch.cat([h_a, torch.zeros_like(h_a)], -1), torch.cat([torch.zeros_like(h_l), h_l], -1), h_m
+    return torch.cat([h_a, h_a], -1), torch.cat([h_l, h_l], -1), h_m
+
+
+class InterModalContrast(nn.Module):
+    """mu * (lambda1 L_{a,m} + lambda2 L_{l,m} + lambda3 L_{a,l}), Eq. 21 and its share in Eq. 23.
+
+    Args:
+        dim: D.
+        anchor: `equation`: h_a and h_l look for their h_m; `prose`: h_m looks for its h_a and its h_l among those of
+            all other utterances, of both modalities. L_{a,l} is the same in both.
+        fused_view: see `comparable_views`.
+        mu, lambda1, lambda2, lambda3: weights; a term of weight 0 is not computed.
+        tau: temperature.
+    """
+
+    def __init__(
+        self,
+        dim: int = 512,
+        *,
+        anchor: Anchor = "equation",
+        fused_view: FusedView = "projection",
+        mu: float = 0.2,
+        lambda1: float = 1.0,
+        lambda2: float = 1.0,
+        lambda3: float = 1.0,
+        tau: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.anchor = anchor
+        self.fused_view = fused_view
+        self.tau = tau
+        self.weights = {"audio_fused": mu * lambda1, "text_fused": mu * lambda2, "audio_text": mu * lambda3}
+        compares_fused = self.weights["audio_fused"] > 0 or self.weights["text_fused"] > 0
+        self.compares_fused = compares_fused
+        # One map for both terms: with two, each could select its own half of h_m and nothing would be aligned.
+        project = compares_fused and fused_view == "projection"
+        self.projection = nn.Linear(2 * dim, dim, bias=False) if project else None
+
+    def forward(
+        self, h_a: Tensor, h_l: Tensor, h_m: Tensor, has_audio: Tensor, has_text: Tensor
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Weighted losses and unweighted terms.
+
+        Args:
+            h_a, h_l: (B, U, D). h_m: (B, U, 2D).
+            has_audio, has_text: (B, U) bool, True on real utterances with that modality.
+
+        Returns:
+            losses by `audio_fused`, `text_fused`, `audio_text`; terms by the same names after `contrastive_`,
+            detached. A term without a pair or without weight is absent from both.
+        """
+        terms = {
+            name: term
+            for name, term in self._terms(h_a, h_l, h_m, has_audio, has_text).items()
+            if self.weights[name] > 0
+        }
+        losses = {name: self.weights[name] * term for name, term in terms.items()}
+        return losses, {f"contrastive_{name}": term.detach() for name, term in terms.items()}
+
+    def _terms(self, h_a: Tensor, h_l: Tensor, h_m: Tensor, has_audio: Tensor, has_text: Tensor) -> dict[str, Tensor]:
+        terms: dict[str, Tensor] = {}
+        both = has_audio & has_text
+        if both.any():
+            terms["audio_text"] = info_nce(h_a[both], h_l[both], self.tau)
+        if not self.compares_fused:
+            return terms
+        audio, text, fused = comparable_views(h_a, h_l, h_m, self.fused_view, self.projection)
+        for name, own, other, has_own, has_other in (
+            ("audio_fused", audio, text, has_audio, has_text),
+            ("text_fused", text, audio, has_text, has_audio),
+        ):
+            if not has_own.any():
+                continue
+            if self.anchor == "equation":
+                terms[name] = info_nce(own[has_own], fused[has_own], self.tau)
+            else:
+                # h_l of the anchor's own utterance is no negative: it is the positive of the other term.
+                place = torch.arange(has_own.numel(), device=own.device).view_as(has_own)
+                allowed = place[has_own][:, None] != place[has_other][None, :]
+                terms[name] = info_nce(fused[has_own], own[has_own], self.tau, other[has_other], allowed)
+        return terms
+
+
+def _cosine(x: Tensor, y: Tensor) -> Tensor:
+    wide = torch.promote_types(x.dtype, torch.float32)
+    return F.normalize(x.to(wide), dim=-1) @ F.normalize(y.to(wide), dim=-1).T

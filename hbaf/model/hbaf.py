@@ -1,0 +1,209 @@
+"""HBAF: two context networks, their fusion, contrastive learning and the classifier (docs/method.md).
+
+B dialogues, U utterances, D model dimension, C emotions.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hbaf.model.audio_context import AudioContextNetwork, AudioProjection
+from hbaf.model.batch import DialogueBatch, SystemOutput
+from hbaf.model.contrastive import Anchor, FusedView, InterModalContrast
+from hbaf.model.fusion import CrossDirection, MultiModalFusion, UniModalFusion
+from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetwork
+
+Variant = Literal["bimodal", "audio", "text"]
+
+
+class HBAF(nn.Module):
+    """Heterogeneous bimodal attention fusion; Eq. 1-22.
+
+    The keyword arguments from `variant` on are the fields of `hbaf.parameters.ModelParameters` and mean what is said
+    there. Parts that a variant or an ablation does not use are not built.
+
+    Args:
+        audio_dim: numbers per utterance in the audio column.
+        text_dim: numbers per utterance in the text column.
+        commonsense_dim: numbers per relation, or None when there are no commonsense features.
+        emotions: C.
+
+    Raises:
+        ValueError: `dim` is not divisible by 2, `heads` or `fusion_heads` where the parts built need it.
+    """
+
+    def __init__(
+        self,
+        *,
+        audio_dim: int,
+        text_dim: int,
+        commonsense_dim: int | None,
+        emotions: int,
+        variant: Variant = "bimodal",
+        dim: int = 512,
+        heads: int = 8,
+        encoder_layers: int = 3,
+        feedforward: int = 2048,
+        conv_channels: int = 64,
+        fusion_heads: int = 1,
+        dropout: float = 0.1,
+        audio_context: bool = True,
+        current_utterance: bool = True,
+        context_attention: ContextAttention = "query",
+        cross_direction: CrossDirection = "literal",
+        anchor: Anchor = "equation",
+        fused_view: FusedView = "projection",
+        fusion: bool = True,
+        bimodal_attention: bool = True,
+        gate: bool = True,
+        residual: bool = True,
+        modality_dropout: float = 0.0,
+        mu: float = 0.2,
+        lambda1: float = 1.0,
+        lambda2: float = 1.0,
+        lambda3: float = 1.0,
+        tau: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.variant = variant
+        self.modality_dropout = modality_dropout if variant == "bimodal" else 0.0
+        if variant != "text":
+            self.missing_audio = _missing(audio_dim)
+            self.audio_context: AudioContextNetwork | AudioProjection = (
+                AudioContextNetwork(
+                    audio_dim,
+                    dim,
+                    heads=heads,
+                    encoder_layers=encoder_layers,
+                    feedforward=feedforward,
+                    conv_channels=conv_channels,
+                    dropout=dropout,
+                )
+                if audio_context
+                else AudioProjection(audio_dim, dim)
+            )
+        if variant != "audio":
+            self.text_context = TextContextNetwork(
+                text_dim,
+                commonsense_dim,
+                dim,
+                current_utterance=current_utterance,
+                context_attention=context_attention,
+                dropout=dropout,
+            )
+            # A turn without words is never context; its own vector is read by its GRU input or as its query only.
+            reads_own_text = current_utterance or context_attention == "query"
+            self.missing_text = _missing(text_dim) if reads_own_text else None
+            self.missing_commonsense = (
+                _missing(len(RELATIONS), commonsense_dim)
+                if commonsense_dim is not None and self.text_context.reads_commonsense
+                else None
+            )
+        self.fusion: MultiModalFusion | UniModalFusion | None = None
+        self.contrast: InterModalContrast | None = None
+        if fusion and variant == "bimodal":
+            self.fusion = MultiModalFusion(
+                dim,
+                heads=fusion_heads,
+                feedforward=feedforward,
+                dropout=dropout,
+                cross_direction=cross_direction,
+                bimodal_attention=bimodal_attention,
+                gate=gate,
+                residual=residual,
+            )
+        elif fusion:
+            self.fusion = UniModalFusion(
+                dim,
+                heads=fusion_heads,
+                feedforward=feedforward,
+                dropout=dropout,
+                bimodal_attention=bimodal_attention,
+                residual=residual,
+            )
+        if variant == "bimodal" and mu > 0:
+            self.contrast = InterModalContrast(
+                dim,
+                anchor=anchor,
+                fused_view=fused_view,
+                mu=mu,
+                lambda1=lambda1,
+                lambda2=lambda2,
+                lambda3=lambda3,
+                tau=tau,
+            )
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(2 * dim if variant == "bimodal" else dim, emotions)
+
+    def forward(self, batch: DialogueBatch) -> SystemOutput:
+        """Logits (B, U, C); losses and terms of `InterModalContrast`; the views of the fusion, detached.
+
+        Raises:
+            ValueError: the model was built for commonsense features and the batch has none.
+        """
+        has_audio, has_text = batch.mask & batch.has_audio, batch.mask & batch.has_text  # (B, U)
+        if self.training and self.modality_dropout > 0:
+            has_audio, has_text = drop_modality(has_audio, has_text, self.modality_dropout)
+        losses: dict[str, Tensor] = {}
+        terms: dict[str, Tensor] = {}
+        if self.variant == "bimodal":
+            h_a, h_l = self._audio(batch, has_audio), self._text(batch, has_text)
+            views: dict[str, Tensor] = {}
+            if isinstance(self.fusion, MultiModalFusion):
+                h_a, h_l, views = self.fusion(h_a, h_l, has_audio, has_text)
+            h = torch.cat([h_a, h_l], -1)  # h_m, (B, U, 2D)
+            if self.contrast is not None:
+                losses, terms = self.contrast(h_a, h_l, h, has_audio, has_text)
+        else:
+            h, views = self._single(batch, has_audio, has_text)
+        logits = self.classifier(self.dropout(h))
+        return SystemOutput(logits, losses, terms, {name: view.detach().float() for name, view in views.items()})
+
+    def _audio(self, batch: DialogueBatch, has_audio: Tensor) -> Tensor:
+        """H_a (B, U, D)."""
+        audio = torch.where(has_audio[..., None], batch.audio, self.missing_audio)
+        return self.audio_context(audio, batch.mask, has_audio)
+
+    def _text(self, batch: DialogueBatch, has_text: Tensor) -> Tensor:
+        """H_l (B, U, D)."""
+        text = torch.where(has_text[..., None], batch.text, 0.0 if self.missing_text is None else self.missing_text)
+        commonsense = None
+        if self.missing_commonsense is not None:
+            if batch.commonsense is None:
+                raise ValueError(
+                    "the model was built for commonsense features and the batch has none. "
+                    "Extract them for this corpus, or train without them."
+                )
+            # Commonsense is inferred from the words, so it is missing with them.
+            commonsense = torch.where(has_text[..., None, None], batch.commonsense, self.missing_commonsense)
+        return self.text_context(text, commonsense, has_text)
+
+    def _single(self, batch: DialogueBatch, has_audio: Tensor, has_text: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """h (B, U, D) and views of the audio-only and text-only variants."""
+        H, keys = (
+            (self._audio(batch, has_audio), has_audio)
+            if self.variant == "audio"
+            else (self._text(batch, has_text), has_text)
+        )
+        if not isinstance(self.fusion, UniModalFusion):
+            return H, {}
+        h, weights = self.fusion(H, keys)
+        return h, {} if weights is None else {f"attention_{self.variant}": weights}
+
+
+def drop_modality(has_audio: Tensor, has_text: Tensor, chance: float) -> tuple[Tensor, Tensor]:
+    """Takes one modality, audio or text with equal chance, from an utterance that has both; never the last one.
+
+    Args:
+        has_audio, has_text: (B, U) bool.
+        chance: 0..1, of each utterance for itself; drawn from torch's generator of the device.
+    """
+    draw = torch.rand(has_audio.shape, device=has_audio.device)
+    both = has_audio & has_text
+    return has_audio & ~(both & (draw < chance / 2)), has_text & ~(both & (draw >= chance / 2) & (draw < chance))
+
+
+def _missing(*shape: int) -> nn.Parameter:
+    """The learned vector that stands where a modality is missing; near the mean of scaled inputs to begin with."""
+    return nn.Parameter(0.02 * torch.randn(*shape))
