@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hbaf.features.selection import fit_selection
 
 from hbaf.corpus.schema import Corpus, as_utterances
+from hbaf.features.selection import fit_selection
 from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import FeatureParameters
 from hbaf.training.data import (

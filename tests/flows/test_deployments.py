@@ -1,0 +1,61 @@
+"""prefect.yaml against a real server and a real worker."""
+
+import json
+import time
+
+import pytest
+
+from tests.flows.conftest import BIN, Stack, stop
+
+FLOWS = {"validate-corpus", "extract-features", "train-hbaf", "promote-hbaf", "score-corpus"}
+
+
+@pytest.fixture(scope="module")
+def deployed(stack: Stack) -> Stack:
+    stack.prefect("work-pool", "create", "local", "--type", "process")
+    stack.prefect("--no-prompt", "deploy", "--all", timeout=240)
+    return stack
+
+
+def flow_runs(stack: Stack, deployment: str) -> list[dict]:
+    found = json.loads(stack.prefect("flow-run", "ls", "--limit", "50", "--output", "json"))
+    named = json.loads(stack.prefect("deployment", "inspect", deployment, "--output", "json"))
+    return [run for run in found if run["deployment_id"] == named["id"]]
+
+
+def test_every_flow_is_deployed(deployed: Stack) -> None:
+    listed = deployed.prefect("deployment", "ls")
+    for name in FLOWS:
+        assert f"{name}/{name}" in listed
+
+
+def test_a_scheduled_run_really_appears(deployed: Stack) -> None:
+    """With sqlalchemy 2.1 manual runs work and the scheduler fails in silence: only a run that appears proves it."""
+    deployed.prefect("deployment", "schedule", "create", "validate-corpus/validate-corpus", "--interval", "3600")
+    for _ in range(60):
+        runs = flow_runs(deployed, "validate-corpus/validate-corpus")
+        if runs:
+            break
+        time.sleep(1)
+    assert {run["state_type"] for run in runs} == {"SCHEDULED"}
+    deployed.prefect("deployment", "schedule", "clear", "-y", "validate-corpus/validate-corpus")
+
+
+@pytest.mark.timeout(420)
+def test_a_worker_trains(deployed: Stack) -> None:
+    worker = deployed.start(BIN / "prefect", "worker", "start", "--pool", "local", "--name", "tester")
+    try:
+        corpus = '{"reader": "example", "dialogues": 12}'
+        training = '{"recipe": "demo", "max_epochs": 1, "batch_dialogues": 4}'
+        deployed.prefect(
+            "deployment", "run", "train-hbaf/train-hbaf", "-p", f"corpus={corpus}", "-p", f"training={training}"
+        )
+        for _ in range(350):
+            run = flow_runs(deployed, "train-hbaf/train-hbaf")[0]
+            if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED"):
+                break
+            time.sleep(1)
+        log = deployed.prefect("flow-run", "logs", run["id"]) if run["state_type"] != "COMPLETED" else ""
+        assert run["state_type"] == "COMPLETED", log
+    finally:
+        stop(worker)
