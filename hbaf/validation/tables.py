@@ -1,0 +1,160 @@
+"""What the rules see: columns derived from a corpus, and nothing that a person said, is called, or a file is called.
+
+great_expectations writes values that it finds unexpected into its pages, so it gets numbers, truth values and
+utterance ids only. A missing value means that a rule does not apply to the row.
+"""
+
+import pandas as pd
+
+from hbaf.corpus.schema import SPLITS, Corpus
+from hbaf.validation.rules import TableName
+
+# Shorter ones ("Yeah.", "I don't know.") recur in every conversation and say nothing about a leak.
+SHORTEST_TELLING_TEXT = 4  # words
+
+
+def tables_of(corpus: Corpus) -> dict[TableName, pd.DataFrame]:
+    """The three tables that the rules of `hbaf.validation.rules` look at, by name."""
+    return {
+        "utterances": utterance_table(corpus),
+        "dialogues": dialogue_table(corpus),
+        "corpus": corpus_table(corpus),
+    }
+
+
+def utterance_table(corpus: Corpus) -> pd.DataFrame:
+    """One row per utterance: `utterance_id`, booleans, seconds, loudness (dB), clipped (share), words per second."""
+    rows = corpus.utterances
+    text_usable = rows["text_problem"].isna() & (rows["text"].fillna("").str.strip() != "")
+    audio_usable = rows["audio_problem"].isna() & rows["audio"].notna()
+    words = rows["text"].fillna("").map(lambda text: len(text.split())).where(text_usable)
+    seconds = _fact(rows, "seconds").where(audio_usable)
+    expected_id = rows["corpus"] + "/" + rows["dialogue_id"] + "/" + rows["turn"].astype("str")
+    begin = rows["start"].fillna(0.0)
+    table = {
+        "utterance_id": rows["utterance_id"],
+        "id_well_formed": _truth(rows["utterance_id"].eq(expected_id)),
+        "label_known": _truth(rows["emotion"].isin(corpus.emotions), applies=rows["emotion"].notna()),
+        # A corpus without any text or any audio is legitimate; has_text and has_audio say so once, not on every row.
+        "text_usable": _truth(text_usable, applies=_has_text(corpus)),
+        "audio_usable": _truth(audio_usable, applies=_has_audio(corpus)),
+        "some_modality": _truth(text_usable | audio_usable),
+        "audio_measured": _truth(seconds.notna(), applies=audio_usable),
+        "segment_in_order": _truth(
+            (begin >= 0) & (rows["end"].isna() | (rows["end"] > begin)),
+            applies=rows["start"].notna() | rows["end"].notna(),
+        ),
+        "seconds": seconds,
+        "loudness": _fact(rows, "loudness").where(audio_usable),
+        "clipped": _fact(rows, "clipped").where(audio_usable),
+        "words_per_second": words.astype("float64") / seconds.where(seconds > 0),
+        **_novelty(corpus, words),
+    }
+    return pd.DataFrame(table).reset_index(drop=True)
+
+
+def dialogue_table(corpus: Corpus) -> pd.DataFrame:
+    """One row per dialogue of the utterances or the splits; `utterance_id` is its first utterance.
+
+    A dialogue that only the splits name has "<corpus>/<dialogue_id>" there instead.
+    """
+    turns = corpus.utterances.groupby("dialogue_id", sort=True)
+    found = pd.DataFrame(
+        {
+            "utterance_id": turns["utterance_id"].first(),
+            "ranks": (
+                (turns["turn"].min() == 0)
+                & (turns["turn"].max() == turns.size() - 1)
+                & (turns["turn"].nunique() == turns.size())
+            ),
+            "labelled": turns["emotion"].count() > 0,
+        }
+    )
+    assigned = corpus.splits.groupby("dialogue_id", sort=True)["split"]
+    named = pd.DataFrame(
+        {"splits": assigned.nunique(dropna=False), "known": assigned.agg(lambda split: bool(split.isin(SPLITS).all()))}
+    )
+    table = found.join(named, how="outer")
+    has_utterances, in_splits = table["utterance_id"].notna(), table["splits"].notna()
+    placeholder = pd.Series([f"{corpus.name}/{dialogue}" for dialogue in table.index], index=table.index, dtype="str")
+    return pd.DataFrame(
+        {
+            "utterance_id": table["utterance_id"].where(has_utterances, placeholder),
+            "turns_are_ranks": _truth(table["ranks"], applies=has_utterances),
+            "one_split": _truth(table["splits"] == 1, applies=in_splits),
+            "split_known": _truth(table["known"], applies=in_splits),
+            "has_utterances": _truth(has_utterances, applies=in_splits),
+            "labelled_in_split": _truth(
+                in_splits, applies=table["labelled"].eq(True) if len(corpus.splits) else pd.Series(False, table.index)
+            ),
+        }
+    ).reset_index(drop=True)
+
+
+def corpus_table(corpus: Corpus) -> pd.DataFrame:
+    """One row of figures about the whole; a column `<figure>_found` says in words what was counted."""
+    rows, aside = corpus.utterances, corpus.set_aside["row"].nunique()
+    labelled = rows[rows["emotion"].notna()] if corpus.emotions else rows
+    dialogues_of = {name: corpus.splits.loc[corpus.splits["split"] == name, "dialogue_id"] for name in SPLITS}
+    counts = {name: int(labelled["dialogue_id"].isin(chosen).sum()) for name, chosen in dialogues_of.items()}
+    trained = set(labelled.loc[labelled["dialogue_id"].isin(dialogues_of["train"]), "emotion"])
+    absent = [emotion for emotion in corpus.emotions if emotion not in trained]
+    split, learnable = len(corpus.splits) > 0, len(corpus.splits) > 0 and len(corpus.emotions) > 0
+    return pd.DataFrame(
+        {
+            "utterance_id": pd.Series([corpus.name], dtype="str"),
+            "smallest_split": pd.Series([min(counts.values()) if split else None], dtype="float64"),
+            "smallest_split_found": ", ".join(f"{name} {count}" for name, count in counts.items()),
+            "emotions_absent_from_train": pd.Series([len(absent) if learnable else None], dtype="float64"),
+            "emotions_absent_from_train_found": f"{len(absent)} of {len(corpus.emotions)} emotions absent",
+            "set_aside_share": pd.Series([aside / (aside + len(rows)) if aside + len(rows) else None], dtype="float64"),
+            "set_aside_share_found": f"{aside} of {aside + len(rows)} rows set aside",
+            "has_text": _truth(pd.Series([_has_text(corpus)]), applies=len(rows) > 0),
+            "has_text_found": f"{rows['text'].notna().sum()} of {len(rows)} utterances",
+            "has_audio": _truth(pd.Series([_has_audio(corpus)]), applies=len(rows) > 0),
+            "has_audio_found": f"{rows['audio'].notna().sum()} of {len(rows)} utterances",
+        }
+    )
+
+
+def _novelty(corpus: Corpus, words: pd.Series) -> dict[str, pd.Series]:
+    """For utterances of the test split: whether train lacks the text, and the speaker."""
+    rows, train, test = corpus.utterances, _rows_in(corpus, "train"), _rows_in(corpus, "test")
+    text = rows["text"].map(lambda words: " ".join(words.casefold().split()), na_action="ignore")
+    known = bool(train.any())
+    return {
+        "text_new_in_test": _truth(
+            ~text.isin(text[train].dropna()), applies=test & (words.fillna(0) >= SHORTEST_TELLING_TEXT) & known
+        ),
+        "speaker_new_in_test": _truth(
+            ~rows["speaker"].isin(rows.loc[train, "speaker"].dropna()),
+            applies=test & rows["speaker"].notna() & known,
+        ),
+    }
+
+
+def _rows_in(corpus: Corpus, split: str) -> pd.Series:
+    chosen = corpus.splits.loc[corpus.splits["split"] == split, "dialogue_id"]
+    return corpus.utterances["dialogue_id"].isin(chosen)
+
+
+def _has_text(corpus: Corpus) -> bool:
+    return bool(corpus.utterances["text"].notna().any())
+
+
+def _has_audio(corpus: Corpus) -> bool:
+    return bool(corpus.utterances["audio"].notna().any())
+
+
+def _fact(rows: pd.DataFrame, name: str) -> pd.Series:
+    if name in rows:
+        return rows[name].astype("float64")
+    return pd.Series(float("nan"), index=rows.index, dtype="float64")
+
+
+def _truth(values: pd.Series, applies: pd.Series | bool = True) -> pd.Series:
+    """Truth values as objects: True, False, or None where the rule does not apply."""
+    answers = values.eq(True).fillna(False).astype("bool").astype("object")
+    if isinstance(applies, bool):
+        applies = pd.Series(applies, index=values.index, dtype="bool")
+    return answers.where(applies.astype("bool"), None)
