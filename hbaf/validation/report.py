@@ -18,7 +18,8 @@ CONTENT_POLICY = (
 PAGE_STYLE = """
 body{margin:0 auto;max-width:75rem;padding:1rem;font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff}
 table{border-collapse:collapse;width:100%} td,th{border:1px solid #ccc;padding:.3rem .5rem;text-align:left;
-vertical-align:top} .BROKEN{color:#a4161a;font-weight:bold} .warning{color:#8a5a00} .kept{color:#176b2c}
+vertical-align:top} .BROKEN td:nth-child(3){color:#a4161a;font-weight:bold}
+.warning td:nth-child(3){color:#8a5a00;font-weight:bold} .kept td:nth-child(3){color:#176b2c}
 """
 
 
