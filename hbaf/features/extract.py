@@ -1,0 +1,297 @@
+"""Corpus x extractor -> feature store: in parallel, only what is missing, continued where it was stopped."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from feature_store.manifest import Column
+from feature_store.store import FeatureStore
+from hbaf.corpus.audio import load_audio
+from hbaf.corpus.facts import utterance_keys
+from hbaf.corpus.schema import Corpus, is_missing
+from hbaf.features.extractor import SAMPLE_RATE, Extractor, extractor_digest
+from hbaf.features.registry import make_extractor
+from hbaf.features.workers import run_in_processes
+
+SMALL = 16  # items that are not worth starting processes for
+AUDIO_BATCH = 8  # items of one task: few enough that the last ones end together, enough that sending costs nothing
+LIBRARIES = ("numpy", "soundfile", "soxr", "av", "opensmile", "torch", "transformers", "tokenizers")  # recorded
+
+
+@dataclass(frozen=True)
+class ColumnReference:
+    """A column in a store: small enough to travel between tasks.
+
+    Attributes:
+        digest: of the extractor's identity; the column's folder in the store.
+        name: the extractor's name.
+        modality: which content of an utterance the rows are keyed by.
+        dim: numbers per row.
+        store_url: where the store is.
+    """
+
+    digest: str
+    name: str
+    modality: Literal["audio", "text"]
+    dim: int
+    store_url: str
+
+    def column(self) -> Column:
+        return Column(self.digest, self.name, self.dim)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One utterance's audio; None as in `load_audio`."""
+
+    path: Path
+    channel: int | None
+    start: float | None
+    end: float | None
+
+
+Item: TypeAlias = "Segment | str"
+Rows: TypeAlias = tuple[np.ndarray, list[str | None]]  # (items, dim) float32 and the problem of each row
+
+
+def extract_column(
+    corpus: Corpus,
+    extractor_name: str,
+    store: FeatureStore,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    workers: int | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    progress: bool = False,
+    shard_size: int = 256,
+) -> ColumnReference:
+    """Computes what the store lacks of one representation. Utterances of equal content are computed once.
+
+    Shards are published as they fill, so a killed run loses at most one. An utterance that cannot be computed becomes a
+    row of NaN with its problem, and is not tried again.
+
+    Args:
+        settings: of the extractor, part of the column's digest.
+        workers: processes, for extractors that are spread over processes; default: one per core.
+        batch_size: utterances in one batch of a torch model.
+        device: "auto", "cpu" or "cuda", for torch models.
+        progress: show a progress bar on stderr.
+        shard_size: rows in a shard.
+
+    Raises:
+        ValueError: no such extractor or setting.
+        hbaf.features.weights.WeightsError: a model's weights are not on this machine.
+        hbaf.features.workers.WorkerError: a process died; what was finished is stored.
+        feature_store.manifest.StoreError: the store cannot be read or written.
+    """
+    settings = dict(settings or {})
+    extractor = make_extractor(extractor_name, batch_size=batch_size, device=device, **settings)
+    column = Column(extractor_digest(extractor), extractor_name, extractor.dim, extractor.identity())
+    reference = ColumnReference(column.digest, extractor_name, extractor.modality, extractor.dim, store.url)
+    items = _missing_items(corpus, extractor.modality, column, store)
+    if not items:
+        return reference
+    workers = workers or _cores()
+    parallel = extractor.in_processes and workers > 1 and len(items) > SMALL
+    batches = list(_batches(items, AUDIO_BATCH if extractor.in_processes else batch_size))
+    if parallel:
+        results = run_in_processes(
+            _extract_here, [list(batch.values()) for batch in batches], workers, _start, (extractor_name, settings)
+        )
+    else:
+        results = (extract_items(extractor, list(batch.values())) for batch in batches)
+    shards = _Shards(store, column, shard_size)
+    try:
+        for batch, (vectors, problems) in zip(batches, _shown(results, batches, extractor_name, progress), strict=True):
+            shards.add(list(batch), vectors, problems)
+    finally:
+        shards.publish()  # an error or Ctrl-C loses nothing that was computed
+    return reference
+
+
+def read_column(corpus: Corpus, reference: ColumnReference, store: FeatureStore) -> tuple[np.ndarray, np.ndarray]:
+    """The vectors of a corpus, aligned to the rows of `corpus.utterances`.
+
+    Returns:
+        (rows, dim) float32 with NaN where the utterance has no vector, and (rows,) bool: where it has one.
+
+    Raises:
+        feature_store.manifest.StoreError: the column was not extracted for this corpus, or is damaged.
+    """
+    keys = utterance_keys(corpus.utterances, reference.modality)
+    keyed = np.array([not is_missing(key) for key in keys], bool)
+    vectors = np.full((len(keys), reference.dim), np.nan, np.float32)
+    if keyed.any():
+        vectors[keyed], _ = store.get(reference.column(), keys[keyed].tolist())
+    return vectors, np.logical_not(np.isnan(vectors).any(axis=1))
+
+
+def extract_items(extractor: Extractor, items: Sequence[Item]) -> Rows:
+    """Loads and computes a batch; an item that fails has a problem and does not harm the others.
+
+    Raises:
+        Exception: what the extractor raised, where it fails for an ordinary item too: then the fault is the
+            extractor's, and storing it as the item's would hide it for ever.
+    """
+    vectors = np.full((len(items), extractor.dim), np.nan, np.float32)
+    problems: list[str | None] = [None] * len(items)
+    loaded: dict[int, Any] = {}
+    for row, item in enumerate(items):
+        try:
+            loaded[row] = _load(item)
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a decoder raises concerns this item alone
+            problems[row] = _told(error)
+    for row, result in zip(loaded, _computed(extractor, list(loaded.values())), strict=True):
+        if isinstance(result, Exception):
+            problems[row] = _told(result)
+        else:
+            vectors[row] = result
+    for row, value in loaded.items():
+        if problems[row] is None and np.isnan(vectors[row]).any():
+            problems[row] = _why_nothing(extractor, value)
+    return vectors, problems
+
+
+def _computed(extractor: Extractor, values: list[Any]) -> Sequence[np.ndarray | Exception]:
+    """A vector or an error per item."""
+    if not values:
+        return []
+    try:
+        return list(extractor.extract(values))
+    except Exception as error:
+        if len(values) > 1:  # find out which item it was
+            return [result for value in values for result in _computed(extractor, [value])]
+        _try_an_ordinary_item(extractor)
+        return [error]
+
+
+def _try_an_ordinary_item(extractor: Extractor) -> None:
+    if extractor.modality == "text":
+        extractor.extract(["Good morning."])
+    else:
+        extractor.extract([np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)])
+
+
+def _missing_items(
+    corpus: Corpus, modality: Literal["audio", "text"], column: Column, store: FeatureStore
+) -> dict[str, Item]:
+    """Key -> what to compute, for the utterances whose content the store does not know."""
+    table = corpus.utterances
+    keys = pd.Series(list(utterance_keys(table, modality)), dtype=object)
+    first = {key: row for row, key in reversed(list(enumerate(keys))) if not is_missing(key)}
+    missing = store.missing(column, [key for key in keys if key in first])
+    if modality == "text":
+        texts = table["text"].to_numpy()
+        # Batches of similar length pad little; the key breaks ties, so that equal corpora make equal shards.
+        return {key: str(texts[first[key]]) for key in sorted(missing, key=lambda key: (len(texts[first[key]]), key))}
+    columns = {name: table[name].to_numpy(object) for name in ("audio", "channel", "start", "end")}
+    return {
+        key: _segment(corpus.root, {name: values[first[key]] for name, values in columns.items()}) for key in missing
+    }
+
+
+def _segment(root: Path, row: Mapping[str, Any]) -> Segment:
+    channel, start, end = (None if is_missing(row[name]) else row[name] for name in ("channel", "start", "end"))
+    return Segment(
+        root / str(row["audio"]),
+        None if channel is None else int(channel),
+        None if start is None else float(start),
+        None if end is None else float(end),
+    )
+
+
+def _load(item: Item) -> np.ndarray | str:
+    if isinstance(item, str):
+        return item
+    return load_audio(item.path, channel=item.channel, start=item.start, end=item.end)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if type(error).__module__.startswith("hbaf.") else f"{type(error).__name__}: {error}"
+
+
+def _why_nothing(extractor: Extractor, value: np.ndarray | str) -> str:
+    if isinstance(value, str):
+        return f"{extractor.name}: no vector for a text of {len(value.strip())} characters"
+    return f"{extractor.name}: no vector for {len(value) / SAMPLE_RATE:.3f} s of audio"
+
+
+class _Shards:
+    """Collects rows and publishes them as shards."""
+
+    def __init__(self, store: FeatureStore, column: Column, size: int) -> None:
+        self.store, self.column, self.size = store, column, size
+        self.origin = _library_versions()
+        self.keys: list[str] = []
+        self.vectors: list[np.ndarray] = []
+        self.problems: list[str | None] = []
+
+    def add(self, keys: Sequence[str], vectors: np.ndarray, problems: Sequence[str | None]) -> None:
+        self.keys += keys
+        self.vectors.append(vectors)
+        self.problems += problems
+        if len(self.keys) >= self.size:
+            self.publish()
+
+    def publish(self) -> None:
+        keys, vectors, problems = self.keys, self.vectors, self.problems
+        self.keys, self.vectors, self.problems = [], [], []
+        if keys:
+            self.store.put(self.column, keys, np.concatenate(vectors), problems, self.origin)
+
+
+def _library_versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _cores() -> int:
+    """Cores that this process may use; a container or `taskset` may grant fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _batches(items: Mapping[str, Item], size: int) -> Iterator[dict[str, Item]]:
+    keys = list(items)
+    for start in range(0, len(keys), size):
+        yield {key: items[key] for key in keys[start : start + size]}
+
+
+def _shown(results: Iterable[Rows], batches: Sequence[dict[str, Item]], name: str, progress: bool) -> Iterator[Rows]:
+    """Passes results on while a bar shows how many utterances are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task(f"extract {name}", total=sum(map(len, batches)))
+        for batch, result in zip(batches, results, strict=True):
+            bar.advance(task, len(batch))
+            yield result
+
+
+_EXTRACTOR: Extractor | None = None  # of this worker process
+
+
+def _start(name: str, settings: Mapping[str, Any]) -> None:
+    global _EXTRACTOR
+    _EXTRACTOR = make_extractor(name, **settings)
+
+
+def _extract_here(items: Sequence[Item]) -> Rows:
+    assert _EXTRACTOR is not None, "runs in a worker process, behind `_start`"
+    return extract_items(_EXTRACTOR, items)
