@@ -5,7 +5,6 @@ from prefect import task
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extract_features
-from hbaf.home import room
 from hbaf.parameters import (
     CorpusParameters,
     FeatureParameters,
@@ -29,8 +28,7 @@ def prepare(corpus: CorpusParameters, split: bool, progress: bool) -> CorpusRefe
 
 @task
 def check(reference: CorpusReference, rules: ValidationParameters) -> ValidationResult:
-    corpus = load_corpus(reference)
-    return validate(corpus, rules, docs_folder=room("docs", corpus.name))
+    return validate(load_corpus(reference), rules)
 
 
 @task

@@ -75,13 +75,12 @@ def validate(source: Source, *, manifest: Manifest = None, docs: bool = True, qu
     from rich.console import Console
 
     from hbaf.corpus.schema import load_corpus
-    from hbaf.home import room
     from hbaf.parameters import ValidationParameters
     from hbaf.validation.suite import validate as check
 
     reference = prepare(source, manifest, quiet)
     corpus = load_corpus(reference)
-    result = check(corpus, ValidationParameters(), docs_folder=room("docs", corpus.name) if docs else None)
+    result = check(corpus, ValidationParameters(), docs=docs)
     Console().print(result.table())
     print(f"corpus: {reference.folder}")
     if result.docs:

@@ -9,7 +9,7 @@ import pandas as pd
 
 import feature_store
 import hbaf
-from hbaf.registry.tracking import MlflowClient, mlflow, quiet_logs
+from hbaf.registry.tracking import MlflowClient, mlflow
 from hbaf.training.package import ModelPackage, PackageFacts
 
 CHAMPION = "champion"
@@ -45,7 +45,6 @@ def log_package(run_id: str, package_folder: Path, facts: PackageFacts) -> str:
     Returns:
         The model's URI.
     """
-    quiet_logs()
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
@@ -83,7 +82,6 @@ def requirements(facts: PackageFacts) -> list[str]:
 
 def register(model_uri: str, name: str, tags: dict[str, str]) -> str:
     """Makes a new version of a registered model; returns the version."""
-    quiet_logs()
     return str(mlflow.register_model(model_uri, name, tags=tags).version)
 
 

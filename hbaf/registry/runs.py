@@ -85,12 +85,12 @@ def train_and_log(
             corpus, columns, features, model, training, folder=folder, log=log, progress=progress,
             origin={"run_id": log.run_id, **digests(reference, columns)},
         )  # fmt: skip
-        package.save(folder / "package")
-        uri = log_package(log.run_id, folder / "package", package.facts)
+        place = package.save(folder / log.run_id / "package")
+        uri = log_package(log.run_id, place, package.facts)
         log.log_tags({"hbaf.model_uri": uri})
         for leftover in ("last.ckpt", "best.ckpt"):
             (folder / leftover).unlink(missing_ok=True)
-    return RunReference(log.run_id, folder / "package", uri, package.facts.dev_metrics["weighted_f1"])
+    return RunReference(log.run_id, place, uri, package.facts.dev_metrics["weighted_f1"])
 
 
 def train_package(
@@ -183,14 +183,13 @@ def flat(settings: dict[str, Parameters]) -> dict[str, object]:
 
 
 def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:
-    if not (folder / "package" / "package.json").exists():
-        return None
     run_id = finished_run(key, experiment)
-    if run_id is None:
+    package = folder / str(run_id) / "package"
+    if run_id is None or not (package / "package.json").exists():
         return None
-    facts = ModelPackage.load(folder / "package").facts
+    facts = ModelPackage.load(package).facts
     uri = MlflowRunLog(run_id).client.get_run(run_id).data.tags["hbaf.model_uri"]
-    return RunReference(run_id, folder / "package", uri, facts.dev_metrics["weighted_f1"], reused=True)
+    return RunReference(run_id, package, uri, facts.dev_metrics["weighted_f1"], reused=True)
 
 
 def _log_gates(package: ModelPackage, corpus: Corpus, vectors: Vectors, log: RunLog) -> None:

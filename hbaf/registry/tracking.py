@@ -19,6 +19,10 @@ from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.utils.environment"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # database migrations and hints are noise in a run's output
+logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)
+
 EXPERIMENT = "hbaf"
 PARAMETER_LIMIT = 6000  # characters; MLflow refuses longer values
 
@@ -53,7 +57,6 @@ def experiment_id(name: str = EXPERIMENT) -> str:
     With the embedded database its artifacts lie in the home; a server decides for itself. MLflow would otherwise put
     them under the working directory.
     """
-    quiet_logs()
     client = MlflowClient()
     found = client.get_experiment_by_name(name)
     if found is not None:
@@ -107,10 +110,3 @@ def ui_command() -> str:
     """What a person types to look at the runs."""
     uri = os.environ["MLFLOW_TRACKING_URI"]
     return uri if uri.startswith("http") else f"mlflow ui --workers 1 --backend-store-uri {uri}"
-
-
-def quiet_logs() -> None:
-    """MLflow's database migrations and its hints about signatures are noise in a run's output."""
-    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.utils.environment"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)

@@ -103,7 +103,7 @@ class History(Callback):
 
     def __init__(self, path: Path, log: RunLog | None, progress: bool):
         self.path = path
-        self.log = log
+        self.run_log = log  # `log` is a method of Lightning's callbacks
         self.epochs: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
         self.progress = progress
         self.bar: Any = None
@@ -122,8 +122,8 @@ class History(Callback):
         assert isinstance(module, SystemTraining)
         self.epochs.append(module.epoch_metrics)
         write_atomically(self.path, json.dumps(self.epochs).encode())
-        if self.log is not None:
-            self.log.log_metrics(module.epoch_metrics, step=len(self.epochs))
+        if self.run_log is not None:
+            self.run_log.log_metrics(module.epoch_metrics, step=len(self.epochs))
         if self.bar is not None:
             said = f"dev loss {module.epoch_metrics[MONITORED]:.3f}, F1 {module.epoch_metrics['dev/weighted_f1']:.3f}"
             self.bar.update(self.bar.task_ids[0], advance=1, description=said)
