@@ -1,0 +1,63 @@
+"""Which dialogues are train, dev and test where the corpus itself does not say."""
+
+import hashlib
+from dataclasses import replace
+
+import pandas as pd
+
+from hbaf.corpus.schema import SPLITS, Corpus, CorpusError
+
+
+def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int) -> Corpus:
+    """Assigns dialogues to splits by a hash of their ids; splits that the corpus names are left alone.
+
+    Each dialogue's place depends on its own id and the seed only, so a dialogue that is added moves no other. The one
+    exception are corpora so small that a split would stay empty: it gets the dialogue nearest to it.
+
+    Args:
+        shares: of train, dev and test; their sum counts as the whole.
+        seed: another seed is another assignment.
+
+    Returns:
+        The corpus with a split for every dialogue that holds a label; the others are in none.
+
+    Raises:
+        CorpusError: the shares are all zero.
+    """
+    if len(corpus.splits):
+        return corpus
+    if sum(shares) <= 0:
+        raise CorpusError("split_shares: at least one of train, dev and test must be above zero.")
+    labelled = corpus.utterances.loc[corpus.utterances["emotion"].notna(), "dialogue_id"].unique()
+    places = {str(dialogue): _place(str(dialogue), seed) for dialogue in labelled}
+    bounds = [sum(shares[: index + 1]) / sum(shares) for index in range(len(SPLITS))]
+    bounds[-1] = 1.0
+    chosen = {
+        dialogue: next(index for index, bound in enumerate(bounds) if place < bound or bound == 1.0)
+        for dialogue, place in places.items()
+    }
+    _fill_empty_splits(chosen, places, shares, bounds)
+    splits = pd.DataFrame(
+        {"dialogue_id": list(chosen), "split": [SPLITS[index] for index in chosen.values()]}, dtype="str"
+    )
+    return replace(corpus, splits=splits.sort_values("dialogue_id", ignore_index=True))
+
+
+def _place(dialogue: str, seed: int) -> float:
+    """A number in [0, 1) that looks drawn by chance and always is the same."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{dialogue}".encode()).digest()[:6], "big") / 2**48
+
+
+def _fill_empty_splits(
+    chosen: dict[str, int], places: dict[str, float], shares: tuple[float, float, float], bounds: list[float]
+) -> None:
+    wanted = [index for index, share in enumerate(shares) if share > 0]
+    if len(chosen) < len(wanted):
+        return
+    for index in wanted:
+        counts = [sum(split == other for split in chosen.values()) for other in range(len(SPLITS))]
+        if counts[index]:
+            continue
+        middle = bounds[index] - shares[index] / sum(shares) / 2
+        spare = [dialogue for dialogue, split in chosen.items() if counts[split] > 1]
+        chosen[min(spare, key=lambda dialogue: abs(places[dialogue] - middle))] = index

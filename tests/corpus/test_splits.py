@@ -1,0 +1,79 @@
+"""Dialogues to splits: stable, disjoint, none left empty."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hbaf.corpus.schema import Corpus, CorpusError, as_utterances, empty_splits
+from hbaf.corpus.splits import assign_splits
+
+SHARES = (0.7, 0.15, 0.15)
+
+
+def corpus(dialogues: int, first: int = 0, unlabelled: tuple[str, ...] = ()) -> Corpus:
+    names = [f"d{number}" for number in range(first, first + dialogues)]
+    table = pd.DataFrame(
+        {
+            "corpus": "c",
+            "dialogue_id": [name for name in names for _ in range(2)],
+            "turn": [0, 1] * dialogues,
+            "emotion": [label for name in names for label in (None, None if name in unlabelled else "joy")],
+        }
+    )
+    return Corpus("c", Path("/c"), as_utterances(table), empty_splits(), ("joy",))
+
+
+def assigned(*args: object, seed: int = 0, **settings: object) -> dict[str, str]:
+    splits = assign_splits(corpus(*args, **settings), SHARES, seed).splits  # type: ignore[arg-type]
+    return dict(splits.itertuples(index=False))
+
+
+def test_every_dialogue_is_in_one_split_and_shares_are_kept() -> None:
+    splits = assign_splits(corpus(1000), SHARES, 0).splits
+    assert splits["dialogue_id"].is_unique
+    assert len(splits) == 1000
+    counts = splits["split"].value_counts()
+    assert counts["train"] == pytest.approx(700, abs=50)
+    assert counts["dev"] == pytest.approx(150, abs=35)
+    assert counts["test"] == pytest.approx(150, abs=35)
+
+
+def test_a_dialogue_that_is_added_moves_no_other() -> None:
+    few, many = assigned(50), assigned(80)
+    assert {name: many[name] for name in few} == few
+
+
+def test_the_seed_decides_and_nothing_else() -> None:
+    assert assigned(50) == assigned(50)
+    assert assigned(50, seed=1) != assigned(50)
+
+
+@pytest.mark.parametrize("dialogues", [3, 4, 5, 8])
+@pytest.mark.parametrize("seed", range(10))
+def test_no_split_is_empty_even_in_a_tiny_corpus(dialogues: int, seed: int) -> None:
+    assert set(assigned(dialogues, seed=seed).values()) == {"train", "dev", "test"}
+
+
+def test_a_split_without_a_share_stays_empty() -> None:
+    splits = assign_splits(corpus(40), (0.5, 0.0, 0.5), 0).splits
+    assert set(splits["split"]) == {"train", "test"}
+    splits = assign_splits(corpus(40), (1.0, 0.0, 0.0), 0).splits
+    assert set(splits["split"]) == {"train"}
+    with pytest.raises(CorpusError, match="above zero"):
+        assign_splits(corpus(4), (0.0, 0.0, 0.0), 0)
+
+
+def test_only_dialogues_with_a_label_are_assigned() -> None:
+    found = assigned(10, unlabelled=("d3", "d7"))
+    assert set(found) == {f"d{number}" for number in range(10)} - {"d3", "d7"}
+    nothing = assign_splits(corpus(1, unlabelled=("d0",)), SHARES, 0).splits
+    assert len(nothing) == 0
+    assert list(nothing.columns) == ["dialogue_id", "split"]
+
+
+def test_given_splits_are_left_alone() -> None:
+    given = pd.DataFrame({"dialogue_id": ["d0"], "split": ["test"]}, dtype="str")
+    one = corpus(5)
+    one = Corpus(one.name, one.root, one.utterances, given, one.emotions)
+    assert assign_splits(one, SHARES, 0) is one
