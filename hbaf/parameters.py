@@ -28,11 +28,26 @@ class RecipeError(ValueError):
     """There is no such recipe."""
 
 
+class IemocapParameters(Parameters):
+    """Which labels and which sessions of IEMOCAP; read by the reader `iemocap` alone."""
+
+    classes: Literal[4, 6] = Field(default=6, description="6 emotions, or 4 with excited counted as happy.")
+    keep_unlabelled: bool = Field(default=True, description="Utterances without one of these labels stay as context.")
+    test_session: int = Field(
+        default=5, ge=1, le=5, description="5 is the field's habit; each in turn leaves one session out."
+    )
+    dev_dialogues: int = Field(
+        default=12, ge=0, description="Dialogues of the other sessions for validation, drawn by seed."
+    )
+
+
 class CorpusParameters(Parameters):
     """Where conversations come from."""
 
-    reader: Literal["example", "folder"] = Field(
-        "example", description="`example` is made by the project itself, `folder` is a manifest beside audio files."
+    reader: Literal["example", "folder", "meld", "iemocap", "audformat"] = Field(
+        "example",
+        description="`example` is made by the project itself, `folder` is a manifest beside audio files, `meld` and "
+        "`iemocap` are the official releases, `audformat` is a database with a db.yaml.",
     )
     root: Path | None = Field(None, description="Folder with the manifest and the audio; not used by `example`.")
     name: str | None = Field(None, description="Short name, first part of every utterance id; default: the folder's.")
@@ -45,6 +60,7 @@ class CorpusParameters(Parameters):
     )
     seed: int = Field(0, ge=0, description="Of the example corpus and of the assignment of dialogues to splits.")
     dialogues: int = Field(160, ge=12, description="Dialogues in the example corpus.")
+    iemocap: IemocapParameters = Field(IemocapParameters(), description="Labels and sessions of `iemocap`.")
 
 
 class ValidationParameters(Parameters):

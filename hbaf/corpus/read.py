@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+from hbaf.corpus.audformat_database import read_audformat
 from hbaf.corpus.folder import read_folder
+from hbaf.corpus.iemocap import read_iemocap
+from hbaf.corpus.meld import read_meld
 from hbaf.corpus.schema import Corpus
 from hbaf.parameters import CorpusParameters
 
@@ -13,7 +16,13 @@ def _read_example(parameters: CorpusParameters) -> Corpus:
     return read_example(parameters)
 
 
-READERS: dict[str, Callable[[CorpusParameters], Corpus]] = {"folder": read_folder, "example": _read_example}
+READERS: dict[str, Callable[[CorpusParameters], Corpus]] = {
+    "example": _read_example,
+    "folder": read_folder,
+    "meld": read_meld,
+    "iemocap": read_iemocap,
+    "audformat": read_audformat,
+}
 
 
 def read_corpus(parameters: CorpusParameters) -> Corpus:
