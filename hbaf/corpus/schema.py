@@ -150,7 +150,7 @@ def as_utterances(rows: pd.DataFrame) -> pd.DataFrame:
     for column, dtype in UTTERANCE_COLUMNS.items():
         if column not in table:
             table[column] = None
-        table[column] = table[column].astype(dtype)
+        table[column] = table[column].astype(dtype)  # type: ignore[call-overload]  # a name from our table
     doubled = table.loc[table["utterance_id"].duplicated(), "utterance_id"]
     if len(doubled):
         raise CorpusError(
@@ -179,16 +179,17 @@ def save_corpus(corpus: Corpus, folder: Path) -> CorpusReference:
         beside = folder / f".{name}.tmp"
         table.to_parquet(beside, index=False)
         beside.replace(folder / f"{name}.parquet")
+    reference = CorpusReference(folder, corpus.name, corpus.digest(), corpus.splits_digest())
     facts = {
         "name": corpus.name,
         "root": str(corpus.root.absolute()),
         "emotions": list(corpus.emotions),
         "licence": corpus.licence,
-        "digest": corpus.digest(),
-        "splits_digest": corpus.splits_digest(),
+        "digest": reference.digest,
+        "splits_digest": reference.splits_digest,
     }
     write_atomically(folder / "corpus.json", json.dumps(facts, indent=1).encode())
-    return CorpusReference(folder, corpus.name, facts["digest"], facts["splits_digest"])
+    return reference
 
 
 def load_corpus(reference: CorpusReference | Path) -> Corpus:

@@ -69,7 +69,9 @@ class Predictor:
             ("text", "audio", batch.has_text.cpu().numpy()[keep]),
         ):
             alone = _probability(system(batch.without(other)))[keep]
-            columns[f"{modality}_label"] = np.where(present, self._names(alone), None)
+            columns[f"{modality}_label"] = [
+                name if there else None for name, there in zip(self._names(alone), present, strict=True)
+            ]
             columns[f"{modality}_confidence"] = np.where(present, alone.max(1), np.nan).astype(np.float32)
             gate = output.views.get(f"gate_{modality}")
             if gate is not None:

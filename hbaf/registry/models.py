@@ -1,5 +1,7 @@
 """Model packages in MLflow: logged with a run, registered by name, found by alias."""
 
+import contextlib
+import io
 import os
 from dataclasses import dataclass
 from importlib import metadata
@@ -82,7 +84,8 @@ def requirements(facts: PackageFacts) -> list[str]:
 
 def register(model_uri: str, name: str, tags: dict[str, str]) -> str:
     """Makes a new version of a registered model; returns the version."""
-    return str(mlflow.register_model(model_uri, name, tags=tags).version)
+    with contextlib.redirect_stderr(io.StringIO()):  # MLflow prints the success there, whatever the log level
+        return str(mlflow.register_model(model_uri, name, tags=tags).version)
 
 
 def find_model(name: str | None = None, alias: str = CHAMPION) -> RegisteredModel:

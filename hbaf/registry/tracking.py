@@ -19,7 +19,7 @@ from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.utils.environment"):
+for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.pyfunc", "mlflow.utils.environment"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # database migrations and hints are noise in a run's output
 logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)
 

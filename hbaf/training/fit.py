@@ -43,6 +43,7 @@ class SystemTraining(lightning.LightningModule):
         self.system = system
         self.emotions = tuple(emotions)
         self.training_parameters = training
+        self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.train_sums: dict[str, Tensor] = {}
         self.dev_parts: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -185,6 +186,7 @@ def fit(
     with warnings.catch_warnings():
         # The dialogues are in memory already: worker processes would only copy them.
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
         warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
         trainer.fit(
             module,
