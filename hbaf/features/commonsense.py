@@ -17,6 +17,7 @@ from hbaf.features.language_models import (
     length_batches,
     load_tokenizer,
     masked_mean,
+    quiet_loading,
     read_config,
 )
 from hbaf.features.weights import locate_weights
@@ -125,7 +126,8 @@ class Comet:
         from transformers import AutoModelForSeq2SeqLM
 
         # The checkpoint is a .bin: transformers reads it with torch's weights-only reader, which runs no code.
-        model = AutoModelForSeq2SeqLM.from_pretrained(
-            self.weights.folder, local_files_only=True, dtype=torch.float32, trust_remote_code=False
-        )
+        with quiet_loading():
+            model = AutoModelForSeq2SeqLM.from_pretrained(
+                self.weights.folder, local_files_only=True, dtype=torch.float32, trust_remote_code=False
+            )
         return model.eval().to(chosen_device(self.device))

@@ -6,6 +6,7 @@ B utterances in a batch, T tokens (padded), D width of the encoder.
 import inspect
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -140,9 +141,10 @@ class LanguageModel:
         # A checkpoint without a pooler would get a random one, and its warning.
         takes_pooler = "add_pooling_layer" in inspect.signature(kind).parameters
         pooler = {"add_pooling_layer": False} if takes_pooler else {}
-        model = AutoModel.from_pretrained(
-            self.weights.folder, local_files_only=True, dtype=torch.float32, trust_remote_code=False, **pooler
-        )
+        with quiet_loading():
+            model = AutoModel.from_pretrained(
+                self.weights.folder, local_files_only=True, dtype=torch.float32, trust_remote_code=False, **pooler
+            )
         return model.eval().to(chosen_device(self.device))
 
 
@@ -176,6 +178,22 @@ def load_tokenizer(weights: Weights, **settings: Any) -> Any:
     if tokenizer.pad_token_id is None:
         raise WeightsError(f"{weights.folder}: the tokenizer has no padding token, so texts cannot be batched")
     return tokenizer
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """No bar and no table of unused weights: a pooler that is left out is what we ask for."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()
 
 
 def chosen_device(device: str) -> str:

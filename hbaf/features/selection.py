@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hbaf.features.linear_svm import fit_linear_svm
 from hbaf.home import write_atomically
 
 CLIP = 10.0  # standard deviations: openSMILE gives values up to 1e12 in ordinary speech
 BLOCK = 512  # columns whose float64 copy is held at once
-MAX_ITERATIONS = 1000
 logger = logging.getLogger(__name__)
 
 
@@ -150,7 +150,13 @@ def fit_selection(
     classes = np.asarray(labels)[labelled]
     if len(np.unique(classes)) < 2:
         raise ValueError(f"a selection needs two classes or more; the {labelled.sum()} labelled rows have fewer")
-    importance, converged = _rank(scaling.apply(vectors[labelled]), classes, svm_c)
+    weights, converged = fit_linear_svm(scaling.apply(vectors[labelled]), classes, svm_c)
+    if not converged:
+        logger.warning(
+            "The SVM that ranks audio numbers did not converge; its ranking is used and marked so. "
+            "A smaller svm_c converges sooner."
+        )
+    importance = np.abs(weights).mean(axis=0)
     best = np.argsort(-importance, kind="stable")[:select]
     return AudioSelection(mean, scale, CLIP, np.sort(best).astype(np.int64), source, train, converged)
 
@@ -165,19 +171,3 @@ def _fit_scale(vectors: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.
     constant = scale <= 1e-9 * np.abs(mean)
     scale[constant | (scale == 0)] = 1.0
     return mean, scale
-
-
-def _rank(scaled: np.ndarray, classes: np.ndarray, svm_c: float) -> tuple[np.ndarray, bool]:
-    """Mean absolute weight over the one-vs-rest classes, (dim,), and whether the SVM converged."""
-    from sklearn.svm import LinearSVC
-
-    svm = LinearSVC(C=svm_c, dual="auto", max_iter=MAX_ITERATIONS, random_state=0)
-    svm.fit(scaled, classes)  # warns by itself when it stops early
-    converged = bool(svm.n_iter_ < MAX_ITERATIONS)
-    if not converged:
-        logger.warning(
-            "The SVM that ranks audio numbers stopped after %d iterations. Its ranking is used and marked as not "
-            "converged; a smaller svm_c converges sooner.",
-            MAX_ITERATIONS,
-        )
-    return np.abs(svm.coef_).mean(axis=0), converged
