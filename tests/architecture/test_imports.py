@@ -20,7 +20,7 @@ RANKS = {
     "hbaf.validation": 2,
     "hbaf.features": 2,
     "hbaf.model": 3,
-    "hbaf.baselines": 3,
+    "hbaf.baselines": 3.5,  # reads the batch contract in hbaf.model
     "hbaf.training": 4,
     "hbaf.inference": 5,
     "hbaf.registry": 6,
