@@ -80,7 +80,7 @@ def room(module: str) -> str:
 def test_imports_go_one_way(module: str) -> None:
     for imported in imports_of(module):
         top = imported.split(".")[0]
-        if top not in PACKAGES:
+        if top not in PACKAGES or imported == "hbaf":  # the package itself holds a version and nothing else
             continue
         assert PACKAGES.index(top) <= PACKAGES.index(module.split(".")[0]), f"{module} imports {imported}"
         if module.startswith("hbaf.") and top == "hbaf" and room(imported) != room(module):

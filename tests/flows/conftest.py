@@ -78,6 +78,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "DO_NOT_TRACK": "true",
         "OMP_WAIT_POLICY": "PASSIVE",
         "NO_COLOR": "1",
+        "COLUMNS": "200",  # tables in full
     }
     stack = Stack(environment, folder)
     server = stack.start(BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
