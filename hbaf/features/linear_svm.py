@@ -28,7 +28,7 @@ def fit_linear_svm(
     Returns:
         (k, d) float64 weights without b, classes in sorted order, and whether all of them converged.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     # One thread: threads that wait for each other's small products on a busy machine cost ten times the work, and
     # the order of sums, so the last digits of the weights, would depend on the number of cores.

@@ -26,7 +26,8 @@ RANKS = {
     "hbaf.registry": 6,
     "hbaf.scoring": 7,
     "hbaf.doctor": 8,
-    "hbaf.cli": 9,
+    "hbaf.verbs": 9,
+    "hbaf.cli": 10,
 }
 # library -> the only places that may import it
 LIVES_IN = {

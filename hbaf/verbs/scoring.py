@@ -1,0 +1,41 @@
+"""Verbs about scored conversations."""
+
+from pathlib import Path
+from typing import Literal
+
+from hbaf.verbs.options import Manifest, Quiet, Source, prepare
+
+
+def score(
+    source: Source,
+    *,
+    manifest: Manifest = None,
+    model: str | None = None,
+    output: Path | None = None,
+    csv: bool = False,
+    audio: Literal["link", "embed", "none"] = "link",
+    quiet: Quiet = False,
+) -> int:
+    """Scores conversations with the champion: Parquet, CSV on request, and an HTML report.
+
+    Examples:
+
+        hbaf score ~/calls
+
+        hbaf score ~/calls --csv --output /tmp/scored --audio embed
+
+    Args:
+        model: Registered model; default: the only one with a champion.
+        output: Folder for the results; default: in the home folder.
+        csv: Also write scores.csv, with spreadsheet formulas disarmed.
+        audio: How the report's players find the sound.
+    """
+    from hbaf.scoring.score import score_corpus
+
+    reference = prepare(source, manifest, quiet, split=False)
+    found = score_corpus(reference, model=model, output=output, csv=csv, audio=audio, progress=not quiet)
+    print(f"{found.rows} utterances of {found.dialogues} conversations scored with {found.model}")
+    if found.without_audio or found.without_text:
+        print(f"  without audio: {found.without_audio}, without text: {found.without_text} (scored from the rest)")
+    print(f"scores: {found.folder / 'scores.parquet'}\nreport: {found.report}")
+    return 0
