@@ -32,12 +32,18 @@ VERBS = {
     "hbaf.verbs.scoring:score": "Score conversations with the champion; table and report.",
     "hbaf.verbs.setup:doctor": "Say what is wrong with this installation, and the fix.",
 }
-for _number, (_verb, _help) in enumerate(VERBS.items()):
-    app.command(_verb, help=_help, sort_key=_number)
+
+
+def register(asked: Sequence[str]) -> None:
+    """Makes the verbs known; the one asked for shows its own docstring, with examples, under `--help`."""
+    for number, (verb, said) in enumerate(VERBS.items()):
+        named = verb.partition(":")[2].replace("_", "-") in asked[:1]
+        app.command(verb, sort_key=number, **({} if named else {"help": said}))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: errors that the user can mend are one message and exit code 2, never a traceback."""
+    register(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(arguments, exit_on_error=True, result_action="return_value")
     except KeyboardInterrupt:

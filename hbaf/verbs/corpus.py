@@ -6,7 +6,7 @@ from hbaf.verbs.options import Manifest, Quiet, Recipe, Set, Source, prepare, se
 def validate(source: Source, *, manifest: Manifest = None, docs: bool = True, quiet: Quiet = False) -> int:
     """Checks a corpus against the rules and prints what a person can act on; exit code 1 if a critical rule fails.
 
-    Examples:
+    Try:
 
         hbaf validate example
 
@@ -36,7 +36,7 @@ def extract(
 ) -> int:  # cyclopts wants a list
     """Extracts the feature columns that a recipe reads; only what is missing.
 
-    Examples:
+    Try:
 
         hbaf extract ~/calls --set features.text=roberta-large
 

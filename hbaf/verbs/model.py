@@ -14,7 +14,7 @@ def train(
 ) -> int:
     """Trains once, chosen on dev, and logs run and model package to MLflow. The test split is not looked at.
 
-    Examples:
+    Try:
 
         hbaf train example --recipe demo
 
@@ -51,7 +51,7 @@ def evaluate(
 ) -> int:
     """Scores the champion on dev, or, with `--final`, on the test split; each look at that is written down.
 
-    Examples:
+    Try:
 
         hbaf evaluate example
 
@@ -89,7 +89,7 @@ def promote(
 ) -> int:
     """Makes the best run of a corpus the champion, if it beats the present one on dev; exit code 1 if not.
 
-    Examples:
+    Try:
 
         hbaf promote example
 

@@ -18,7 +18,7 @@ def score(
 ) -> int:
     """Scores conversations with the champion: Parquet, CSV on request, and an HTML report.
 
-    Examples:
+    Try:
 
         hbaf score ~/calls
 
