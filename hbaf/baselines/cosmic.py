@@ -72,7 +72,7 @@ class CommonsenseRecurrence(nn.Module):
 
 
 class COSMIC(nn.Module):
-    """Commonsense recurrence, intent and emotion GRUs, attention over all turns, classifier.
+    """Commonsense recurrence, intent and emotion GRUs, attention over all turns on request, classifier.
 
     Source: Ghosal et al., EMNLP Findings 2020: internal state from xEffect, external from xReact, intent from
     xIntent; "simple" context attention; states 150, utterance and emotion 100.
@@ -84,7 +84,8 @@ class COSMIC(nn.Module):
     Args:
         dim: units of the global, internal, external and intent states.
         emotion_dim: width of the utterance and of the emotion state; two thirds of `dim` unless given.
-        matching_attention: attention over all turns before the classifier; the publication has it on IEMOCAP alone.
+        matching_attention: attention over all turns before the classifier; the publication has it on IEMOCAP alone,
+            and it learns more slowly with it.
     """
 
     reading: ClassVar[bool] = False
@@ -100,7 +101,7 @@ class COSMIC(nn.Module):
         dim: int = 150,
         dropout: float = 0.25,
         emotion_dim: int | None = None,
-        matching_attention: bool = True,
+        matching_attention: bool = False,
     ) -> None:
         super().__init__()
         E = emotion_dim or max(2 * dim // 3, 1)

@@ -193,6 +193,18 @@ def test_weights_travel(name, make_batch):
     assert torch.equal(other(batch).logits, system(batch).logits)
 
 
+@pytest.mark.parametrize("name", ["cosmic", "dialogue-rnn"])
+def test_matching_attention_is_a_choice_that_ignores_padding(name, make_batch):
+    batch = make_batch((3, 9))
+    without, system = build(name, matching_attention=False), build(name, matching_attention=True)
+    assert not without(batch).views
+    output = system(batch)
+    weights = output.views["attention"]
+    assert weights[0, 0, :, 3:].abs().max() == 0
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 1, 9))
+    torch.testing.assert_close(system(only(batch, 0, 3)).logits[0], output.logits[0, :3], atol=1e-5, rtol=1e-5)
+
+
 def test_majority_learns_the_shares_of_the_classes(make_batch):
     system, batch = build("majority").train(), make_batch((30, 20))
     optimizer = torch.optim.Adam(system.parameters(), lr=0.1)
