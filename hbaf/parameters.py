@@ -44,10 +44,11 @@ class IemocapParameters(Parameters):
 class CorpusParameters(Parameters):
     """Where conversations come from."""
 
-    reader: Literal["example", "folder", "meld", "iemocap", "audformat"] = Field(
+    reader: Literal["auto", "example", "folder", "meld", "iemocap", "audformat", "imported"] = Field(
         "example",
         description="`example` is made by the project itself, `folder` is a manifest beside audio files, `meld` and "
-        "`iemocap` are the official releases, `audformat` is a database with a db.yaml.",
+        "`iemocap` are the official releases, `audformat` is a database with a db.yaml, `imported` are published "
+        "features under their name; `auto` looks what lies in the root.",
     )
     root: Path | None = Field(None, description="Folder with the manifest and the audio; not used by `example`.")
     name: str | None = Field(None, description="Short name, first part of every utterance id; default: the folder's.")

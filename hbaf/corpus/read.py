@@ -1,13 +1,16 @@
-"""One reader per source, by name."""
+"""One reader per source, by name or by what lies in the folder."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from hbaf.corpus.audformat_database import read_audformat
 from hbaf.corpus.folder import read_folder
-from hbaf.corpus.iemocap import read_iemocap
+from hbaf.corpus.iemocap import SESSIONS, read_iemocap
 from hbaf.corpus.meld import read_meld
-from hbaf.corpus.schema import Corpus
+from hbaf.corpus.schema import SPLITS, Corpus, CorpusError
 from hbaf.parameters import CorpusParameters
+
+DEPTH = 3  # folders between the root and the official files: releases are unpacked into folders of their own
 
 
 def _read_example(parameters: CorpusParameters) -> Corpus:
@@ -31,4 +34,33 @@ def read_corpus(parameters: CorpusParameters) -> Corpus:
     Raises:
         CorpusError: the folder or its manifest cannot be used; the message says which rule and the next step.
     """
-    return READERS[parameters.reader](parameters)
+    if parameters.reader != "auto":
+        return READERS[parameters.reader](parameters)
+    if parameters.root is None:
+        raise CorpusError("the reader `auto` needs a root: the folder to look at. Without one, name a reader.")
+    return READERS[recognise(parameters.root, parameters.manifest)](parameters)
+
+
+def recognise(root: Path, manifest: str | None = None) -> str:
+    """The name of the reader that a folder's content asks for: `meld`, `iemocap`, `audformat` or else `folder`.
+
+    Args:
+        manifest: a file that the user named; only a db.yaml among them is none of `folder`.
+
+    Raises:
+        CorpusError: there is no such folder.
+    """
+    root = root.expanduser()
+    if not root.is_dir():
+        raise CorpusError(f"{root}: no such folder. Give one with a manifest or an unpacked release, or `example`.")
+    if manifest is not None:
+        return "audformat" if Path(manifest).suffix in (".yaml", ".yml") else "folder"
+    if all(_lies_below(root, f"{split}_sent_emo.csv") for split in SPLITS):
+        return "meld"
+    if any(_lies_below(root, f"Session{number}/dialog") for number in SESSIONS):
+        return "iemocap"
+    return "audformat" if (root / "db.yaml").is_file() else "folder"
+
+
+def _lies_below(root: Path, name: str) -> bool:
+    return any(next(root.glob("*/" * depth + name), None) is not None for depth in range(DEPTH))

@@ -1,9 +1,17 @@
 """Verbs about corpora and their features."""
 
-from hbaf.verbs.options import Manifest, Quiet, Recipe, Set, Source, prepare, settings
+from hbaf.verbs.options import RUN_STAGES, Manifest, Quiet, Reader, Recipe, Set, Source, changes_of, prepare, settings
 
 
-def validate(source: Source, *, manifest: Manifest = None, docs: bool = True, quiet: Quiet = False) -> int:
+def validate(
+    source: Source,
+    *,
+    manifest: Manifest = None,
+    reader: Reader = None,
+    set_: Set = None,
+    docs: bool = True,
+    quiet: Quiet = False,
+) -> int:
     """Checks a corpus against the rules and prints what a person can act on; exit code 1 if a critical rule fails.
 
     Try:
@@ -11,6 +19,8 @@ def validate(source: Source, *, manifest: Manifest = None, docs: bool = True, qu
         hbaf validate example
 
         hbaf validate ~/calls --manifest calls.csv
+
+        hbaf validate ~/MELD.Raw --set 'validation.seconds=[0.1, 30]'
 
     Args:
         docs: Also write Data Docs (HTML) into the home folder.
@@ -21,9 +31,11 @@ def validate(source: Source, *, manifest: Manifest = None, docs: bool = True, qu
     from hbaf.parameters import ValidationParameters
     from hbaf.validation.suite import validate as check
 
-    reference = prepare(source, manifest, quiet)
+    stages = ("corpus", "validation")
+    rules = ValidationParameters(**changes_of(set_, stages).get("validation", {}))
+    reference = prepare(source, manifest, quiet, reader=reader, set_=set_, stages=stages)
     corpus = load_corpus(reference)
-    result = check(corpus, ValidationParameters(), docs=docs)
+    result = check(corpus, rules, docs=docs)
     Console().print(result.table())
     print(f"corpus: {reference.folder}")
     if result.docs:
@@ -32,7 +44,13 @@ def validate(source: Source, *, manifest: Manifest = None, docs: bool = True, qu
 
 
 def extract(
-    source: Source, *, manifest: Manifest = None, recipe: Recipe = "paper", set_: Set = None, quiet: Quiet = False
+    source: Source,
+    *,
+    manifest: Manifest = None,
+    reader: Reader = None,
+    recipe: Recipe = "paper",
+    set_: Set = None,
+    quiet: Quiet = False,
 ) -> int:  # cyclopts wants a list
     """Extracts the feature columns that a recipe reads; only what is missing.
 
@@ -46,7 +64,8 @@ def extract(
     from hbaf.features.columns import extract_features
 
     features, _, _ = settings(recipe, set_)
-    columns = extract_features(load_corpus(prepare(source, manifest, quiet)), features, progress=not quiet)
+    reference = prepare(source, manifest, quiet, reader=reader, set_=set_, stages=RUN_STAGES)
+    columns = extract_features(load_corpus(reference), features, progress=not quiet)
     for modality, column in columns.by_modality().items():
         print(f"{modality:12} {column.name:16} {column.dim:6} numbers  {column.digest[:12]}")
     return 0

@@ -1,12 +1,13 @@
 """Verbs about models: train, evaluate, promote."""
 
-from hbaf.verbs.options import Manifest, Quiet, Recipe, Set, Source, prepare, settings
+from hbaf.verbs.options import RUN_STAGES, Manifest, Quiet, Reader, Recipe, Set, Source, prepare, settings
 
 
 def train(
     source: Source,
     *,
     manifest: Manifest = None,
+    reader: Reader = None,
     recipe: Recipe = "paper",
     set_: Set = None,  # cyclopts wants a list
     again: bool = False,
@@ -28,8 +29,8 @@ def train(
     from hbaf.registry.runs import train_and_log
     from hbaf.registry.tracking import ui_command
 
-    reference = prepare(source, manifest, quiet)
     features, model, training = settings(recipe, set_)
+    reference = prepare(source, manifest, quiet, reader=reader, set_=set_, stages=RUN_STAGES)
     columns = extract_features(load_corpus(reference), features, progress=not quiet)
     run = train_and_log(reference, columns, features, model, training, progress=not quiet, again=again)
     print(
@@ -44,6 +45,8 @@ def evaluate(
     source: Source,
     *,
     manifest: Manifest = None,
+    reader: Reader = None,
+    set_: Set = None,
     model: str | None = None,
     final: bool = False,
     reason: str = "hbaf evaluate --final",
@@ -70,7 +73,7 @@ def evaluate(
 
     champion = find_model(model)
     package = load_package(champion)
-    corpus = load_corpus(prepare(source, manifest, quiet))
+    corpus = load_corpus(prepare(source, manifest, quiet, reader=reader, set_=set_))
     vectors = read_vectors(corpus, extract_features(corpus, package.facts.features, progress=not quiet))
     if final:
         predictions = evaluate_final(package, corpus, vectors, reason=reason)
@@ -85,7 +88,14 @@ def evaluate(
 
 
 def promote(
-    source: Source, *, manifest: Manifest = None, model: str | None = None, run: str | None = None, quiet: Quiet = False
+    source: Source,
+    *,
+    manifest: Manifest = None,
+    reader: Reader = None,
+    set_: Set = None,
+    model: str | None = None,
+    run: str | None = None,
+    quiet: Quiet = False,
 ) -> int:
     """Makes the best run of a corpus the champion, if it beats the present one on dev; exit code 1 if not.
 
@@ -105,7 +115,7 @@ def promote(
     from hbaf.registry.runs import best_run
     from hbaf.training.package import ModelPackage
 
-    reference = prepare(source, manifest, quiet)
+    reference = prepare(source, manifest, quiet, reader=reader, set_=set_)
     candidate = best_run(reference, run)
     features = ModelPackage.load(candidate.package).facts.features
     columns = extract_features(load_corpus(reference), features, progress=not quiet)

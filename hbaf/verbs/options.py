@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from hbaf.corpus.schema import CorpusReference
     from hbaf.parameters import CorpusParameters, FeatureParameters, ModelParameters, TrainingParameters
 
-Source = Annotated[str, Parameter(help="`example`, or a folder with a manifest beside audio files.")]
+Source = Annotated[
+    str,
+    Parameter(
+        help="`example`, `imported/NAME`, a folder (MELD's or IEMOCAP's release, an audformat database, or a manifest "
+        "beside audio files), or a manifest."
+    ),
+]
+Reader = Annotated[
+    str | None, Parameter(help="`folder`, `meld`, `iemocap` or `audformat`; default: by what lies in the folder.")
+]
 Recipe = Annotated[str, Parameter(help="Set of values to start from: `paper` or `demo`.")]
 Set = Annotated[
     list[str] | None,
@@ -22,26 +31,55 @@ Manifest = Annotated[str | None, Parameter(help="Manifest inside the folder, whe
 Quiet = Annotated[bool, Parameter(negative="", help="No progress bars.")]
 
 
+RUN_STAGES = ("corpus", "features", "model", "training")
+
+
 class SettingError(ValueError):
     """A setting on the command line is not understood."""
 
 
-def corpus_parameters(source: str, manifest: str | None) -> "CorpusParameters":
+def corpus_parameters(
+    source: str, manifest: str | None, reader: str | None = None, changes: Mapping[str, Any] | None = None
+) -> "CorpusParameters":
+    """What a SOURCE on the command line means."""
     from hbaf.parameters import CorpusParameters
 
+    path, given = Path(source).expanduser(), dict(changes or {})
     if source == "example":
-        return CorpusParameters()
-    return CorpusParameters(reader="folder", root=Path(source), manifest=manifest)
+        start: dict[str, Any] = {"reader": "example"}
+    elif source.startswith("imported/"):
+        start = {"reader": "imported", "name": source.removeprefix("imported/")}
+    elif path.is_file() and manifest is None:
+        start = {"reader": "auto", "root": path.parent, "manifest": path.name}
+    else:
+        start = {"reader": "auto", "root": path, "manifest": manifest}
+    return CorpusParameters(**{**start, **({"reader": reader} if reader else {}), **given})
 
 
-def prepare(source: str, manifest: str | None, quiet: bool, *, split: bool = True) -> "CorpusReference":
-    """Reads and measures a corpus, and says which rows were set aside."""
+def prepare(
+    source: str,
+    manifest: str | None,
+    quiet: bool,
+    *,
+    split: bool = True,
+    reader: str | None = None,
+    set_: Sequence[str] | None = None,
+    stages: Sequence[str] = ("corpus",),
+) -> "CorpusReference":
+    """Reads and measures a corpus, and says which rows were set aside.
+
+    Args:
+        set_: `STAGE.NAME=VALUE` changes; those of `corpus` count here.
+        stages: that the verb knows: a change of another one is an error.
+    """
     from hbaf.corpus.prepare import prepare_corpus
     from hbaf.corpus.schema import load_corpus
     from hbaf.home import prepare_environment
 
     prepare_environment()
-    reference = prepare_corpus(corpus_parameters(source, manifest), split=split, progress=not quiet)
+    changes = changes_of(set_, stages).get("corpus")
+    parameters = corpus_parameters(source, manifest, reader, changes)
+    reference = prepare_corpus(parameters, split=split, progress=not quiet)
     set_aside = load_corpus(reference).set_aside
     for row in set_aside.head(10).itertuples():
         print(f"set aside: {row.row}: {row.rule}, found {row.found}", file=sys.stderr)
@@ -56,14 +94,27 @@ def settings(
     """A recipe with `STAGE.NAME=VALUE` changes."""
     from hbaf.parameters import from_recipe
 
-    stages: dict[str, dict[str, Any]] = {"features": {}, "model": {}, "training": {}}
-    for change in changes or ():
+    stages = changes_of(set_=changes, stages=RUN_STAGES)
+    return from_recipe(recipe, **{stage: stages.get(stage, {}) for stage in ("features", "model", "training")})
+
+
+def changes_of(set_: Sequence[str] | None, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """`["model.tau=0.2", "corpus.iemocap.classes=4"]` -> `{"model": {"tau": 0.2}, "corpus": {"iemocap": {...}}}`.
+
+    Raises:
+        SettingError: not of that form, or a stage that the verb does not know.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for change in set_ or ():
         name, equals, value = change.partition("=")
-        stage, dot, field = name.partition(".")
-        if not (equals and dot and stage in stages):
+        stage, *path = name.split(".")
+        if not (equals and path and all(path) and stage in stages):
             raise SettingError(f"--set {change}: not of the form STAGE.NAME=VALUE with a stage of {', '.join(stages)}.")
+        place = found.setdefault(stage, {})
+        for part in path[:-1]:
+            place = place.setdefault(part, {})
         try:
-            stages[stage][field] = json.loads(value)
+            place[path[-1]] = json.loads(value)
         except json.JSONDecodeError:
-            stages[stage][field] = value
-    return from_recipe(recipe, **stages)
+            place[path[-1]] = value
+    return found
