@@ -50,11 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("interrupted; what is done is kept, run the same command again to go on", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
-        if os.environ.get("HBAF_TRACEBACK") or not is_expected(error):
+        message = expected(error)
+        if os.environ.get("HBAF_TRACEBACK") or message is None:
             raise
-        print(f"hbaf: {error}", file=sys.stderr)
+        print(f"hbaf: {message}", file=sys.stderr)
         sys.exit(2)
     sys.exit(code or 0)
+
+
+def expected(error: Exception) -> str | None:
+    """The message of an error that the user can mend; None for a fault of ours."""
+    from hbaf.home import storage_trouble
+
+    if is_expected(error):
+        return str(error)
+    # A full disk meets whoever writes at that moment: a library's own error says it in many ways.
+    return storage_trouble(error)
 
 
 def is_expected(error: Exception) -> bool:

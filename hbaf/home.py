@@ -3,8 +3,11 @@
 The home is `HBAF_HOME`, or the user's data directory (platformdirs). Nothing is ever written into the checkout.
 """
 
+import errno
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FORMAT_VERSION = 1
@@ -28,8 +31,23 @@ QUIET_ENVIRONMENT = {
 }
 
 
+# What the system says when a place cannot be written, whoever was writing.
+STORAGE_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+# SQLite has words in place of numbers, and its callers wrap them.
+DATABASE_TROUBLE = (
+    "database or disk is full",
+    "attempt to write a readonly database",
+    "unable to open database file",
+    "disk I/O error",
+)
+
+
 class HomeError(RuntimeError):
     """The home folder cannot be used."""
+
+
+class StorageError(HomeError):
+    """A file cannot be written: no space, no permission, a read-only disk."""
 
 
 def home_folder() -> Path:
@@ -48,9 +66,10 @@ def home_folder() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _check_format(folder)
-    except OSError as error:
+    except (OSError, StorageError) as error:
+        reason = error if isinstance(error, OSError) else error.__cause__
         raise HomeError(
-            f"{folder}: the home folder cannot be written ({error.strerror or error}). "
+            f"{folder}: the home folder cannot be written ({getattr(reason, 'strerror', None) or reason}). "
             "Set HBAF_HOME to a folder that you own."
         ) from error
     return folder
@@ -72,21 +91,75 @@ def _check_format(folder: Path) -> None:
 def room(*names: str) -> Path:
     """A folder inside the home, made if absent: `room("features")`, `room("mlflow", "artifacts")`."""
     folder = home_folder().joinpath(*names)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(storage_message(error, folder)) from error
     return folder
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside, syncs, then renames: a reader sees the old file or the new one, never a half."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Writes beside, syncs, then renames: a reader sees the old file or the new one, never a half.
+
+    Raises:
+        StorageError: it cannot be written; nothing is left behind.
+    """
+    with published(path) as beside:
+        beside.write_bytes(content)
+
+
+@contextmanager
+def published(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when the block ends well, and is gone when it does not.
+
+    Raises:
+        StorageError: it cannot be written; what was at `path` is still there, whole.
+    """
+    # The process and a random part: two processes or threads at the same work never write into one file.
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
-        with beside.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        yield beside
+        descriptor = os.open(beside, os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         beside.replace(path)
+    except OSError as error:
+        if error.errno not in STORAGE_TROUBLE:
+            raise
+        raise StorageError(storage_message(error, path)) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def storage_message(error: OSError, path: Path | str | None = None) -> str:
+    named = path or error.filename
+    # Reading may be forbidden too; a full disk can still be read.
+    what = "be used" if error.errno in (errno.EACCES, errno.EPERM) else "be written"
+    return (
+        f"{f'{named}: ' if named else ''}cannot {what} ({error.strerror or error}); what was written before is "
+        "whole. Free space or permit writing there, then run the same command again: it goes on where it stopped."
+    )
+
+
+def storage_trouble(error: BaseException) -> str | None:
+    """What to tell a person if an error, or one that caused it, is a disk that cannot be written; None otherwise."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, OSError) and cause.errno in STORAGE_TROUBLE:
+            return storage_message(cause)
+        said = str(cause)
+        for trouble in DATABASE_TROUBLE:
+            if trouble in said:
+                return (
+                    f"a database cannot be written ({trouble}); what was written before is whole. Free space or permit "
+                    f"writing in {home_folder()}, then run the same command again: it goes on where it stopped."
+                )
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def prepare_environment() -> None:

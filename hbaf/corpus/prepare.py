@@ -28,4 +28,9 @@ def prepare_corpus(
 
 def save(corpus: Corpus) -> CorpusReference:
     """Saves under a folder named by content, so that two versions of a corpus never mix."""
-    return save_corpus(corpus, room("corpora") / f"{corpus.name}-{corpus.digest()[:12]}-{corpus.splits_digest()[:8]}")
+    from filelock import FileLock
+
+    folder = room("corpora", f"{corpus.name}-{corpus.digest()[:12]}-{corpus.splits_digest()[:8]}")
+    # The content is equal, but not the place it was read from: tables and corpus.json must come from one writer.
+    with FileLock(folder / ".lock"):
+        return save_corpus(corpus, folder)

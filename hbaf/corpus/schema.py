@@ -13,7 +13,7 @@ from typing import Literal
 
 import pandas as pd
 
-from hbaf.home import write_atomically
+from hbaf.home import published, write_atomically
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
@@ -176,9 +176,8 @@ def save_corpus(corpus: Corpus, folder: Path) -> CorpusReference:
         ("splits", corpus.splits),
         ("set_aside", corpus.set_aside),
     ):
-        beside = folder / f".{name}.tmp"
-        table.to_parquet(beside, index=False)
-        beside.replace(folder / f"{name}.parquet")
+        with published(folder / f"{name}.parquet") as beside:
+            table.to_parquet(beside, index=False)
     reference = CorpusReference(folder, corpus.name, corpus.digest(), corpus.splits_digest())
     facts = {
         "name": corpus.name,

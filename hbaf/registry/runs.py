@@ -11,13 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extractors
 from hbaf.home import room
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, TrainingParameters
 from hbaf.registry.models import log_package
-from hbaf.registry.tracking import EXPERIMENT, MlflowClient, MlflowRunLog, experiment_id, finished_run, mlflow, run
+from hbaf.registry.tracking import (
+    EXPERIMENT,
+    MlflowClient,
+    MlflowRunLog,
+    close_interrupted,
+    experiment_id,
+    finished_run,
+    mlflow,
+    run,
+)
 from hbaf.training.data import Vectors, fit_representation, load_split, read_vectors
 from hbaf.training.evaluate import predict
 from hbaf.training.fit import best_epoch, fit, seed_everything
@@ -69,25 +79,29 @@ def train_and_log(
     settings = {"features": features, "model": model, "training": training}
     key = run_key(reference, columns, settings)
     folder = room("runs", key[:16])
-    if not again and (done := _finished(key, folder, experiment)) is not None:
-        return done
-    if again:
-        for name in ("last.ckpt", "best.ckpt", "history.json"):
-            (folder / name).unlink(missing_ok=True)
-    corpus = load_corpus(reference)
-    name = f"{corpus.name}-{model.variant}-{training.recipe}-seed{training.seed}"
-    tags = {"hbaf.key": key, "hbaf.variant": model.variant, "hbaf.recipe": training.recipe} | digests(
-        reference, columns
-    )
-    with run(name, tags=tags, experiment=experiment, parent_run_id=parent_run_id) as log:
-        log.log_parameters(flat(settings))
-        package = train_package(
-            corpus, columns, features, model, training, folder=folder, log=log, progress=progress,
-            origin={"run_id": log.run_id, **digests(reference, columns)},
-        )  # fmt: skip
-        place = package.save(folder / log.run_id / "package")
-        uri = log_package(log.run_id, place, package.facts)
-        log.log_tags({"hbaf.model_uri": uri})
+    # Another process at the same run: wait for it, then take what it made.
+    with FileLock(folder / ".lock"):
+        if not again and (done := _finished(key, folder, experiment)) is not None:
+            return done
+        close_interrupted(key, experiment)
+        if again:
+            for name in ("last.ckpt", "best.ckpt", "history.json"):
+                (folder / name).unlink(missing_ok=True)
+        corpus = load_corpus(reference)
+        name = f"{corpus.name}-{model.variant}-{training.recipe}-seed{training.seed}"
+        tags = {"hbaf.key": key, "hbaf.variant": model.variant, "hbaf.recipe": training.recipe} | digests(
+            reference, columns
+        )
+        with run(name, tags=tags, experiment=experiment, parent_run_id=parent_run_id) as log:
+            log.log_parameters(flat(settings))
+            package = train_package(
+                corpus, columns, features, model, training, folder=folder, log=log, progress=progress,
+                origin={"run_id": log.run_id, **digests(reference, columns)},
+            )  # fmt: skip
+            place = package.save(folder / log.run_id / "package")
+            uri = log_package(log.run_id, place, package.facts)
+            log.log_tags({"hbaf.model_uri": uri})
+        # Only now: a kill before this line goes on from the last checkpoint and trains nothing again.
         for leftover in ("last.ckpt", "best.ckpt"):
             (folder / leftover).unlink(missing_ok=True)
     return RunReference(log.run_id, place, uri, package.facts.dev_metrics["weighted_f1"])

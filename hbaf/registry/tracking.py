@@ -1,30 +1,77 @@
 """RunLog on MLflow, and where runs are kept."""
 
+import hashlib
 import logging
 import os
+import socket
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hbaf.home import prepare_environment, room
+from hbaf.home import home_folder, prepare_environment, published, room
 
 prepare_environment()  # MLflow reads its settings when it is imported
 
 import mlflow  # noqa: E402  # after the environment is set
-from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import Metric, Param, RunTag  # noqa: E402
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-for _name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent", "mlflow.pyfunc", "mlflow.utils.environment"):
+for _name in (
+    "alembic",
+    "mlflow.store.db.utils",
+    "mlflow.tracking.fluent",
+    "mlflow.pyfunc",
+    "mlflow.utils.environment",
+):
     logging.getLogger(_name).setLevel(logging.WARNING)  # database migrations and hints are noise in a run's output
 logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)
 
 EXPERIMENT = "hbaf"
+HOME_TAG = "hbaf.home"
 PARAMETER_LIMIT = 6000  # characters; MLflow refuses longer values
+
+
+class MlflowClient(mlflow.MlflowClient):
+    """MLflow's client; makes the embedded database whole before anything else can see it."""
+
+    def __init__(self) -> None:
+        make_database(os.environ.get("MLFLOW_TRACKING_URI", ""))
+        super().__init__()
+
+
+def make_database(uri: str) -> None:
+    """Makes an SQLite database that is absent: a first start that is killed must not leave half of its tables.
+
+    Args:
+        uri: any other kind of address is left to its server.
+    """
+    from filelock import FileLock
+    from sqlalchemy.engine import make_url
+
+    if not uri.startswith("sqlite:") or not (name := make_url(uri).database) or name == ":memory:":
+        return
+    place = Path(name).absolute()
+    if place.exists():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(place.with_name(f".{place.name}.lock")):
+        if place.exists():  # another process was first
+            return
+        with published(place) as beside:
+            made = mlflow.MlflowClient(f"sqlite:///{beside}")
+            made.search_experiments()
+            made._tracking_client.store.engine.dispose()
+            with sqlite3.connect(beside) as connection:
+                # MLflow notes the path of the moment; a name in the artifacts' folder is what it would note later.
+                connection.execute(
+                    "UPDATE experiments SET artifact_location = ?", ((place.parent / "artifacts" / "default").as_uri(),)
+                )
+            connection.close()
 
 
 class MlflowRunLog:
@@ -81,13 +128,36 @@ def run(
     client = MlflowClient()
     nested = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
     origin = prefect_origin()
-    made = client.create_run(experiment_id(experiment), run_name=name, tags={**tags, **nested, **origin})
+    tags = {**tags, **nested, **origin, HOME_TAG: home_digest()}
+    made = client.create_run(experiment_id(experiment), run_name=name, tags=tags)
     try:
         yield MlflowRunLog(made.info.run_id)
     except BaseException:
         client.set_terminated(made.info.run_id, "FAILED")
         raise
     client.set_terminated(made.info.run_id)
+
+
+def close_interrupted(key: str, experiment: str = EXPERIMENT) -> list[str]:
+    """Marks runs of this key as failed that a killed process of this home left RUNNING; call it with the run's lock.
+
+    Returns:
+        Their ids.
+    """
+    client = MlflowClient()
+    left = client.search_runs(
+        [experiment_id(experiment)],
+        f"tags.\"hbaf.key\" = '{key}' and tags.\"{HOME_TAG}\" = '{home_digest()}' and attributes.status = 'RUNNING'",
+    )
+    for found in left:
+        client.set_tag(found.info.run_id, "hbaf.interrupted", "killed; started again")
+        client.set_terminated(found.info.run_id, "FAILED")
+    return [found.info.run_id for found in left]
+
+
+def home_digest() -> str:
+    """Whose runs are ours, where many machines share a server: host and home folder, as a digest."""
+    return hashlib.sha256(f"{socket.gethostname()}:{home_folder()}".encode()).hexdigest()[:16]
 
 
 def finished_run(key: str, experiment: str = EXPERIMENT) -> str | None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import check_identities, extract_features
-from hbaf.home import room, write_atomically
+from hbaf.home import published, room, write_atomically
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.models import RegisteredModel, find_model
 from hbaf.scoring.report import write_report
@@ -131,9 +131,8 @@ def _provenance(
 
 
 def _write_table(scores: pd.DataFrame, folder: Path, csv: bool) -> None:
-    beside = folder / ".scores.parquet.tmp"
-    scores.to_parquet(beside, index=False)
-    beside.replace(folder / "scores.parquet")
+    with published(folder / "scores.parquet") as beside:
+        scores.to_parquet(beside, index=False)
     if csv:
         safe = scores.copy()
         for name in safe.select_dtypes(["object", "string"]):

@@ -3,6 +3,8 @@
 Lightning drives the loop: early stopping, best checkpoint, resuming and precision are its well-tested parts.
 """
 
+import hashlib
+import io
 import json
 import logging
 import warnings
@@ -14,6 +16,7 @@ import lightning
 import numpy as np
 import torch
 import torch.nn.functional as F
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -61,6 +64,8 @@ class SystemTraining(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.train_sums = {}
+        # Dropout follows from seed and epoch alone, so a run that was killed and goes on ends bit-equal on a CPU.
+        torch.manual_seed(epoch_seed(self.training_parameters.seed, self.current_epoch))
 
     def training_step(self, batch: DialogueBatch, index: int) -> Tensor:
         output: SystemOutput = self.system(batch)
@@ -99,18 +104,43 @@ class SystemTraining(lightning.LightningModule):
         self.epoch_metrics |= {f"train/{name}": float(value) / batches for name, value in self.train_sums.items()}
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or absent: Lightning's own pass through the temporary folder, and a move from another
+    disk can be killed half-way."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_atomically(Path(path), content.getvalue())
+
+
 class History(Callback):
-    """Writes each epoch's metrics beside the checkpoints, so that a resumed run keeps its curves, and logs them."""
+    """Writes each epoch's metrics beside the checkpoints and logs them.
+
+    They travel in the checkpoint too: weights and curves of a resumed run always belong to the same epoch.
+    """
 
     def __init__(self, path: Path, log: RunLog | None, progress: bool):
         self.path = path
         self.run_log = log  # `log` is a method of Lightning's callbacks
-        self.epochs: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
+        self.epochs: list[dict[str, float]] = []
         self.progress = progress
         self.bar: Any = None
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = [dict(epoch) for epoch in state_dict["epochs"]]
+        for step, epoch in enumerate(self.epochs, 1):  # into a run log that is new: the interrupted one has ended
+            if self.run_log is not None:
+                self.run_log.log_metrics(epoch, step=step)
+
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        del self.epochs[trainer.current_epoch :]
+        stopper = trainer.early_stopping_callback
+        # Killed between its last epoch and its end: Lightning forgets that the run had stopped.
+        if stopper is not None and (stopper.wait_count >= stopper.patience or stopper.stopped_epoch > 0):
+            trainer.should_stop = True
         if self.progress:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -166,7 +196,10 @@ def fit(
         class_weights=inverse_frequencies(train, len(emotions)) if training.class_weights else None,
     )
     history = History(folder / "history.json", log, progress)
-    best = ModelCheckpoint(folder, "best", monitor=MONITORED, save_last=True, enable_version_counter=False)
+    best = ModelCheckpoint(
+        folder, "best", monitor=MONITORED, save_last=True, enable_version_counter=False,
+        save_on_train_epoch_end=True,  # after `History` has seen the epoch
+    )  # fmt: skip
     trainer = lightning.Trainer(
         accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[training.device],
         devices=1,
@@ -179,6 +212,7 @@ def fit(
         enable_model_summary=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
+        plugins=[WholeCheckpoints()],
         default_root_dir=folder,
     )
     buckets = LengthBuckets([len(d) for d in train], training.batch_dialogues, seed=training.seed)
@@ -192,7 +226,7 @@ def fit(
             module,
             DataLoader(train, batch_sampler=buckets, collate_fn=collate),  # type: ignore[arg-type]  # a Sequence is a dataset
             DataLoader(dev, batch_sampler=in_order, collate_fn=collate),  # type: ignore[arg-type]  # likewise
-            ckpt_path="last" if (folder / "last.ckpt").exists() else None,
+            ckpt_path=str(folder / "last.ckpt") if (folder / "last.ckpt").exists() else None,
             weights_only=True,
         )
     state = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)["state_dict"]
@@ -203,6 +237,11 @@ def fit(
 def seed_everything(seed: int) -> None:
     """Seeds Python, NumPy and torch; call it before a system is built, so that its weights follow the seed."""
     lightning.seed_everything(seed, workers=True, verbose=False)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """63 bits that follow from seed and epoch; neighbours have nothing in common."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:8], "big") >> 1
 
 
 def inverse_frequencies(dialogues: Sequence[Dialogue], classes: int) -> Tensor:
