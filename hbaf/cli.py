@@ -37,7 +37,10 @@ VERBS = {
 def register(asked: Sequence[str]) -> None:
     """Makes the verbs known; the one asked for shows its own docstring, with examples, under `--help`."""
     for number, (verb, said) in enumerate(VERBS.items()):
-        named = verb.partition(":")[2].replace("_", "-") in asked[:1]
+        name = verb.partition(":")[2].replace("_", "-")
+        named = name in asked[:1]
+        if name in app:  # `main` may be called more than once in one process
+            del app[name]
         app.command(verb, sort_key=number, **({} if named else {"help": said}))
 
 

@@ -54,6 +54,9 @@ class CorpusParameters(Parameters):
     name: str | None = Field(None, description="Short name, first part of every utterance id; default: the folder's.")
     manifest: str | None = Field(None, description="Manifest file inside the root; default: the only one there.")
     columns: dict[str, str] = Field({}, description="Manifest column -> our column, where the name is not recognised.")
+    channels: dict[str, Annotated[int, Field(ge=0, lt=1000)]] = Field(
+        {}, description="Speaker -> channel from 0, for a folder of recordings with one person per channel."
+    )
     emotions: tuple[str, ...] = Field((), description="Label set in order; default: the labels found, sorted.")
     bad_share: Share = Field(0.02, description="Share of rows that may be set aside before the run stops.")
     split_shares: tuple[Share, Share, Share] = Field(

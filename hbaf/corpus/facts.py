@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from hbaf.corpus.audio import AudioProblem, load_native
+from hbaf.corpus.channels import stop_where_channels_differ
 from hbaf.corpus.facts_cache import FactsCache
 from hbaf.corpus.schema import FACT_COLUMNS, Corpus, CorpusError, is_missing
 
@@ -50,6 +51,9 @@ def add_facts(corpus: Corpus, *, workers: int | None = None, progress: bool = Fa
 
     Returns:
         The corpus with the fact columns, missing where there is no usable audio, and `audio_problem` completed.
+
+    Raises:
+        CorpusError: most recordings have one person per channel, and the rows name no channels.
     """
     table = corpus.utterances.copy()
     wanted: dict[Path, dict[Segment, list[int]]] = {}
@@ -71,6 +75,7 @@ def add_facts(corpus: Corpus, *, workers: int | None = None, progress: bool = Fa
     problems = [fact.get("audio_problem") for fact in facts]
     found = pd.Series(problems, index=table.index, dtype="str")
     table["audio_problem"] = table["audio_problem"].where(table["audio_problem"].notna(), found).astype("str")
+    stop_where_channels_differ(corpus.name, table)
     return replace(corpus, utterances=table)
 
 

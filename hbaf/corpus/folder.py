@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from hbaf.corpus.channels import UNNAMED_SPEAKER, assign_channels
 from hbaf.corpus.find_audio import AudioFinder
 from hbaf.corpus.manifest import Manifest, Row, read_manifest
 from hbaf.corpus.manifest_columns import COLUMN_NAMES
@@ -18,7 +19,6 @@ from hbaf.corpus.manifest_values import BadRow, channel_number, clean, number, s
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
 from hbaf.parameters import CorpusParameters
 
-UNNAMED_SPEAKER = "unknown"
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 
 
@@ -38,8 +38,8 @@ def read_folder(parameters: CorpusParameters) -> Corpus:
     `utterances` carries the manifest's other columns after ours. `splits` is empty where the manifest names none.
 
     Raises:
-        CorpusError: no folder or manifest, a column missing or doubled, a dialogue in two splits, or more rows set
-            aside than `parameters.bad_share`.
+        CorpusError: no folder or manifest, a column missing or doubled, a dialogue in two splits, a speaker whom
+            `parameters.channels` does not name, or more rows set aside than `parameters.bad_share`.
     """
     root = _root(parameters)
     manifest = read_manifest(root, parameters.manifest, parameters.columns)
@@ -54,6 +54,8 @@ def read_folder(parameters: CorpusParameters) -> Corpus:
     total = len(placed) + len(set_aside)
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
     _check_bad_share(root / manifest.file, table, total, parameters.bad_share)
+    if parameters.channels:
+        assign_channels(((row.where, row.values) for row in placed), parameters.channels)
     found = {str(row.values["emotion"]) for row in placed if row.values["emotion"]}
     return Corpus(
         name=name,

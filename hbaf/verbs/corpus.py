@@ -1,6 +1,18 @@
 """Verbs about corpora and their features."""
 
-from hbaf.verbs.options import RUN_STAGES, Manifest, Quiet, Reader, Recipe, Set, Source, changes_of, prepare, settings
+from hbaf.verbs.options import (
+    RUN_STAGES,
+    Channels,
+    Manifest,
+    Quiet,
+    Reader,
+    Recipe,
+    Set,
+    Source,
+    changes_of,
+    prepare,
+    settings,
+)
 
 
 def validate(
@@ -8,6 +20,7 @@ def validate(
     *,
     manifest: Manifest = None,
     reader: Reader = None,
+    channels: Channels = None,
     set_: Set = None,
     docs: bool = True,
     quiet: Quiet = False,
@@ -33,7 +46,7 @@ def validate(
 
     stages = ("corpus", "validation")
     rules = ValidationParameters(**changes_of(set_, stages).get("validation", {}))
-    reference = prepare(source, manifest, quiet, reader=reader, set_=set_, stages=stages)
+    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
     corpus = load_corpus(reference)
     result = check(corpus, rules, docs=docs)
     Console().print(result.table())
@@ -48,6 +61,7 @@ def extract(
     *,
     manifest: Manifest = None,
     reader: Reader = None,
+    channels: Channels = None,
     recipe: Recipe = "paper",
     set_: Set = None,
     quiet: Quiet = False,
@@ -64,7 +78,7 @@ def extract(
     from hbaf.features.columns import extract_features
 
     features, _, _ = settings(recipe, set_)
-    reference = prepare(source, manifest, quiet, reader=reader, set_=set_, stages=RUN_STAGES)
+    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
     columns = extract_features(load_corpus(reference), features, progress=not quiet)
     for modality, column in columns.by_modality().items():
         print(f"{modality:12} {column.name:16} {column.dim:6} numbers  {column.digest[:12]}")

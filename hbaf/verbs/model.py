@@ -1,6 +1,6 @@
 """Verbs about models: train, evaluate, promote."""
 
-from hbaf.verbs.options import RUN_STAGES, Manifest, Quiet, Reader, Recipe, Set, Source, prepare, settings
+from hbaf.verbs.options import RUN_STAGES, Channels, Manifest, Quiet, Reader, Recipe, Set, Source, prepare, settings
 
 
 def train(
@@ -8,6 +8,7 @@ def train(
     *,
     manifest: Manifest = None,
     reader: Reader = None,
+    channels: Channels = None,
     recipe: Recipe = "paper",
     set_: Set = None,  # cyclopts wants a list
     again: bool = False,
@@ -30,7 +31,7 @@ def train(
     from hbaf.registry.tracking import ui_command
 
     features, model, training = settings(recipe, set_)
-    reference = prepare(source, manifest, quiet, reader=reader, set_=set_, stages=RUN_STAGES)
+    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
     columns = extract_features(load_corpus(reference), features, progress=not quiet)
     run = train_and_log(reference, columns, features, model, training, progress=not quiet, again=again)
     print(
@@ -46,6 +47,7 @@ def evaluate(
     *,
     manifest: Manifest = None,
     reader: Reader = None,
+    channels: Channels = None,
     set_: Set = None,
     model: str | None = None,
     final: bool = False,
@@ -73,7 +75,7 @@ def evaluate(
 
     champion = find_model(model)
     package = load_package(champion)
-    corpus = load_corpus(prepare(source, manifest, quiet, reader=reader, set_=set_))
+    corpus = load_corpus(prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_))
     vectors = read_vectors(corpus, extract_features(corpus, package.facts.features, progress=not quiet))
     if final:
         predictions = evaluate_final(package, corpus, vectors, reason=reason)
@@ -92,6 +94,7 @@ def promote(
     *,
     manifest: Manifest = None,
     reader: Reader = None,
+    channels: Channels = None,
     set_: Set = None,
     model: str | None = None,
     run: str | None = None,
@@ -115,7 +118,7 @@ def promote(
     from hbaf.registry.runs import best_run
     from hbaf.training.package import ModelPackage
 
-    reference = prepare(source, manifest, quiet, reader=reader, set_=set_)
+    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_)
     candidate = best_run(reference, run)
     features = ModelPackage.load(candidate.package).facts.features
     columns = extract_features(load_corpus(reference), features, progress=not quiet)

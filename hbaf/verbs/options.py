@@ -28,6 +28,10 @@ Set = Annotated[
     Parameter(name="--set", negative="", help="STAGE.NAME=VALUE, as `model.tau=0.2` or `features.audio=mfcc`."),
 ]
 Manifest = Annotated[str | None, Parameter(help="Manifest inside the folder, where there is more than one.")]
+Channels = Annotated[
+    str | None,
+    Parameter(help="Who is on which channel, from 0, as `0=agent,1=customer`: each turn is cut from its speaker's."),
+]
 Quiet = Annotated[bool, Parameter(negative="", help="No progress bars.")]
 
 
@@ -65,19 +69,24 @@ def prepare(
     reader: str | None = None,
     set_: Sequence[str] | None = None,
     stages: Sequence[str] = ("corpus",),
+    channels: str | None = None,
 ) -> "CorpusReference":
     """Reads and measures a corpus, and says which rows were set aside.
 
     Args:
         set_: `STAGE.NAME=VALUE` changes; those of `corpus` count here.
         stages: that the verb knows: a change of another one is an error.
+        channels: `0=agent,1=customer`.
     """
+    from hbaf.corpus.channels import parse_channels
     from hbaf.corpus.prepare import prepare_corpus
     from hbaf.corpus.schema import load_corpus
     from hbaf.home import prepare_environment
 
     prepare_environment()
-    changes = changes_of(set_, stages).get("corpus")
+    changes = changes_of(set_, stages).get("corpus", {})
+    if channels is not None:
+        changes = {**changes, "channels": parse_channels(channels)}
     parameters = corpus_parameters(source, manifest, reader, changes)
     reference = prepare_corpus(parameters, split=split, progress=not quiet)
     set_aside = load_corpus(reference).set_aside

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from hbaf.verbs.options import Manifest, Quiet, Reader, Set, Source, prepare
+from hbaf.verbs.options import Channels, Manifest, Quiet, Reader, Set, Source, prepare
 
 
 def score(
@@ -11,6 +11,7 @@ def score(
     *,
     manifest: Manifest = None,
     reader: Reader = None,
+    channels: Channels = None,
     set_: Set = None,
     model: str | None = None,
     output: Path | None = None,
@@ -34,7 +35,7 @@ def score(
     """
     from hbaf.scoring.score import score_corpus
 
-    reference = prepare(source, manifest, quiet, split=False, reader=reader, set_=set_)
+    reference = prepare(source, manifest, quiet, split=False, reader=reader, channels=channels, set_=set_)
     found = score_corpus(reference, model=model, output=output, csv=csv, audio=audio, progress=not quiet)
     print(f"{found.rows} utterances of {found.dialogues} conversations scored with {found.model}")
     if found.without_audio or found.without_text:
