@@ -1,6 +1,9 @@
 """The tasks that flows are made of: each a few lines round a plain function of hbaf, passing small references."""
 
+import re
+
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import CorpusReference, load_corpus
@@ -14,11 +17,12 @@ from hbaf.parameters import (
 )
 from hbaf.registry.promote import Verdict, promote
 from hbaf.registry.runs import RunReference, train_and_log
+from hbaf.registry.validations import log_validation
 from hbaf.scoring.score import Scores, score_corpus
 from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final, weighted_f1_by
 from hbaf.training.package import ModelPackage
-from hbaf.validation.suite import ValidationResult, validate
+from hbaf.validation import ValidationResult, accept, validate
 
 
 @task
@@ -28,7 +32,15 @@ def prepare(corpus: CorpusParameters, split: bool, progress: bool) -> CorpusRefe
 
 @task
 def check(reference: CorpusReference, rules: ValidationParameters) -> ValidationResult:
-    return validate(load_corpus(reference), rules)
+    """Held against the rules; the result is an artifact of this run and one of MLflow's."""
+    corpus = load_corpus(reference)
+    result = validate(corpus, rules)
+    accept(corpus, result)
+    create_markdown_artifact(
+        result.markdown(), key=f"validation-{artifact_key(result.corpus)}", description=result.summary()
+    )
+    log_validation(result, rules)
+    return result
 
 
 @task
@@ -71,3 +83,8 @@ def test_scores(
         predictions = evaluate_final(ModelPackage.load(run.package), corpus, vectors, reason="hbaf demo")
         found[name] = {"all": predictions.metrics()["weighted_f1"], **weighted_f1_by(predictions, cues)}
     return found
+
+
+def artifact_key(name: str) -> str:
+    """A corpus name as Prefect wants the key of an artifact: lowercase letters, numbers and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "corpus"

@@ -74,6 +74,11 @@ class ValidationParameters(Parameters):
     seconds: tuple[float, float] = Field((0.1, 60.0), description="Plausible length of an utterance.")
     loudness: tuple[float, float] = Field((-60.0, -3.0), description="Plausible loudness, dB relative to full scale.")
     words_per_second: tuple[float, float] = Field((0.2, 8.0), description="Plausible speech rate.")
+    voiced_share: Share = Field(0.02, description="Smallest share of an utterance within 40 dB of its loudest frame.")
+    announced_gap: float = Field(
+        1.0, ge=0, description="Seconds by which the audio may differ from what the source says it lasts."
+    )
+    label_shift: Share = Field(0.05, description="Change of a label's share since the last version that passed.")
 
 
 class FeatureParameters(Parameters):

@@ -75,7 +75,8 @@ def read_iemocap(parameters: CorpusParameters) -> Corpus:
     table = _labelled(pd.DataFrame(rows), settings).assign(corpus=name)
     finder = AudioFinder(root)
     table["audio"], table["audio_problem"] = zip(*map(finder.find, table["audio"]), strict=True)
-    log.info(label_count(int(table["emotion"].notna().sum()), settings.classes))
+    count = label_count(int(table["emotion"].notna().sum()), settings.classes)
+    log.info(count)
     return Corpus(
         name=name,
         root=root,
@@ -84,6 +85,7 @@ def read_iemocap(parameters: CorpusParameters) -> Corpus:
         emotions=LABEL_SETS[f"iemocap{settings.classes}"],
         set_aside=pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str"),
         licence=LICENCE,
+        notes=(count,),
     )
 
 

@@ -60,8 +60,7 @@ def read_meld(parameters: CorpusParameters) -> Corpus:
     emotions = parameters.emotions or LABEL_SETS["meld"]
     rows: list[dict[str, Any]] = []
     set_aside: list[tuple[str, str, str]] = []
-    for split, file in files.items():
-        _read_split(split, file, emotions, rows, set_aside)
+    repaired = sum(_read_split(split, file, emotions, rows, set_aside) for split, file in files.items())
     _check_bad_share(root, set_aside, len(rows) + len(set_aside), parameters.bad_share)
     name = safe_name(parameters.name or "meld")
     for row in rows:
@@ -84,6 +83,7 @@ def read_meld(parameters: CorpusParameters) -> Corpus:
         emotions=emotions,
         set_aside=pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str"),
         licence=LICENCE,
+        notes=_notes(table, repaired),
     )
 
 
@@ -136,8 +136,11 @@ def _read_split(
     emotions: tuple[str, ...],
     rows: list[dict[str, Any]],
     set_aside: list[tuple[str, str, str]],
-) -> None:
-    text = repair_windows_1252(file.read_bytes().decode("utf-8-sig", "surrogateescape"))
+) -> int:
+    """Appends the rows of one table; returns how many of its lines had traces of a wrong encoding."""
+    raw = file.read_bytes().decode("utf-8-sig", "surrogateescape")
+    text = repair_windows_1252(raw)
+    repaired = sum(line != repair_windows_1252(line) for line in raw.splitlines()) if text != raw else 0
     reader = csv.DictReader(io.StringIO(text, newline=""))
     absent = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if absent:
@@ -158,6 +161,23 @@ def _read_split(
             continue
         seen.add(key)
         rows.append(row)
+    return repaired
+
+
+def _notes(table: pd.DataFrame, repaired: int) -> tuple[str, ...]:
+    """The release's known oddities, as far as they are in this copy; found, not listed."""
+    numbers = table.groupby("dialogue_id")["utterance"].agg(["size", "max"])
+    gapped = int((numbers["max"] + 1 != numbers["size"]).sum())
+    notes = []
+    for split, numbered in table.groupby("split")["dialogue"]:
+        absent = sorted(set(range(int(numbered.max()) + 1)) - set(numbered))
+        if absent:
+            notes.append(f"{split} has no dialogue {', '.join(map(str, absent[:10]))}")
+    if gapped:
+        notes.append(f"utterance numbers have gaps in {gapped} dialogues; turns are ranks")
+    if repaired:
+        notes.append(f"{repaired} lines with traces of Windows-1252 repaired")
+    return tuple(notes)
 
 
 def _row(split: Split, fields: dict[str, Any], emotions: tuple[str, ...]) -> dict[str, Any]:

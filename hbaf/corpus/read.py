@@ -6,6 +6,7 @@ from pathlib import Path
 from hbaf.corpus.audformat_database import read_audformat
 from hbaf.corpus.folder import read_folder
 from hbaf.corpus.iemocap import SESSIONS, read_iemocap
+from hbaf.corpus.imported import read_imported
 from hbaf.corpus.meld import read_meld
 from hbaf.corpus.schema import SPLITS, Corpus, CorpusError
 from hbaf.parameters import CorpusParameters
@@ -25,6 +26,7 @@ READERS: dict[str, Callable[[CorpusParameters], Corpus]] = {
     "meld": read_meld,
     "iemocap": read_iemocap,
     "audformat": read_audformat,
+    "imported": read_imported,
 }
 
 

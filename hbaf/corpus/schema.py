@@ -71,6 +71,7 @@ class Corpus:
         emotions: the label set, in the order of the class indices; empty for a corpus without labels.
         set_aside: rows that could not become utterances: `row` (where in the file), `rule`, `found`.
         licence: SPDX identifier or short statement, empty when unknown.
+        notes: what the reader found in the source that a person should know; no part of the digest.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Corpus:
     emotions: tuple[str, ...] = ()
     set_aside: pd.DataFrame = field(default_factory=lambda: empty_set_aside())
     licence: str = ""
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         """sha256 over names, words, labels and audio content: equal corpora have equal digests on any machine.
@@ -184,6 +186,7 @@ def save_corpus(corpus: Corpus, folder: Path) -> CorpusReference:
         "root": str(corpus.root.absolute()),
         "emotions": list(corpus.emotions),
         "licence": corpus.licence,
+        "notes": list(corpus.notes),
         "digest": reference.digest,
         "splits_digest": reference.splits_digest,
     }
@@ -210,6 +213,7 @@ def load_corpus(reference: CorpusReference | Path) -> Corpus:
         emotions=tuple(facts["emotions"]),
         set_aside=pd.read_parquet(folder / "set_aside.parquet"),
         licence=facts["licence"],
+        notes=tuple(facts.get("notes", ())),
     )
     if not isinstance(reference, Path) and facts["digest"] != reference.digest:
         raise CorpusError(

@@ -1,15 +1,12 @@
 """What a validation found: for programs, at a terminal and as a page; never words, speakers or file names."""
 
 import html
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hbaf.corpus.schema import CorpusError
 from hbaf.validation.rules import Severity
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 HEADINGS = ("rule", "severity", "result", "broken rows", "first ids", "what to do")
 CONTENT_POLICY = (
@@ -85,13 +82,17 @@ class ValidationResult:
         corpus: name of the corpus.
         digest: `Corpus.digest()` of what was judged.
         rules: in the order of `hbaf.validation.rules.RULES`.
-        docs: folder with the Data Docs, index.html first.
+        docs: folder with the Data Docs, index.html first, and broken_rows.csv.
+        counts: split -> dialogues, utterances, one number per emotion, unlabelled.
+        notes: what the reader had to say of the source.
     """
 
     corpus: str
     digest: str
     rules: tuple[RuleResult, ...]
     docs: Path | None = None
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -138,24 +139,26 @@ class ValidationResult:
             "digest": self.digest,
             "ok": self.ok,
             "docs": str(self.docs) if self.docs else None,
+            "counts": self.counts,
+            "notes": list(self.notes),
             "rules": [
                 {**asdict(rule), "examples": list(rule.examples), "outcome": rule.outcome} for rule in self.rules
             ],
         }
 
-    def table(self) -> "Table":
-        """The rules as a table for a terminal, broken ones first."""
-        from rich.table import Table
-        from rich.text import Text
-
-        styles = {"BROKEN": "bold red", "warning": "yellow", "kept": "green", "not evaluated": "dim"}
-        table = Table(title=self.summary())
-        for heading in HEADINGS:
-            table.add_column(heading, overflow="fold")
-        for rule in self._worst_first():
-            # Text, not markup: an id may hold square brackets.
-            table.add_row(*(Text(cell) for cell in _cells(rule)), style=styles[rule.outcome])
-        return table
+    def markdown(self) -> str:
+        """The same for a Markdown viewer: counts of the splits, then the rules, broken ones first."""
+        lines = [self.summary(), "", *(f"- {note}" for note in self.notes), ""]
+        if self.counts:
+            names = list(next(iter(self.counts.values())))
+            lines += [f"| | {' | '.join(self.counts)} |", "|---" * (len(self.counts) + 1) + "|"]
+            lines += [f"| {name} | {' | '.join(str(c[name]) for c in self.counts.values())} |" for name in names]
+        lines += ["", f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
+        # A vertical bar in an id would begin a new cell.
+        lines += [
+            "| " + " | ".join(cell.replace("|", "&#124;") for cell in _cells(r)) + " |" for r in self.worst_first()
+        ]
+        return "\n".join(lines) + "\n"
 
     def html(self) -> str:
         """The same as a page of its own, with links to great_expectations' pages beside it."""
@@ -165,20 +168,22 @@ class ValidationResult:
             f'<tr class="{rule.outcome}">'
             + "".join(f"<td>{html.escape(cell)}</td>" for cell in (*_cells(rule), rule.meaning))
             + "</tr>\n"
-            for rule in self._worst_first()
+            for rule in self.worst_first()
         )
         links = ", ".join(f'<a href="{name}.html">{name}</a>' for name in ("utterances", "dialogues", "corpus"))
         return (
             f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">{CONTENT_POLICY}'
             f"<title>{title}</title><style>{PAGE_STYLE}</style></head>"
             f"<body><h1>{title}</h1><p>{html.escape(self.summary())}</p>"
-            f"<p>Corpus digest {self.digest}. Data Docs of the rules that had something to judge: {links}.</p>"
+            f"<p>Corpus digest {self.digest}. Data Docs of the rules that had something to judge: {links}. "
+            'Every row that breaks a rule: <a href="broken_rows.csv">broken_rows.csv</a>.</p>'
             f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table></body></html>"
         )
 
-    def _worst_first(self) -> list[RuleResult]:
+    def worst_first(self) -> list[RuleResult]:
+        """Broken, warnings, kept with exceptions, kept, not evaluated."""
         order = ("BROKEN", "warning", "kept", "not evaluated")
-        return sorted(self.rules, key=lambda rule: order.index(rule.outcome))
+        return sorted(self.rules, key=lambda rule: (order.index(rule.outcome), not rule.broken_rows))
 
 
 def _cells(rule: RuleResult) -> tuple[str, ...]:

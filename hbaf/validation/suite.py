@@ -12,10 +12,12 @@ import pandas as pd
 from hbaf.corpus.schema import UTTERANCE_COLUMNS, Corpus, CorpusError
 from hbaf.home import prepare_environment, room, write_atomically
 from hbaf.parameters import ValidationParameters
+from hbaf.validation.accepted import accepted_before
+from hbaf.validation.broken_rows import as_csv, broken_rows
 from hbaf.validation.pages import data_docs_pages
 from hbaf.validation.report import RuleResult, ValidationResult
 from hbaf.validation.rules import RULES, Rule, TableName
-from hbaf.validation.tables import tables_of
+from hbaf.validation.tables import split_counts, tables_of
 
 EXAMPLES = 5  # utterance ids named per broken rule
 
@@ -49,18 +51,20 @@ def validate(
             "Complete it with hbaf.corpus.schema.as_utterances."
         )
     prepare_environment()
-    tables = tables_of(corpus)
+    tables = tables_of(corpus, accepted_before(corpus))
     with _ONE_AT_A_TIME:
         outcomes = _run_suites(tables, parameters)
         pages = data_docs_pages(outcomes) if docs else {}
     results = tuple(_rule_result(rule, outcomes[rule.table].results, tables[rule.table], parameters) for rule in RULES)
-    result = ValidationResult(corpus.name, corpus.digest(), results)
+    counts = split_counts(corpus)
+    result = ValidationResult(corpus.name, corpus.digest(), results, counts=counts, notes=corpus.notes)
     if not docs:
         return result
     folder = docs_folder or room("docs", re.sub(r"[^\w-]+", "_", corpus.name) or "corpus")
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():
         write_atomically(folder / f"{name}.html", page.encode())
+    write_atomically(folder / "broken_rows.csv", as_csv(broken_rows(tables, parameters)))
     write_atomically(folder / "index.html", result.html().encode())
     return replace(result, docs=folder)
 

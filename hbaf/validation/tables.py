@@ -4,22 +4,52 @@ great_expectations writes values that it finds unexpected into its pages, so it 
 utterance ids only. A missing value means that a rule does not apply to the row.
 """
 
+import re
+
 import pandas as pd
 
+from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import SPLITS, Corpus
+from hbaf.corpus.windows_1252 import repair_windows_1252
+from hbaf.validation.accepted import Accepted, label_shift
 from hbaf.validation.rules import TableName
+from hbaf.validation.table1 import paper_counts
 
 # Shorter ones ("Yeah.", "I don't know.") recur in every conversation and say nothing about a leak.
 SHORTEST_TELLING_TEXT = 4  # words
+# The replacement character, and control characters other than tab and line ends.
+DEBRIS = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
-def tables_of(corpus: Corpus) -> dict[TableName, pd.DataFrame]:
-    """The three tables that the rules of `hbaf.validation.rules` look at, by name."""
+def tables_of(corpus: Corpus, before: Accepted | None = None) -> dict[TableName, pd.DataFrame]:
+    """The three tables that the rules of `hbaf.validation.rules` look at, by name.
+
+    Args:
+        before: the last version of this corpus that passed.
+    """
     return {
         "utterances": utterance_table(corpus),
         "dialogues": dialogue_table(corpus),
-        "corpus": corpus_table(corpus),
+        "corpus": corpus_table(corpus, before),
     }
+
+
+def split_counts(corpus: Corpus) -> dict[str, dict[str, int]]:
+    """Split ("none" where a dialogue has none) -> dialogues, utterances, one number per emotion, unlabelled."""
+    split_of = corpus.splits.drop_duplicates("dialogue_id").set_index("dialogue_id")["split"]
+    splits = corpus.utterances["dialogue_id"].map(split_of).astype("object").fillna("none")
+    counts = {}
+    for split in (*SPLITS, "none"):
+        rows = corpus.utterances[splits == split]
+        if split == "none" and not len(rows):
+            continue
+        counts[split] = {
+            "dialogues": int(rows["dialogue_id"].nunique()),
+            "utterances": len(rows),
+            **{emotion: int((rows["emotion"] == emotion).sum()) for emotion in corpus.emotions},
+            "unlabelled": int(rows["emotion"].isna().sum()),
+        }
+    return counts
 
 
 def utterance_table(corpus: Corpus) -> pd.DataFrame:
@@ -47,6 +77,10 @@ def utterance_table(corpus: Corpus) -> pd.DataFrame:
         "seconds": seconds,
         "loudness": _fact(rows, "loudness").where(audio_usable),
         "clipped": _fact(rows, "clipped").where(audio_usable),
+        "voiced_share": _fact(rows, "voiced_share").where(audio_usable),
+        "announced_seconds": _fact(rows, "subtitle_seconds"),
+        "announced_gap": (seconds - _fact(rows, "subtitle_seconds")).abs(),
+        "text_clean": _truth(rows["text"].map(_is_clean, na_action="ignore"), applies=rows["text"].notna()),
         "words_per_second": words.astype("float64") / seconds.where(seconds > 0),
         **_novelty(corpus, words),
     }
@@ -91,7 +125,7 @@ def dialogue_table(corpus: Corpus) -> pd.DataFrame:
     ).reset_index(drop=True)
 
 
-def corpus_table(corpus: Corpus) -> pd.DataFrame:
+def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame:
     """One row of figures about the whole; a column `<figure>_found` says in words what was counted."""
     rows, aside = corpus.utterances, corpus.set_aside["row"].nunique()
     labelled = rows[rows["emotion"].notna()] if corpus.emotions else rows
@@ -99,6 +133,8 @@ def corpus_table(corpus: Corpus) -> pd.DataFrame:
     counts = {name: int(labelled["dialogue_id"].isin(chosen).sum()) for name, chosen in dialogues_of.items()}
     trained = set(labelled.loc[labelled["dialogue_id"].isin(dialogues_of["train"]), "emotion"])
     absent = [emotion for emotion in corpus.emotions if emotion not in trained]
+    differ, compared = paper_counts(corpus)
+    shift, shifted = label_shift(corpus, before)
     split, learnable = len(corpus.splits) > 0, len(corpus.splits) > 0 and len(corpus.emotions) > 0
     return pd.DataFrame(
         {
@@ -109,6 +145,10 @@ def corpus_table(corpus: Corpus) -> pd.DataFrame:
             "emotions_absent_from_train_found": f"{len(absent)} of {len(corpus.emotions)} emotions absent",
             "set_aside_share": pd.Series([aside / (aside + len(rows)) if aside + len(rows) else None], dtype="float64"),
             "set_aside_share_found": f"{aside} of {aside + len(rows)} rows set aside",
+            "paper_counts_differ": pd.Series([differ], dtype="float64"),
+            "paper_counts_differ_found": compared,
+            "label_shift": pd.Series([shift], dtype="float64"),
+            "label_shift_found": shifted,
             "has_text": _truth(pd.Series([_has_text(corpus)]), applies=len(rows) > 0),
             "has_text_found": f"{rows['text'].notna().sum()} of {len(rows)} utterances",
             "has_audio": _truth(pd.Series([_has_audio(corpus)]), applies=len(rows) > 0),
@@ -122,10 +162,15 @@ def _novelty(corpus: Corpus, words: pd.Series) -> dict[str, pd.Series]:
     rows, train, test = corpus.utterances, _rows_in(corpus, "train"), _rows_in(corpus, "test")
     text = rows["text"].map(lambda words: " ".join(words.casefold().split()), na_action="ignore")
     known = bool(train.any())
+    # Equal sound is one recording whatever the file's name; the digest is there once the audio was measured.
+    audio = (
+        utterance_keys(rows, "audio") if "audio_digest" in rows else pd.Series(None, index=rows.index, dtype="object")
+    )
     return {
         "text_new_in_test": _truth(
             ~text.isin(text[train].dropna()), applies=test & (words.fillna(0) >= SHORTEST_TELLING_TEXT) & known
         ),
+        "audio_new_in_test": _truth(~audio.isin(audio[train].dropna()), applies=test & audio.notna() & known),
         "speaker_new_in_test": _truth(
             ~rows["speaker"].isin(rows.loc[train, "speaker"].dropna()),
             applies=test & rows["speaker"].notna() & known,
@@ -150,6 +195,10 @@ def _fact(rows: pd.DataFrame, name: str) -> pd.Series:
     if name in rows:
         return rows[name].astype("float64")
     return pd.Series(float("nan"), index=rows.index, dtype="float64")
+
+
+def _is_clean(text: str) -> bool:
+    return repair_windows_1252(text) == text and not DEBRIS.search(text)
 
 
 def _truth(values: pd.Series, applies: pd.Series | bool = True) -> pd.Series:

@@ -1,5 +1,9 @@
 """Verbs about corpora and their features."""
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from hbaf.verbs.options import (
     RUN_STAGES,
     Channels,
@@ -23,6 +27,8 @@ def validate(
     channels: Channels = None,
     set_: Set = None,
     docs: bool = True,
+    log: bool = True,
+    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
     quiet: Quiet = False,
 ) -> int:
     """Checks a corpus against the rules and prints what a person can act on; exit code 1 if a critical rule fails.
@@ -36,12 +42,15 @@ def validate(
         hbaf validate ~/MELD.Raw --set 'validation.seconds=[0.1, 30]'
 
     Args:
-        docs: Also write Data Docs (HTML) into the home folder.
+        docs: Also write Data Docs (HTML) and the broken rows (CSV) into the home folder.
+        log: Also log the result to MLflow; an equal one is logged once.
+        all_: Show every rule, the kept ones too.
     """
     from rich.console import Console
 
     from hbaf.corpus.schema import load_corpus
     from hbaf.parameters import ValidationParameters
+    from hbaf.validation import accept, terminal
     from hbaf.validation.suite import validate as check
 
     stages = ("corpus", "validation")
@@ -49,10 +58,17 @@ def validate(
     reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
     corpus = load_corpus(reference)
     result = check(corpus, rules, docs=docs)
-    Console().print(result.table())
+    accept(corpus, result)
+    console = Console()
+    console.print(terminal.counts(result))
+    console.print(terminal.findings(result, every_rule=all_))
     print(f"corpus: {reference.folder}")
     if result.docs:
-        print(f"data docs: {result.docs}")
+        print(f"data docs: {result.docs / 'index.html'}\nbroken rows: {result.docs / 'broken_rows.csv'}")
+    if log:
+        from hbaf.registry.validations import log_validation
+
+        print(f"MLflow run: {log_validation(result, rules)}")
     return 0 if result.ok else 1
 
 

@@ -64,7 +64,7 @@ def test_turns_are_ranks_and_ids_name_the_split(tmp_path: Path) -> None:
 
 
 def test_every_reader_is_reached_by_its_name(tmp_path: Path) -> None:
-    assert set(READERS) == set(get_args(CorpusParameters.model_fields["reader"].annotation))
+    assert {*READERS, "auto"} == set(get_args(CorpusParameters.model_fields["reader"].annotation))
     root = write_release(tmp_path)
     assert read_corpus(CorpusParameters(reader="meld", root=root)).digest() == read(root).digest()
 
