@@ -76,15 +76,15 @@ def _weights() -> list[Finding]:
 
 
 def _licences() -> list[Finding]:
-    from hbaf.features.registry import EXTRACTORS
+    from hbaf.features.registry import EXTRACTORS, licence_of
 
-    return [
-        Finding(
-            f"licence of {name}", True,
-            f"{kind.licence}{'' if kind.commercial else ': NOT for commercial use, features and models included'}",
-        )
-        for name, kind in EXTRACTORS.items()
-    ]  # fmt: skip
+    findings = []
+    for name in EXTRACTORS:
+        licence, commercial = licence_of(name)
+        unknown = licence.startswith(("of the", "unknown"))
+        verdict = "" if commercial or unknown else ": NOT for commercial use, features and models included"
+        findings.append(Finding(f"licence of {name}", True, licence + verdict))
+    return findings
 
 
 def _servers() -> Finding:

@@ -84,9 +84,17 @@ class ValidationParameters(Parameters):
 class FeatureParameters(Parameters):
     """Which representations are used, and how they are computed."""
 
-    audio: str = Field("compare2016", description="Audio extractor; `mfcc` is free for commercial use.")
-    text: str = Field("minilm", description="Text extractor; `roberta-large` is the paper's.")
+    audio: str = Field(
+        "compare2016",
+        description="Audio extractor; `mfcc` is free for commercial use, `speech:ID` is a model of the hub.",
+    )
+    text: str = Field(
+        "minilm", description="Text extractor; `roberta-large` is the paper's, `encoder:ID` one of the hub."
+    )
     commonsense: str | None = Field(None, description="Commonsense extractor (`comet`), or none.")
+    settings: dict[str, dict[str, str | int | float | bool | None]] = Field(
+        {}, description='Settings of the extractors by modality, as {"audio": {"layer": 9}, "text": {"pool": "cls"}}.'
+    )
     select: int | None = Field(
         512, ge=1, description="Audio numbers kept by the SVM selection; applies to openSMILE functionals only."
     )
@@ -95,6 +103,32 @@ class FeatureParameters(Parameters):
     workers: int | None = Field(None, ge=1, description="Extraction processes; default: one per core.")
     batch_size: int = Field(64, ge=1, description="Utterances in one batch of a text or speech model.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class FineTuneParameters(Parameters):
+    """Fine-tuning of a text or speech encoder on the train split, by classification of single utterances."""
+
+    encoder: str = Field("minilm", description="Base: `minilm`, `roberta-large`, `encoder:ID`, `speech:ID` ...")
+    cross_fit: int = Field(
+        5, ge=0, description="Folds of train dialogues, each with an encoder that has not seen them; 0: none."
+    )
+    align: bool = Field(True, description="Rotate the vectors of each fold's encoder onto those of the whole one.")
+    max_epochs: int = Field(3, ge=1)
+    patience: int | None = Field(1, ge=1, description="Epochs without a lower loss on dev; none: all, keep the last.")
+    batch_size: int = Field(32, ge=1, description="Utterances in a batch.")
+    learning_rate: float = Field(5e-5, gt=0, description="Of the encoder.")
+    head_learning_rate: float = Field(1e-3, gt=0, description="Of the classification head.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled, as AdamW's.")
+    warmup: Share = Field(0.1, description="Share of the steps in which the learning rate rises; then it falls.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="On the mean before the head.")
+    frozen_layers: int = Field(0, ge=0, description="Lowest layers, with the embeddings, that stay as they are.")
+    class_weights: bool = Field(False, description="Weight the cross-entropy by inverse class frequency on train.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    max_length: int = Field(64, ge=8, description="Tokens of a text; the rest is cut, in the features too.")
+    max_seconds: float = Field(8.0, gt=0, description="Audio of an utterance that training hears; features hear all.")
+    seed: int = Field(0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = Field(None, ge=1, description="torch threads; default: torch's own choice.")
 
 
 class ModelParameters(Parameters):

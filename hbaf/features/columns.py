@@ -5,6 +5,7 @@ from typing import Any
 
 from feature_store.store import FeatureStore
 from hbaf.corpus.schema import Corpus
+from hbaf.features.cross_fit import extract_cross_fitted, is_fine_tuned
 from hbaf.features.extract import ColumnReference, extract_column
 from hbaf.features.extractor import Extractor, extractor_digest
 from hbaf.features.registry import make_extractor
@@ -38,19 +39,27 @@ def default_store() -> FeatureStore:
 
 
 def extract_features(
-    corpus: Corpus, features: FeatureParameters, store: FeatureStore | None = None, *, progress: bool = False
+    corpus: Corpus,
+    features: FeatureParameters,
+    store: FeatureStore | None = None,
+    *,
+    out_of_fold: bool = True,
+    progress: bool = False,
 ) -> Columns:
     """Extracts what is missing of every column that the settings name.
 
     Args:
         store: default: the store in the home.
+        out_of_fold: train utterances get their vectors of a fine-tuned encoder from the part that has not seen them;
+            False, for scoring, takes the whole encoder for all.
     """
     store = store or default_store()
     columns = {
-        modality: extract_column(
+        modality: (extract_cross_fitted if out_of_fold and is_fine_tuned(name) else extract_column)(
             corpus,
             name,
             store,
+            settings=features.settings.get(modality),
             workers=features.workers,
             batch_size=features.batch_size,
             device=features.device,
@@ -69,7 +78,8 @@ def names(features: FeatureParameters) -> dict[str, str]:
 
 def extractors(features: FeatureParameters) -> dict[str, Extractor]:
     """modality -> extractor, to ask for identity and licence."""
-    return {modality: make_extractor(name) for modality, name in names(features).items()}
+    settings: dict[str, Any] = dict(features.settings)
+    return {modality: make_extractor(name, **settings.get(modality, {})) for modality, name in names(features).items()}
 
 
 def check_identities(features: FeatureParameters, trained_on: dict[str, dict[str, Any]]) -> None:

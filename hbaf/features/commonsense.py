@@ -48,6 +48,7 @@ class Comet:
 
     modality: Literal["audio", "text"] = "text"
     in_processes = False
+    selected = False
     licence = "unknown: the checkpoint names none; the original code of COMET-ATOMIC-2020 is Apache-2.0"
     commercial = False
 

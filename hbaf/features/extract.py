@@ -33,6 +33,7 @@ class ColumnReference:
         modality: which content of an utterance the rows are keyed by.
         dim: numbers per row.
         store_url: where the store is.
+        folds: fold and digest of the columns that stand in for train utterances (`hbaf.features.cross_fit`).
     """
 
     digest: str
@@ -40,6 +41,7 @@ class ColumnReference:
     modality: Literal["audio", "text"]
     dim: int
     store_url: str
+    folds: tuple[tuple[int, str], ...] = ()
 
     def column(self) -> Column:
         return Column(self.digest, self.name, self.dim)

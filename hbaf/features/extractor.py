@@ -21,6 +21,7 @@ class Extractor(Protocol):
         licence: of the features and of models trained on them.
         commercial: whether that licence allows commercial use.
         in_processes: True when items are best spread over processes, False for batched torch models.
+        selected: whether the SVM selection (`FeatureParameters.select`) applies: openSMILE functionals only.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Extractor(Protocol):
     licence: str
     commercial: bool
     in_processes: bool
+    selected: bool
 
     def identity(self) -> dict[str, object]:
         """What the vectors depend on: name, version, settings, model revision. Library versions do not count."""

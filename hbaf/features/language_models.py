@@ -62,6 +62,9 @@ class LanguageModel:
 
     modality: Literal["audio", "text"] = "text"
     in_processes = False
+    selected = False
+    licence = "of the weights: see the model's card"  # of the kind; an object knows its own
+    commercial = False
 
     def __init__(
         self,

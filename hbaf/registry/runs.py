@@ -121,8 +121,8 @@ def train_package(
 ) -> ModelPackage:
     """Fits representation and system on train, chooses by dev, and reports to the log."""
     vectors = read_vectors(corpus, columns)
-    representation = fit_representation(corpus, vectors, features, selects=features.audio == "compare2016")
     named = extractors(features)
+    representation = fit_representation(corpus, vectors, features, selects=named["audio"].selected)
     facts = PackageFacts(
         emotions=corpus.emotions,
         audio_dim=representation.audio.dim,

@@ -106,7 +106,7 @@ def score_rows(
     facts = predictor.package.facts
     check_identities(facts.features, facts.extractors)
     features = facts.features.model_copy(update={"workers": workers})
-    columns = extract_features(corpus, features, progress=progress)
+    columns = extract_features(corpus, features, out_of_fold=False, progress=progress)
     predicted = predictor.predict(corpus, read_vectors(corpus, columns))
     carried = corpus.utterances[[name for name in CARRIED if name in corpus.utterances]]
     scores = carried.merge(predicted, on="utterance_id", validate="one_to_one")

@@ -16,7 +16,8 @@ from torch.utils.data import Sampler
 from feature_store.store import FeatureStore
 from hbaf.corpus.schema import Corpus, is_missing
 from hbaf.features.columns import Columns
-from hbaf.features.extract import read_column
+from hbaf.features.cross_fit import read_cross_fitted
+from hbaf.features.extract import ColumnReference, read_column
 from hbaf.features.selection import AudioSelection, fit_selection
 from hbaf.model.batch import UNLABELLED, DialogueBatch
 from hbaf.parameters import FeatureParameters
@@ -50,14 +51,19 @@ class Vectors:
 
 def read_vectors(corpus: Corpus, columns: Columns) -> Vectors:
     """Joins the columns to the corpus by the content of each utterance."""
-    audio, has_audio = read_column(corpus, columns.audio, FeatureStore(columns.audio.store_url))
-    text, has_text = read_column(corpus, columns.text, FeatureStore(columns.text.store_url))
+    audio, has_audio = _read(corpus, columns.audio)
+    text, has_text = _read(corpus, columns.text)
     commonsense = None
     if columns.commonsense is not None:
-        flat, has_commonsense = read_column(corpus, columns.commonsense, FeatureStore(columns.commonsense.store_url))
+        flat, has_commonsense = _read(corpus, columns.commonsense)
         commonsense = flat.reshape(len(flat), COMMONSENSE_RELATIONS, -1)
         has_text = has_text & has_commonsense
     return Vectors(audio, text, commonsense, has_audio, has_text)
+
+
+def _read(corpus: Corpus, column: ColumnReference) -> tuple[np.ndarray, np.ndarray]:
+    read = read_cross_fitted if column.folds else read_column
+    return read(corpus, column, FeatureStore(column.store_url))
 
 
 @dataclass(frozen=True)

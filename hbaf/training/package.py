@@ -4,6 +4,7 @@ package.json                 what was trained on what: parameters, dims, emotion
 model.safetensors            weights
 audio_selection.safetensors  fitted scaling and selection
 text_scaling.safetensors     only when text is scaled
+encoders/<digest>/           only when an encoder was fine-tuned: it travels with the model
 """
 
 import json
@@ -14,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from hbaf.features.columns import names
+from hbaf.features.finetuned import adopt, carry
 from hbaf.home import write_atomically
 from hbaf.model.hbaf import HBAF
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
@@ -68,6 +71,8 @@ class ModelPackage:
         weights = {name: value.detach().cpu().contiguous() for name, value in self.system.state_dict().items()}
         save_file(weights, folder / "model.safetensors")
         self.representation.save(folder)
+        for extractor in names(self.facts.features).values():
+            carry(extractor, folder)
         facts = {
             "format": FORMAT,
             **asdict(self.facts),
@@ -102,6 +107,7 @@ class ModelPackage:
                 "training": TrainingParameters(**values["training"]),
             }
         )
+        adopt(folder)
         system = build_system(facts)
         system.load_state_dict(load_file(folder / "model.safetensors"))
         return ModelPackage(facts, Representation.load(folder), system.to(device).eval())

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from hbaf.corpus.schema import Corpus, as_utterances, empty_splits
+from hbaf.features.contract import tone
+
+__all__ = ["tone", "tone_corpus"]
 
 SPOKEN = [
     "the",
@@ -27,14 +29,6 @@ SPOKEN = [
     "good",
 ]
 WORDS = [*SPOKEN, "good", "morning", "!", "xReact", "xEffect", "xIntent", "[GEN]"]
-
-
-def tone(hertz: float, seconds: float, loudness: float = 0.1) -> np.ndarray:
-    """A buzz with eight harmonics and a little noise, (samples,) float32 at 16 kHz."""
-    time = np.arange(round(seconds * 16_000)) / 16_000
-    buzz = sum(np.sin(2 * np.pi * hertz * number * time) / number for number in range(1, 9))
-    noise = np.random.default_rng(int(hertz)).normal(0, 0.01, len(time))
-    return (loudness * (buzz + noise)).astype(np.float32)
 
 
 def save_tokenizer(folder: Path) -> None:
@@ -105,6 +99,54 @@ def bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     save_tokenizer(folder)
     return folder
+
+
+def save_speech_model(folder: Path, kind: str, norm: str, *, masks: bool) -> Path:
+    """A tiny random model whose frames are 320 samples apart and 400 wide, as the published ones'."""
+    import torch
+    from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
+
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        kind,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=48,
+        conv_dim=(16,) * 7,
+        num_conv_pos_embeddings=15,
+        num_conv_pos_embedding_groups=4,
+        initializer_range=0.3,
+        **({} if kind == "data2vec-audio" else {"feat_extract_norm": norm}),
+    )
+    AutoModel.from_config(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=masks).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wav2vec2_group(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_speech_model(tmp_path_factory.mktemp("wav2vec2-group"), "wav2vec2", "group", masks=False)
+
+
+@pytest.fixture(scope="session")
+def wav2vec2_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_speech_model(tmp_path_factory.mktemp("wav2vec2-layer"), "wav2vec2", "layer", masks=True)
+
+
+@pytest.fixture(scope="session")
+def wavlm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_speech_model(tmp_path_factory.mktemp("wavlm"), "wavlm", "layer", masks=True)
+
+
+@pytest.fixture(scope="session")
+def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_speech_model(tmp_path_factory.mktemp("hubert"), "hubert", "layer", masks=True)
+
+
+@pytest.fixture(scope="session")
+def data2vec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_speech_model(tmp_path_factory.mktemp("data2vec"), "data2vec-audio", "layer", masks=True)
 
 
 def tone_corpus(root: Path, count: int) -> Corpus:

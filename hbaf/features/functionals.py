@@ -1,4 +1,4 @@
-"""ComParE 2016 functionals of openSMILE: the paper's audio input a^o (Sec. 3.1.1).
+"""openSMILE's functionals: ComParE 2016, the paper's audio input a^o (Sec. 3.1.1), and eGeMAPS, 88 numbers with names.
 
 openSMILE, its feature sets and what is computed with them are for research only, whatever the package's classifier
 says; `mfcc` stands in where that does not fit.
@@ -13,24 +13,29 @@ from hbaf.features.extractor import SAMPLE_RATE
 
 VERSION = 1  # raised when the golden vectors move
 SHORTEST = round(0.06 * SAMPLE_RATE)  # samples: below 60 ms openSMILE has no frame
+SETS = {"compare2016": ("ComParE_2016", 6373), "egemaps": ("eGeMAPSv02", 88)}  # openSMILE's name, numbers
 
 
-class Compare2016:
-    """6373 functionals per utterance, about 45 ms of computing each. One openSMILE per object, so one per process."""
+class Functionals:
+    """One vector of functionals per utterance. One openSMILE per object, so one per process.
 
-    name = "compare2016"
+    Args:
+        name: a name of `SETS`.
+    """
+
     modality: Literal["audio", "text"] = "audio"
-    dim = 6373
     licence = "audEERING openSMILE: research only, no commercial use"
     commercial = False
     in_processes = True
+    selected = True
 
     def __init__(self, name: str = "compare2016") -> None:
         self.name = name
+        self.set, self.dim = SETS[name]
         self._smile: Any = None
 
     def identity(self) -> dict[str, object]:
-        return {"name": "compare2016", "version": VERSION, "set": "ComParE_2016", "level": "functionals"}
+        return {"name": self.name, "version": VERSION, "set": self.set, "level": "functionals"}
 
     def extract(self, items: Sequence[np.ndarray] | Sequence[str]) -> np.ndarray:
         """Functionals of each signal.
@@ -39,7 +44,7 @@ class Compare2016:
             items: float32 (samples,), 16 kHz.
 
         Returns:
-            (items, 6373) float32; NaN rows for signals under 60 ms or with samples that are no numbers, which openSMILE
+            (items, dim) float32; NaN rows for signals under 60 ms or with samples that are no numbers, which openSMILE
             would take in silence.
         """
         vectors = np.full((len(items), self.dim), np.nan, np.float32)
@@ -57,7 +62,7 @@ class Compare2016:
             import opensmile
 
             self._smile = opensmile.Smile(
-                feature_set=opensmile.FeatureSet.ComParE_2016, feature_level=opensmile.FeatureLevel.Functionals
+                feature_set=opensmile.FeatureSet[self.set], feature_level=opensmile.FeatureLevel.Functionals
             )
         # A call returns the numbers alone; the table that `process_signal` makes of them costs 8 % more time.
         return np.asarray(self._smile(signal, SAMPLE_RATE), np.float32).reshape(-1)
