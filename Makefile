@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow lint bench clean
+.PHONY: demo up down status deploy test test-slow lint bench clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -16,11 +16,23 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "hbaf needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say which: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the tested versions into $(VENV) (about two minutes, 2 GB) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[examples,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[examples,dev,stack]'
 	@touch $@
 
 demo: $(READY)  ## example corpus -> trained, promoted model -> scored conversations
 	@$(BIN)/hbaf demo
+
+up: $(READY)  ## the local stack: PostgreSQL, Prefect, MLflow, a worker, every flow deployed
+	@$(BIN)/python infra/stack.py up
+
+down:  ## stops the local stack whole; what was computed stays
+	@$(BIN)/python infra/stack.py down
+
+status:  ## what runs of the local stack, and where
+	@$(BIN)/python infra/stack.py status
+
+deploy: $(READY)  ## every flow on the Prefect server that the environment or the active profile names
+	@$(BIN)/python infra/deployments.py apply
 
 test: $(READY)  ## all tests but the slow ones
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile

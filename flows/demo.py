@@ -3,10 +3,15 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from hbaf.home import prepare_environment
 
 prepare_environment()
+# The demo runs in this process alone. The prefect.toml of `make up` would send it to that server, running or not;
+# a server that the environment names is the user's wish and stays.
+if Path("prefect.toml").exists():
+    os.environ.setdefault("PREFECT_API_URL", "")
 # The tables are the demo's output; Prefect's own lines only when asked for.
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")

@@ -54,10 +54,15 @@ def home_folder() -> Path:
     """The home folder as an absolute path, made if absent.
 
     Raises:
-        HomeError: it cannot be made or written, or a newer hbaf wrote it.
+        HomeError: it cannot be made or written, a newer hbaf wrote it, or a deployed run names it by a relative path.
     """
     named = os.environ.get("HBAF_HOME")
     if named:
+        if os.environ.get("PREFECT__FLOW_RUN_ID") and not Path(named).expanduser().is_absolute():
+            raise HomeError(
+                f"HBAF_HOME={named} is a relative path, and a deployed run works in a folder that its worker chose: "
+                "the results would be lost. Start the worker with an absolute HBAF_HOME."
+            )
         folder = Path(named).expanduser().absolute()
     else:
         import platformdirs
@@ -173,4 +178,21 @@ def prepare_environment() -> None:
     own_profiles = Path("~/.prefect/profiles.toml").expanduser()
     if "PREFECT_HOME" not in os.environ and "PREFECT_API_URL" not in os.environ and not own_profiles.exists():
         os.environ["PREFECT_HOME"] = str(folder / "prefect")
-    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{room('mlflow') / 'mlflow.db'}")
+    if "MLFLOW_TRACKING_URI" not in os.environ:
+        os.environ["MLFLOW_TRACKING_URI"] = _stack_url("mlflow") or f"sqlite:///{room('mlflow') / 'mlflow.db'}"
+
+
+def _stack_url(name: str) -> str | None:
+    """Address of a server that `make up` started on this home and that still runs (infra/stack.py writes the file)."""
+    written = home_folder() / "stack" / "stack.json"
+    if not written.exists():
+        return None
+    import psutil
+
+    stack = json.loads(written.read_text())
+    service = stack["services"].get(name)
+    try:
+        alive = service is None or abs(psutil.Process(service["pid"]).create_time() - service["started"]) < 2
+    except psutil.NoSuchProcess:
+        alive = False
+    return str(stack["urls"][name]) if alive and name in stack["urls"] else None

@@ -25,16 +25,20 @@ class Stack:
     folder: Path
 
     def prefect(self, *arguments: str, timeout: float = 120) -> str:
+        return self.run(BIN / "prefect", *arguments, timeout=timeout)
+
+    def run(self, *command: str | Path, timeout: float = 120, **environment: str) -> str:
+        """A command in the checkout; what it printed."""
         done = subprocess.run(
-            [BIN / "prefect", *arguments],
-            env=self.environment,
+            command,
+            env={**self.environment, **environment},
             cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=timeout,
             check=False,
         )
-        assert done.returncode == 0, f"prefect {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
+        assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
     def start(self, *command: str | Path) -> "subprocess.Popen[bytes]":

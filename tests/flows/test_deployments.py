@@ -1,19 +1,19 @@
 """prefect.yaml against a real server and a real worker."""
 
 import json
+import sys
 import time
 
 import pytest
 
-from tests.flows.conftest import BIN, Stack, stop
+from tests.flows.conftest import BIN, ROOT, Stack, stop
 
 FLOWS = {"validate-corpus", "extract-features", "train-hbaf", "promote-hbaf", "score-corpus"}
 
 
 @pytest.fixture(scope="module")
 def deployed(stack: Stack) -> Stack:
-    stack.prefect("work-pool", "create", "local", "--type", "process")
-    stack.prefect("--no-prompt", "deploy", "--all", timeout=240)
+    stack.run(sys.executable, ROOT / "infra" / "deployments.py", "apply", timeout=240)
     return stack
 
 

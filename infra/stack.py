@@ -1,0 +1,253 @@
+"""The local stack without containers: PostgreSQL, Prefect server, MLflow server and a worker, on loopback alone.
+
+    make up       starts what is not running, deploys every flow, says where everything is
+    make status   says what runs
+    make down     stops all of it; everything that was computed stays in the home folder
+
+A Prefect server or an MLflow store that the environment or the active Prefect profile names is used in place of an own
+one. Settings: HBAF_HOME, HBAF_PREFECT_PORT (4200), HBAF_MLFLOW_PORT (5000), HBAF_PREFIX, HBAF_GPU_WORKERS.
+"""
+
+import argparse
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import postgres
+import processes
+from filelock import FileLock, Timeout
+from processes import Service, StackError
+
+from hbaf.home import QUIET_ENVIRONMENT, HomeError, room, write_atomically
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+TOML = ROOT / "prefect.toml"  # read by `prefect` inside the checkout; not in git
+DATABASES = ("mlflow", "hbaf")  # runs and models; studies
+START = 120  # seconds that a server may take on a busy machine
+
+
+class Stack:
+    """What runs, as it is written in `<home>/stack/stack.json`."""
+
+    def __init__(self) -> None:
+        self.folder = room("stack")
+        self.data = self.folder / "postgres"
+        self.file = self.folder / "stack.json"
+        written = json.loads(self.file.read_text()) if self.file.exists() else {}
+        self.urls: dict[str, str] = written.get("urls", {})
+        self.services = {name: Service(**values) for name, values in written.get("services", {}).items()}
+
+    def write(self) -> None:
+        services = {name: service.as_json() for name, service in self.services.items()}
+        write_atomically(self.file, json.dumps({"urls": self.urls, "services": services}, indent=1).encode())
+
+    def runs(self, name: str) -> bool:
+        return name in self.services and self.services[name].process() is not None
+
+    def keep(self, service: Service) -> Service:
+        """Written at once: a crash of this command leaves nothing that `make down` does not find."""
+        self.services[service.name] = service
+        self.write()
+        return service
+
+    def environment(self) -> dict[str, str]:
+        """Of the servers, the workers and every flow run."""
+        own = {"HBAF_HOME": str(self.folder.parent), "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+        if "prefect" in self.urls:
+            own["PREFECT_API_URL"] = self.urls["prefect"]
+        if "prefect" in self.services:  # with somebody else's server the user's own profile may hold the key to it
+            own["PREFECT_HOME"] = str(self.folder / "prefect")
+        if "mlflow" in self.urls:
+            own["MLFLOW_TRACKING_URI"] = self.urls["mlflow"]
+        if "study" in self.urls:
+            own["HBAF_SEARCH_STORAGE"] = self.urls["study"]
+        secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+        known = {"PREFECT_API_AUTH_STRING": secret} if secret else {}
+        return {**QUIET_ENVIRONMENT, "OMP_NUM_THREADS": "1", **known, **os.environ, **own}
+
+
+def up() -> None:
+    stack = Stack()
+    existing = existing_servers(stack)
+    unattended = "prefect" not in existing and not any(stack.runs(name) for name in stack.services if "worker" in name)
+    own_study = "HBAF_SEARCH_STORAGE" not in os.environ
+    if (own_study or len(existing) < 2) and not stack.runs("postgres"):
+        stack.keep(postgres.start(stack.data, DATABASES))
+    stack.urls["study"] = (
+        postgres.url(stack.data, "hbaf", "psycopg2") if own_study else os.environ["HBAF_SEARCH_STORAGE"]
+    )
+    stack.urls |= existing
+    begun = [begin(stack) for name, begin in SERVERS.items() if name not in existing and not stack.runs(name)]
+    for service, health in begun:
+        processes.wait_until(lambda url=health: answers(url), service, START)
+    stack.write()
+    prefect_script(stack, "apply")
+    if unattended:
+        prefect_script(stack, "sweep")
+    start_workers(stack)
+    if "prefect" not in existing:
+        TOML.write_text(f'# Written by `make up`, removed by `make down`.\n[api]\nurl = "{stack.urls["prefect"]}"\n')
+    status()
+
+
+def existing_servers(stack: Stack) -> dict[str, str]:
+    """Prefect and MLflow addresses that the environment or the active Prefect profile names, other than our own.
+
+    Raises:
+        StackError: one of them does not answer.
+    """
+    asked = "from prefect.settings import get_current_settings as read; print(read().api.url or '')"
+    # In the stack's folder, so that neither our prefect.toml nor pyproject.toml speaks.
+    done = subprocess.run([sys.executable, "-c", asked], cwd=stack.folder, capture_output=True, text=True, check=False)
+    named = {"prefect": done.stdout.strip(), "mlflow": os.environ.get("MLFLOW_TRACKING_URI", "")}
+    found = {name: url for name, url in named.items() if url and not (url == stack.urls.get(name) and stack.runs(name))}
+    for name, url in found.items():
+        if url.startswith("http") and not answers(url):
+            raise StackError(
+                f"{name}: the environment or the active profile names {url}, which does not answer. "
+                "Start that server, or take its name away to have one started here."
+            )
+    return found
+
+
+def start_prefect(stack: Stack) -> tuple[Service, str]:
+    """The server and the address that answers when it is ready."""
+    port = processes.choose_port(os.environ.get("HBAF_PREFECT_PORT"), 4200, "HBAF_PREFECT_PORT")
+    stack.urls["prefect"] = f"http://127.0.0.1:{port}/api"
+    # On SQLite: Prefect's migrations want the extension pg_trgm, which PostgreSQL's wheel lacks. With a PostgreSQL of
+    # one's own, PREFECT_SERVER_DATABASE_CONNECTION_URL in the environment is kept.
+    environment = {**stack.environment(), "PREFECT_HOME": str(room("stack", "prefect"))}
+    command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    service = stack.keep(processes.start("prefect", command, stack.folder, environment))
+    return service, f"http://127.0.0.1:{port}/api/health"
+
+
+def start_mlflow(stack: Stack) -> tuple[Service, str]:
+    port = processes.choose_port(os.environ.get("HBAF_MLFLOW_PORT"), 5000, "HBAF_MLFLOW_PORT")
+    stack.urls["mlflow"] = f"http://127.0.0.1:{port}"
+    command = (
+        *(BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", postgres.url(stack.data, "mlflow", "psycopg2")),
+        *("--artifacts-destination", str(room("mlflow", "artifacts"))),
+        *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
+    )
+    environment = stack.environment()
+    environment.pop("MLFLOW_TRACKING_URI", None)  # its own address would make the server ask itself
+    service = stack.keep(processes.start("mlflow", command, stack.folder, environment))
+    return service, f"http://127.0.0.1:{port}/health"
+
+
+SERVERS = {"prefect": start_prefect, "mlflow": start_mlflow}
+
+
+def start_workers(stack: Stack) -> None:
+    """One on the pool `local`; where there is a GPU, HBAF_GPU_WORKERS (1) on the pool `gpu`."""
+    prefix = os.environ.get("HBAF_PREFIX", "")
+    wanted = {"worker": "local"}
+    if shutil.which("nvidia-smi"):
+        wanted |= {f"gpu-worker-{n}": "gpu" for n in range(1, 1 + int(os.environ.get("HBAF_GPU_WORKERS", "1")))}
+    for name, pool in wanted.items():
+        if not stack.runs(name):
+            command = (
+                BIN / "prefect",
+                "worker",
+                "start",
+                "--pool",
+                prefix + pool,
+                "--name",
+                f"{os.uname().nodename}-{name}",
+            )
+            stack.keep(processes.start(name, command, stack.folder, stack.environment()))
+
+
+def prefect_script(stack: Stack, verb: str) -> None:
+    command = [sys.executable, str(ROOT / "infra" / "deployments.py"), verb]
+    done = subprocess.run(
+        command, cwd=stack.folder, env=stack.environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise StackError(f"deployments: {verb} failed:\n{done.stdout}{done.stderr}")
+
+
+def down() -> None:
+    """Workers and flow runs first, while Prefect can still be told of their end; PostgreSQL last."""
+    stack = Stack()
+    servers = [stack.services[name].process() for name in ("prefect", "mlflow") if stack.runs(name)]
+    kept = {process.pid for server in servers for process in (server, *server.children(recursive=True))}
+    stopped = [name for name in stack.services if "worker" in name and processes.stop(stack.services[name])]
+    processes.end([process for process in processes.marked(stack.folder) if process.pid not in kept])
+    if stack.runs("prefect"):
+        prefect_script(stack, "sweep")
+    stopped += [
+        name for name in ("mlflow", "prefect") if name in stack.services and processes.stop(stack.services[name])
+    ]
+    processes.end(processes.marked(stack.folder))
+    database = postgres.found(stack.data)
+    stopped += ["postgres"] if database and postgres.stop(database) else []
+    if TOML.exists() and stack.urls.get("prefect", "?") in TOML.read_text():
+        TOML.unlink()
+    stack.file.unlink(missing_ok=True)
+    print(f"stopped: {', '.join(stopped)}" if stopped else "nothing ran")
+
+
+def status() -> int:
+    """Prints where everything is; 1 if something of the stack is not running."""
+    stack = Stack()
+    if not stack.urls:
+        print("not running; `make up` starts it")
+        return 1
+    shown = {"prefect": stack.urls.get("prefect", "").removesuffix("/api"), "mlflow": stack.urls.get("mlflow", "")}
+    for name, service in stack.services.items():
+        running = "running" if service.process() else "STOPPED"
+        print(f"{name:13} {running}  {shown.get(name, ''):24} log: {service.log}")
+    for name in [name for name in shown if name not in stack.services]:
+        print(f"{name:13} yours    {shown[name]}")
+    print(f"study store   {stack.urls['study']}")
+    print("\nIn this folder, with the virtual environment active:  prefect deployment run train-hbaf")
+    return 0 if all(service.process() for service in stack.services.values()) else 1
+
+
+def answers(url: str) -> bool:
+    """Whether a server is there; one that asks for a password is."""
+    request = urllib.request.Request(url)
+    secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+    if secret:
+        request.add_header("Authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=5):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except OSError:
+        return False
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=["up", "down", "status"])
+    verb = parser.parse_args().verb
+    try:
+        if verb == "status":
+            return status()
+        began = time.monotonic()
+        with FileLock(room("stack") / "lock", timeout=300):
+            up() if verb == "up" else down()
+        print(f"({time.monotonic() - began:.0f} s)", file=sys.stderr)
+        return 0
+    except (StackError, HomeError) as error:
+        print(f"make {verb}: {error}", file=sys.stderr)
+    except Timeout:
+        print(f"make {verb}: another `make up` or `make down` is at work; wait for it.", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
