@@ -62,6 +62,6 @@ def test_it_acts_on_the_command_and_tested_versions_alone(
     monkeypatch.setattr(PrefectClient, "read_deployment_by_name", before)  # put back after the test
     monkeypatch.setattr(sys, "argv", [command])
     prefect_plugin.setup_environment(
-        ctx=HookContext(prefect_version=version, api_url=None, logger_factory=lambda name: None)
+        ctx=HookContext(prefect_version=version, api_url=None, logger_factory=logging.getLogger)
     )
     assert (PrefectClient.read_deployment_by_name is not before) == wraps
