@@ -38,11 +38,12 @@ def parse_channels(text: str) -> dict[str, int]:
 def assign_channels(rows: Iterable[tuple[str, dict[str, Any]]], channels: dict[str, int]) -> None:
     """Gives each row its speaker's channel, and a row with a channel and no speaker the name of who is on it.
 
-    A row's own channel counts before the mapping. Case and spaces of names do not matter.
+    A row's own channel counts before the mapping. Case and spaces of names do not matter. Where nobody is named, people
+    are called after their channels.
 
     Args:
         rows: (where, values) with `speaker` and `channel`; the values are changed in place.
-        channels: speaker -> channel from 0.
+        channels: speaker -> channel from 0; empty: nobody said who is where.
 
     Raises:
         CorpusError: rows whose speaker the mapping does not name.
@@ -53,10 +54,10 @@ def assign_channels(rows: Iterable[tuple[str, dict[str, Any]]], channels: dict[s
     for where, values in rows:
         if values["channel"] is None:
             values["channel"] = known.get(_plain(values["speaker"]))
-            if values["channel"] is None:
+            if channels and values["channel"] is None:
                 unknown.setdefault(values["speaker"], where)
         elif values["speaker"] == UNNAMED_SPEAKER:
-            values["speaker"] = on_channel.get(values["channel"], UNNAMED_SPEAKER)
+            values["speaker"] = on_channel.get(values["channel"], f"channel {values['channel']}")
     if unknown:
         named = ", ".join(f"{shown(speaker)} (first {where})" for speaker, where in list(unknown.items())[:5])
         given = ",".join(f"{channel}={speaker}" for speaker, channel in channels.items())

@@ -1,4 +1,4 @@
-"""The reader for your own conversations: a manifest beside a folder of audio.
+"""The reader for your own conversations: a manifest beside a folder of audio, or a transcript beside each recording.
 
 One row is one utterance. A row that cannot be placed in its dialogue is set aside with its line and the rule; a row
 whose text or audio is missing stays, with the reason.
@@ -13,10 +13,11 @@ import pandas as pd
 
 from hbaf.corpus.channels import UNNAMED_SPEAKER, assign_channels
 from hbaf.corpus.find_audio import AudioFinder
-from hbaf.corpus.manifest import Manifest, Row, read_manifest
+from hbaf.corpus.manifest import Manifest, Row, read_manifest, tables_in
 from hbaf.corpus.manifest_columns import COLUMN_NAMES
 from hbaf.corpus.manifest_values import BadRow, channel_number, clean, number, seconds, shown, text_or_problem
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
+from hbaf.corpus.transcripts import NO_TRANSCRIPT, SUFFIXES, read_transcripts
 from hbaf.parameters import CorpusParameters
 
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
@@ -33,7 +34,7 @@ class _Placed:
 
 
 def read_folder(parameters: CorpusParameters) -> Corpus:
-    """Reads a manifest and finds the audio beside it; decodes nothing (see `hbaf.corpus.facts`).
+    """Reads a manifest, or the transcripts where there is none, and finds the audio; decodes nothing.
 
     `utterances` carries the manifest's other columns after ours. `splits` is empty where the manifest names none.
 
@@ -42,7 +43,7 @@ def read_folder(parameters: CorpusParameters) -> Corpus:
             `parameters.channels` does not name, or more rows set aside than `parameters.bad_share`.
     """
     root = _root(parameters)
-    manifest = read_manifest(root, parameters.manifest, parameters.columns)
+    manifest = _read(root, parameters)
     if "dialogue" not in manifest.columns:
         raise CorpusError(
             f"{root / manifest.file}: no column says which dialogue a row belongs to. Found: "
@@ -51,11 +52,9 @@ def read_folder(parameters: CorpusParameters) -> Corpus:
     name = safe_name(parameters.name or root.name)
     emotions = tuple(emotion.strip().lower() for emotion in parameters.emotions)
     placed, set_aside = _place_rows(manifest, name, emotions, AudioFinder(root))
-    total = len(placed) + len(set_aside)
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
-    _check_bad_share(root / manifest.file, table, total, parameters.bad_share)
-    if parameters.channels:
-        assign_channels(((row.where, row.values) for row in placed), parameters.channels)
+    _check_bad_share(root / manifest.file, table, len(placed), parameters.bad_share)
+    assign_channels(((row.where, row.values) for row in placed), parameters.channels)
     found = {str(row.values["emotion"]) for row in placed if row.values["emotion"]}
     return Corpus(
         name=name,
@@ -65,6 +64,15 @@ def read_folder(parameters: CorpusParameters) -> Corpus:
         emotions=emotions or _label_set(manifest, found),
         set_aside=table,
     )
+
+
+def _read(root: Path, parameters: CorpusParameters) -> Manifest:
+    named = parameters.manifest
+    if named is None and not tables_in(root):
+        return read_transcripts(root) or read_manifest(root)
+    if named is not None and Path(named).suffix.lower() in SUFFIXES and (found := read_transcripts(root, named)):
+        return found
+    return read_manifest(root, named, parameters.columns)
 
 
 def safe_name(name: str) -> str:
@@ -100,7 +108,12 @@ def _place_rows(
             continue
         one.values["corpus"] = name
         placed.append(one)
-    return placed, sorted(set_aside, key=lambda bad: int(bad[0].rpartition(":")[2]))
+    return placed, sorted(set_aside, key=_file_and_line)
+
+
+def _file_and_line(bad: tuple[str, str, str]) -> tuple[str, int]:
+    file, _, line = bad[0].rpartition(":")
+    return (file, int(line)) if line.isdecimal() else (bad[0], 0)
 
 
 class _Conventions:
@@ -166,7 +179,7 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
         "emotion": emotion,
         "source_id": source,
         "text_problem": text_problem,
-        "audio_problem": audio_problem,
+        "audio_problem": row.audio_problem or audio_problem,
     }
     return _Placed(row.where, values, order if conventions.turn else start, split)
 
@@ -227,8 +240,9 @@ def _label_set(manifest: Manifest, found: set[str]) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _check_bad_share(file: Path, set_aside: pd.DataFrame, total: int, allowed: float) -> None:
-    bad = len(set_aside)
+def _check_bad_share(file: Path, set_aside: pd.DataFrame, placed: int, allowed: float) -> None:
+    set_aside = set_aside[set_aside["rule"] != NO_TRANSCRIPT]  # said, but no row of anything
+    bad, total = len(set_aside), placed + len(set_aside)
     if bad <= allowed * total and bad < total:
         return
     first = "; ".join(f"{row.row}: {row.rule} ({row.found})" for row in set_aside.head(5).itertuples())

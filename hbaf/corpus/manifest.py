@@ -23,10 +23,17 @@ LARGEST_FIELD = 1 << 26  # characters; beyond it a quotation mark was never clos
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a manifest: where it stands ("transcript.csv:17"), and our or its column -> text."""
+    """One line of a manifest.
+
+    Attributes:
+        where: the place it stands at: "transcript.csv:17".
+        values: our or its column -> text.
+        audio_problem: why the source itself has no usable audio for it.
+    """
 
     where: str
     values: dict[str, str | None]
+    audio_problem: str | None = None
 
 
 @dataclass
@@ -69,7 +76,7 @@ def read_manifest(root: Path, file: str | None = None, columns: dict[str, str] |
         if kind == "parquet":
             manifest = _read_parquet(path)
         else:
-            text, undecodable = _decode(path)
+            text, undecodable = decode(path)
             manifest = _read_csv(path, text) if kind == "csv" else _read_json_lines(path, text)
             if undecodable:
                 _set_undecodable_aside(manifest)
@@ -96,13 +103,12 @@ def _find_manifest(root: Path, file: str | None) -> Path:
         if path.suffix.lower() not in SUFFIXES:
             raise CorpusError(f"{path}: a manifest ends in {', '.join(SUFFIXES)}; rename or convert it.")
         return path
-    candidates = sorted(
-        path
-        for path in root.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    candidates = tables_in(root)
     if not candidates:
-        raise CorpusError(f"{root}: no manifest. Put a CSV, JSONL or Parquet table with one row per utterance there.")
+        raise CorpusError(
+            f"{root}: no manifest. Put a CSV, JSONL or Parquet table with one row per utterance there, or a transcript "
+            "(WebVTT, SRT, JSON of Whisper or AWS Transcribe) beside each recording."
+        )
     if len(candidates) > 1:
         names = ", ".join(path.name for path in candidates)
         raise CorpusError(f"{root}: {len(candidates)} tables could be the manifest ({names}). Name one: `--manifest`.")
@@ -111,8 +117,33 @@ def _find_manifest(root: Path, file: str | None) -> Path:
     return candidates[0]
 
 
-def _decode(path: Path) -> tuple[str, bool]:
-    """The text, and whether single bytes in it were not UTF-8 (they stay as surrogates, to be found by row)."""
+def tables_in(root: Path) -> list[Path]:
+    """The files of a folder that could be its manifest; not the copies that Whisper writes beside a transcript."""
+    return sorted(
+        path
+        for path in root.iterdir()
+        if path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
+        and path.is_file()
+        and not _is_copy_of_transcript(path)
+    )
+
+
+def _is_copy_of_transcript(path: Path) -> bool:
+    if path.suffix.lower() != ".tsv" or not any(
+        path.with_suffix(other).exists() for other in (".json", ".vtt", ".srt")
+    ):
+        return False
+    with path.open("rb") as file:
+        return file.readline(100).split() == [b"start", b"end", b"text"]
+
+
+def decode(path: Path) -> tuple[str, bool]:
+    """The text, and whether single bytes in it were not UTF-8 (they stay as surrogates, to be found by row).
+
+    Raises:
+        CorpusError: empty, or no text in any encoding that is known here.
+    """
     content = path.read_bytes()
     if not content.strip(b"\0\r\n\t \xef\xbb\xbf\xff\xfe"):
         raise CorpusError(f"{path}: the manifest is empty. It needs a header and one row per utterance.")
@@ -206,7 +237,7 @@ def _read_json_lines(path: Path, text: str) -> Manifest:
             manifest.set_aside.append((where, "not a JSON object", type(pairs).__name__))
             continue
         manifest.found += [name for name in pairs if name not in manifest.found]
-        manifest.rows.append(Row(where, {name: _as_text(value) for name, value in pairs.items()}))
+        manifest.rows.append(Row(where, {name: as_text(value) for name, value in pairs.items()}))
     return manifest
 
 
@@ -227,13 +258,11 @@ def _read_parquet(path: Path) -> Manifest:
     manifest = Manifest(path.name, [str(name).strip() for name in table.columns])
     refuse_doubled(path, manifest.found)
     for number, values in enumerate(table.itertuples(index=False, name=None), start=1):
-        manifest.rows.append(
-            Row(f"{path.name}:{number}", dict(zip(manifest.found, map(_as_text, values), strict=True)))
-        )
+        manifest.rows.append(Row(f"{path.name}:{number}", dict(zip(manifest.found, map(as_text, values), strict=True))))
     return manifest
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A typed value as a CSV would hold it; durations as seconds."""
     if isinstance(value, str):
         return value
