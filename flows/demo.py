@@ -30,7 +30,7 @@ NEW_CONVERSATIONS = 12
 
 
 @flow(name="demo")
-def demo(audio: str = "compare2016", dialogues: int = 160, seed: int = 0) -> None:
+def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> None:
     """Example corpus, three models, promotion, scored conversations.
 
     Args:
@@ -80,7 +80,7 @@ def result_table(tested: dict[str, dict[str, float]]) -> Table:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m flows.demo", description=demo.__doc__)
     parser.add_argument("--audio", default="compare2016", choices=["compare2016", "mfcc"])
-    parser.add_argument("--dialogues", type=int, default=160)
+    parser.add_argument("--dialogues", type=int, default=320)
     parser.add_argument("--seed", type=int, default=0)
     try:
         demo(**vars(parser.parse_args()))

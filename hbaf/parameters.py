@@ -63,7 +63,7 @@ class CorpusParameters(Parameters):
         (0.7, 0.15, 0.15), description="Train, dev and test shares of dialogues where the corpus names no splits."
     )
     seed: int = Field(0, ge=0, description="Of the example corpus and of the assignment of dialogues to splits.")
-    dialogues: int = Field(160, ge=12, description="Dialogues in the example corpus.")
+    dialogues: int = Field(320, ge=12, description="Dialogues in the example corpus.")
     iemocap: IemocapParameters = Field(IemocapParameters(), description="Labels and sessions of `iemocap`.")
 
 
@@ -100,6 +100,9 @@ class FeatureParameters(Parameters):
     )
     svm_c: float = Field(0.001, gt=0, description="C of the LinearSVC that ranks the numbers.")
     scale_text: bool = Field(False, description="z-score the text vectors on train, as the audio ones always are.")
+    store: str | None = Field(
+        None, description="Folder or URL of the feature store, as `s3://bucket/features`; default: in the home folder."
+    )
     workers: int | None = Field(None, ge=1, description="Extraction processes; default: one per core.")
     batch_size: int = Field(64, ge=1, description="Utterances in one batch of a text or speech model.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -184,6 +187,47 @@ class TrainingParameters(Parameters):
     precision: Literal["fp32", "bf16"] = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="torch threads; default: torch's own choice.")
+
+
+class SearchParameters(Parameters):
+    """A search for better settings; the ranges come from `search` in the metadata of the fields above."""
+
+    trials: int = Field(
+        0, ge=0, description="Finished trials (complete or pruned) of the study; 0 trains once with the given settings."
+    )
+    hours: float | None = Field(
+        None, gt=0, description="No trial begins later than this; with `trials: 0` the only budget."
+    )
+    study: str | None = Field(
+        None, description="Name; the same name goes on with the same study. Default: from corpus and settings."
+    )
+    storage: str | None = Field(
+        None,
+        description="Database URL of the study. Default: HBAF_SEARCH_STORAGE in the environment, which keeps passwords "
+        "out of this form, or SQLite in the home.",
+    )
+    space: dict[str, tuple[float, float] | float] = Field(
+        {}, description='Other ranges, or one number to freeze: {"tau": [0.05, 0.5], "mu": 0.2}.'
+    )
+    workers: int = Field(1, ge=1, description="Trial workers at a time.")
+    pool: str | None = Field(
+        None, description="Work pool whose workers run the trials (`local`, `gpu`); default: `local` if a server has it."
+    )
+    workers_per_gpu: int = Field(1, ge=1, description="Local trial workers that share one GPU.")
+    seed: int = Field(0, ge=0, description="Of the sampler; trials themselves use `training.seed`.")
+    prune: bool = Field(True, description="Stop a trial whose dev weighted F1 is below the median at that epoch.")
+    startup_trials: int = Field(5, ge=0, description="Trials that are complete before any is pruned.")
+    warmup_epochs: int = Field(5, ge=0, description="Epochs of a trial before it can be pruned.")
+    top: int = Field(3, ge=1, description="Best settings that are trained again over several seeds.")
+    seeds: int = Field(5, ge=1, description="Fresh seeds of each of them; the mean on dev chooses.")
+    heartbeat: int = Field(
+        20, ge=1, description="Seconds between a running trial's signs of life; after three missed it is tried again once."
+    )
+    system_metrics: bool = Field(False, description="Log CPU, memory and GPU use of every trial.")
+
+    @property
+    def wanted(self) -> bool:
+        return self.trials > 0 or self.hours is not None
 
 
 # A recipe is a starting point: values that differ from the defaults, per stage.

@@ -37,9 +37,9 @@ SPLIT_SHARES: dict[Split, float] = {"dev": 0.15, "test": 0.15}  # train has the 
 TURNS = (6, 12)
 SPEAKERS = (2, 4)
 LABEL_NOISE = 0.03  # share of labels replaced by another emotion
-EMOTION_DECK = ("neutral",) * 5 + tuple(emotion for emotion in EMOTIONS if emotion != "neutral") * 3
+EMOTION_DECK = ("neutral",) * 6 + tuple(emotion for emotion in EMOTIONS if emotion != "neutral") * 3
 # What follows: after a `words` turn a reaction is likely, elsewhere it is impossible.
-CUES_AFTER_WORDS = {"context": 0.5, "words": 0.2, "voice": 0.3}
+CUES_AFTER_WORDS = {"context": 0.5, "words": 0.1, "voice": 0.4}
 CUES_ELSEWHERE = {"words": 0.5, "voice": 0.5}
 TRIES_FOR_A_NEW_LINE = 25
 
@@ -113,7 +113,8 @@ class _Writer:
         topic = self.chance.choice(TOPICS)
         present = self.chance.sample(self.cast, self.chance.randint(*SPEAKERS))
         speaker, cue, intended = None, "", ""
-        for turn in range(self.chance.randint(*TURNS)):
+        # The longer of two draws: more turns have a turn before.
+        for turn in range(max(self.chance.randint(*TURNS), self.chance.randint(*TURNS))):
             shares = CUES_AFTER_WORDS if cue == "words" else CUES_ELSEWHERE
             cue = self.chance.choices(list(shares), list(shares.values()))[0]
             speaker = self.chance.choice([one for one in present if one is not speaker])

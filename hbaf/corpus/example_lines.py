@@ -169,8 +169,8 @@ TAILS: dict[str, tuple[str, ...]] = {
         "How on earth is that possible?",
     ),
 }
-TAIL_SHARE = 0.85
-LONGEST_LINE = 18  # words
+TAIL_SHARE = 0.9
+LONGEST_LINE = 20  # words
 
 OPENERS = ("Oh.", "Well.", "Right.", "Okay.", "Hm.", "I see.", "So.", "Ah.", "Yes.", "Wait.", "Mm.", "Look.")
 REACTIONS = (

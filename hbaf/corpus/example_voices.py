@@ -53,7 +53,7 @@ PROSODY: dict[str, Prosody] = {
     "surprise": Prosody(pitch=94, range=97, rate=118, volume=84),
 }
 # Standard deviations from line to line; volume is a factor.
-LINE_SPREAD = Prosody(pitch=5, range=7, rate=11, volume=0.1)
+LINE_SPREAD = Prosody(pitch=4, range=5, rate=8, volume=0.07)
 SPEAKER_SPREAD = Prosody(pitch=3, range=4, rate=6, volume=0.06)
 
 

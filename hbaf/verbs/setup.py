@@ -5,7 +5,7 @@ import sys
 from typing import Literal
 
 
-def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: int = 160, seed: int = 0) -> int:
+def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: int = 320, seed: int = 0) -> int:
     """Makes the example corpus, trains HBAF, text only and audio only, promotes and scores: the whole way.
 
     Try:
