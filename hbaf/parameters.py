@@ -241,7 +241,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "encoder_layers": 1,
             "feedforward": 192,
             "conv_channels": 48,
-            "dropout": 0.2,
+            "dropout": 0.3,
             "modality_dropout": 0.15,
         },
         "training": {
@@ -249,7 +249,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "learning_rate": 1e-3,
             "batch_dialogues": 8,
             "max_epochs": 40,
-            "patience": 8,
+            "patience": 10,
             "clip_norm": 1.0,
         },
         "features": {"scale_text": True},
