@@ -1,13 +1,29 @@
-"""`train-hbaf`: validate, extract what is missing, train, report on dev."""
+"""`train-hbaf`: validate, extract what is missing, search, refit, report on dev, register the candidate."""
 
+import re
 from typing import Literal
 
-from prefect import flow
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
 
 from flows import stages
+from flows.trial_runs import pool_workers
 from flows.validate_corpus import validate_corpus
-from hbaf.parameters import CorpusParameters, FeatureParameters, ModelParameters, TrainingParameters, from_recipe
+from hbaf.corpus.schema import CorpusReference
+from hbaf.features.columns import Columns
+from hbaf.parameters import (
+    CorpusParameters,
+    FeatureParameters,
+    ModelParameters,
+    SearchParameters,
+    TrainingParameters,
+    from_recipe,
+)
+from hbaf.registry.promote import model_name
 from hbaf.registry.runs import RunReference
+from hbaf.registry.study_end import StudyOutcome, register_candidate
+from hbaf.registry.study_run import run_study
+from hbaf.registry.tracking import run_address
 
 
 @flow(name="train-hbaf")
@@ -17,9 +33,10 @@ def train_hbaf(
     features: FeatureParameters | None = None,
     model: ModelParameters | None = None,
     training: TrainingParameters | None = None,
+    search: SearchParameters = SearchParameters(),
     progress: bool = False,
 ) -> RunReference:
-    """Trains HBAF once on train, chosen on dev; the test split is not looked at.
+    """Trains HBAF on train, chosen on dev, once or as a search; the test split is not looked at.
 
     Args:
         corpus: Where the conversations come from.
@@ -27,13 +44,45 @@ def train_hbaf(
         features: Which representations; default: the recipe's.
         model: HBAF and its decisions; default: the recipe's.
         training: Optimiser, patience, seed; default: the recipe's.
+        search: Trials, workers, ranges; `trials: 0` trains once with the values above.
         progress: Show progress bars.
     """
     reference = validate_corpus(corpus, progress=progress)
     start = from_recipe(recipe)
     features, model, training = features or start[0], model or start[1], training or start[2]
     columns = stages.extract(reference, features, progress)
-    return stages.fit(reference, columns, features, model, training, progress)
+    if search.wanted:
+        outcome = find_settings(reference, columns, features, model, training, search)
+        report(outcome.study, outcome.lines(), outcome.parent_run_id)
+        return outcome.candidate
+    run = stages.fit(reference, columns, features, model, training, progress)
+    name = model_name(reference.name)
+    version = register_candidate(run, name, {})
+    lines = [f"weighted F1 on dev {run.weighted_f1:.3f}", f"candidate: {name} version {version}, run {run.run_id}"]
+    report(f"{reference.name}-{training.recipe}", lines, run.run_id)
+    return run
+
+
+@task
+def find_settings(
+    reference: CorpusReference,
+    columns: Columns,
+    features: FeatureParameters,
+    model: ModelParameters,
+    training: TrainingParameters,
+    search: SearchParameters,
+) -> StudyOutcome:
+    say = get_run_logger().info
+    return run_study(
+        reference, columns, features, model, training, search, workers=pool_workers(search), say=lambda text: say(text)
+    )
+
+
+@task
+def report(name: str, lines: list[str], run_id: str) -> None:
+    """What came out, beside the flow run, with the way to MLflow."""
+    key = re.sub(r"[^a-z0-9]+", "-", f"train-hbaf-{name}".lower()).strip("-")
+    create_markdown_artifact("\n\n".join([*lines, f"MLflow: {run_address(run_id)}"]), key=key, description=name)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,11 @@ VERBS = {
     "hbaf.verbs.corpus:validate": "Check a corpus against the rules.",
     "hbaf.verbs.corpus:extract": "Extract the feature columns that are missing.",
     "hbaf.verbs.model:train": "Train once, chosen on dev, and log run and model to MLflow.",
+    "hbaf.verbs.search:search": "Search better settings with any number of workers; register the candidate.",
     "hbaf.verbs.model:evaluate": "Score the champion on dev, or on the test split with --final.",
     "hbaf.verbs.model:promote": "Make the best run the champion, if it beats the present one.",
     "hbaf.verbs.scoring:score": "Score conversations with the champion; table and report.",
+    "hbaf.verbs.search:search_worker": "Run trials of a search that was begun here or elsewhere.",
     "hbaf.verbs.setup:doctor": "Say what is wrong with this installation, and the fix.",
 }
 

@@ -171,9 +171,21 @@ def finished_run(key: str, experiment: str = EXPERIMENT) -> str | None:
 
 
 def prefect_origin() -> dict[str, str]:
-    """Tag that links back to the Prefect flow run, when there is one: its id is in the environment of deployed runs."""
+    """Tags that link back to the Prefect flow run, when there is one: its id is in the environment of deployed runs."""
     flow_run = os.environ.get("PREFECT__FLOW_RUN_ID")
-    return {"prefect.flow_run_id": flow_run} if flow_run else {}
+    if not flow_run:
+        return {}
+    server = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    link = {"prefect.flow_run_url": f"{server}/runs/flow-run/{flow_run}"} if server else {}
+    return {"prefect.flow_run_id": flow_run, **link}
+
+
+def run_address(run_id: str) -> str:
+    """Where a person finds a run: its page, or the command that serves the pages and the id."""
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    if not uri.startswith("http"):
+        return f"`{ui_command()}`, run {run_id}"
+    return f"{uri}/#/experiments/{MlflowClient().get_run(run_id).info.experiment_id}/runs/{run_id}"
 
 
 def ui_command() -> str:

@@ -1,0 +1,23 @@
+"""`trial-worker`: runs trials of a search until it is done; `train-hbaf` starts as many as it wants."""
+
+from prefect import flow
+
+from hbaf.home import prepare_environment
+from hbaf.parameters import SearchParameters
+from hbaf.registry.study import storage_url
+from hbaf.registry.study_worker import work
+
+
+@flow(name="trial-worker")
+def trial_worker(study: str, storage: str | None = None, number: int = 0) -> None:
+    """Attaches to a study and runs its trials and refits until none is left.
+
+    It checks first that it sees the same feature store and the same MLflow as the search does.
+
+    Args:
+        study: Name of the study.
+        storage: Database of the study; default: HBAF_SEARCH_STORAGE in the worker's environment, or SQLite in the home.
+        number: Of this worker among its fellows.
+    """
+    prepare_environment()
+    work(study, storage_url(SearchParameters(storage=storage)), number=number)

@@ -1,0 +1,113 @@
+"""Verbs about searches: the search itself, and a worker for one that runs elsewhere."""
+
+import json
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from hbaf.verbs.options import Manifest, Quiet, Recipe, Set, SettingError, Source, prepare, settings
+
+Space = Annotated[
+    list[str] | None,
+    Parameter(negative="", help="NAME=LOW,HIGH for another range, NAME=VALUE to freeze: `tau=0.05,0.5`, `mu=0.2`."),
+]
+Storage = Annotated[
+    str | None,
+    Parameter(help="Database of the study; default: HBAF_SEARCH_STORAGE in the environment, or SQLite in the home."),
+]
+
+
+def search(
+    source: Source,
+    *,
+    trials: int = 40,
+    hours: float | None = None,
+    workers: int = 1,
+    study: str | None = None,
+    storage: Storage = None,
+    space: Space = None,
+    top: int = 3,
+    seeds: int = 5,
+    workers_per_gpu: int = 1,
+    manifest: Manifest = None,
+    recipe: Recipe = "paper",
+    set_: Set = None,  # cyclopts wants a list
+    quiet: Quiet = False,
+) -> int:
+    """Searches learning rate, λ1-3, μ and τ, trains the best settings again over fresh seeds, registers the candidate.
+
+    Run it again with the same study name and it goes on where it stopped.
+
+    Try:
+
+        hbaf search example --recipe demo --trials 40 --workers 2
+
+        hbaf search ~/calls --hours 8 --space tau=0.05,0.5 --space mu=0.2
+
+    Args:
+        trials: Finished trials of the study, over all its runs; 0 with --hours: as many as fit.
+        hours: No trial begins later than this.
+        workers: Processes of this machine.
+        study: Name; default: from corpus and settings.
+        top: Best settings that are trained again.
+        seeds: Fresh seeds of each.
+        workers_per_gpu: Workers that share one GPU.
+    """
+    from hbaf.corpus.schema import load_corpus
+    from hbaf.features.columns import extract_features
+    from hbaf.parameters import SearchParameters
+    from hbaf.registry.study_run import run_study
+    from hbaf.registry.tracking import ui_command
+
+    asked = SearchParameters(
+        trials=trials, hours=hours, workers=workers, study=study, storage=storage, space=changes(space), top=top,
+        seeds=seeds, workers_per_gpu=workers_per_gpu,
+    )  # fmt: skip
+    if not asked.wanted:
+        raise SettingError("--trials 0: nothing to search. Give trials, or --hours; `hbaf train` trains once.")
+    features, model, training = settings(recipe, set_)
+    reference = prepare(source, manifest, quiet)
+    columns = extract_features(load_corpus(reference), features, progress=not quiet)
+    say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
+    outcome = run_study(reference, columns, features, model, training, asked, say=say)
+    print("\n".join(outcome.lines()))
+    print(f"look: {ui_command()}\nnext: hbaf promote {source}")
+    return 0
+
+
+def search_worker(study: str, *, storage: Storage = None, number: int = 0) -> int:
+    """Runs trials of a study that `hbaf search` or `train-hbaf` began, here or on another machine, until it is done.
+
+    It must see the same feature store and the same MLflow; it checks both before it begins.
+
+    Try:
+
+        hbaf search-worker nightly --storage postgresql+psycopg2://me@db/hbaf
+
+    Args:
+        study: Name of the study.
+        number: Of this worker among its fellows, such as a task number of Slurm.
+    """
+    from hbaf.home import prepare_environment
+    from hbaf.parameters import SearchParameters
+    from hbaf.registry.study import storage_url
+    from hbaf.registry.study_worker import work
+
+    prepare_environment()
+    work(study, storage_url(SearchParameters(storage=storage)), number=number)
+    return 0
+
+
+def changes(space: list[str] | None) -> dict[str, tuple[float, float] | float]:
+    """`["tau=0.05,0.5", "mu=0.2"]` -> `{"tau": (0.05, 0.5), "mu": 0.2}`."""
+    found: dict[str, tuple[float, float] | float] = {}
+    for change in space or ():
+        name, equals, value = change.partition("=")
+        try:
+            numbers: list[float] = json.loads(f"[{value}]")
+            found[name] = (float(numbers[0]), float(numbers[1])) if len(numbers) == 2 else float(numbers[0])
+        except (ValueError, IndexError, TypeError):
+            equals = ""
+        if not equals or len(numbers) > 2:
+            raise SettingError(f"--space {change}: not of the form NAME=LOW,HIGH or NAME=VALUE.")
+    return found
