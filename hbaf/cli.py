@@ -13,8 +13,9 @@ app = App(
     name="hbaf",
     help="""Emotion recognition in conversations, from audio and words.
 
-SOURCE is `example` (made by the project itself) or a folder with a manifest (CSV, JSONL or Parquet: dialogue, turn,
-speaker, text, audio, emotion ...) beside audio files. Each verb does the steps before it where they are missing.
+SOURCE is `example` (made by the project itself), `imported/NAME`, or a folder: MELD's or IEMOCAP's release, an
+audformat database, or a manifest (CSV, JSONL or Parquet: dialogue, turn, speaker, text, audio, emotion ...) beside
+audio files. Each verb does the steps before it where they are missing.
 
 Everything is kept in one home folder: HBAF_HOME, or the user's data directory.
 """,
@@ -25,6 +26,7 @@ Everything is kept in one home folder: HBAF_HOME, or the user's data directory.
 VERBS = {
     "hbaf.verbs.setup:demo": "The whole way on an example corpus: make, train, promote, score.",
     "hbaf.verbs.corpus:validate": "Check a corpus against the rules.",
+    "hbaf.verbs.imports:import_": "Import features that others published.",
     "hbaf.verbs.corpus:extract": "Extract the feature columns that are missing.",
     "hbaf.verbs.model:train": "Train once, chosen on dev, and log run and model to MLflow.",
     "hbaf.verbs.search:search": "Search better settings with any number of workers; register the candidate.",
@@ -39,7 +41,7 @@ VERBS = {
 def register(asked: Sequence[str]) -> None:
     """Makes the verbs known; the one asked for shows its own docstring, with examples, under `--help`."""
     for number, (verb, said) in enumerate(VERBS.items()):
-        name = verb.partition(":")[2].replace("_", "-")
+        name = verb.partition(":")[2].replace("_", "-").strip("-")
         named = name in asked[:1]
         if name in app:  # `main` may be called more than once in one process
             del app[name]

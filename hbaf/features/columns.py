@@ -1,5 +1,6 @@
 """All the columns that a model reads, extracted in one go."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,8 @@ from hbaf.corpus.schema import Corpus
 from hbaf.features.cross_fit import extract_cross_fitted, is_fine_tuned
 from hbaf.features.extract import ColumnReference, extract_column
 from hbaf.features.extractor import Extractor, extractor_digest
+from hbaf.features.imported import is_imported
+from hbaf.features.imported_columns import imported_column
 from hbaf.features.registry import make_extractor
 from hbaf.home import room
 from hbaf.parameters import FeatureParameters
@@ -33,9 +36,9 @@ class Columns:
         return {modality: column.digest for modality, column in self.by_modality().items()}
 
 
-def default_store() -> FeatureStore:
-    """The store in the home folder."""
-    return FeatureStore(str(room("features")))
+def default_store(url: str | None = None) -> FeatureStore:
+    """The store at a folder or URL; without one, in the home folder."""
+    return FeatureStore(url or str(room("features")))
 
 
 def extract_features(
@@ -49,13 +52,13 @@ def extract_features(
     """Extracts what is missing of every column that the settings name.
 
     Args:
-        store: default: the store in the home.
+        store: default: the one that the settings name, else the store in the home.
         out_of_fold: train utterances get their vectors of a fine-tuned encoder from the part that has not seen them;
             False, for scoring, takes the whole encoder for all.
     """
-    store = store or default_store()
+    store = store or default_store(features.store)
     columns = {
-        modality: (extract_cross_fitted if out_of_fold and is_fine_tuned(name) else extract_column)(
+        modality: _way(name, out_of_fold)(
             corpus,
             name,
             store,
@@ -68,6 +71,12 @@ def extract_features(
         for modality, name in names(features).items()
     }
     return Columns(**columns)
+
+
+def _way(name: str, out_of_fold: bool) -> Callable[..., ColumnReference]:
+    if is_imported(name):
+        return imported_column
+    return extract_cross_fitted if out_of_fold and is_fine_tuned(name) else extract_column
 
 
 def names(features: FeatureParameters) -> dict[str, str]:

@@ -33,6 +33,7 @@ class ColumnReference:
         modality: which content of an utterance the rows are keyed by.
         dim: numbers per row.
         store_url: where the store is.
+        keyed_by: "utterance" for imported columns, whose rows belong to an utterance and not to its content.
         folds: fold and digest of the columns that stand in for train utterances (`hbaf.features.cross_fit`).
     """
 
@@ -42,6 +43,7 @@ class ColumnReference:
     dim: int
     store_url: str
     folds: tuple[tuple[int, str], ...] = ()
+    keyed_by: Literal["content", "utterance"] = "content"
 
     def column(self) -> Column:
         return Column(self.digest, self.name, self.dim)

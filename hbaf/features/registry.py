@@ -11,12 +11,14 @@ from hbaf.features.commonsense import Comet
 from hbaf.features.extractor import Extractor
 from hbaf.features.finetuned import FineTuned
 from hbaf.features.functionals import Functionals
+from hbaf.features.imported import Imported
 from hbaf.features.language_models import ENCODERS, LanguageModel
 from hbaf.features.mfcc import Mfcc
 from hbaf.features.speech_models import SPEECH, SpeechModel
 
 # Each class takes the name it was asked for by first. `encoder` is any text model and `speech` any speech model, by hub
-# id or folder behind a colon: `encoder:roberta-base`. `finetuned` is an encoder fine-tuned here, by its digest.
+# id or folder behind a colon: `encoder:roberta-base`. `finetuned` is an encoder fine-tuned here, by its digest, and
+# `imported` are published features by their name: nothing is computed.
 EXTRACTORS: dict[str, type[Any]] = {
     "compare2016": Functionals,
     "egemaps": Functionals,
@@ -29,6 +31,7 @@ EXTRACTORS: dict[str, type[Any]] = {
     "encoder": LanguageModel,
     "finetuned": FineTuned,
     "comet": Comet,
+    "imported": Imported,
 }
 
 

@@ -31,6 +31,8 @@ class AudioSelection:
         indices: (kept,) int64, ascending; None keeps all.
         source: digest of the column that it was fitted on.
         train: digest of the ids of the rows that it was fitted on.
+        fill: (dim,) float64, the median of the train rows for each number, which stands in for single missing values;
+            None: a row with a missing value is a missing row.
         converged: whether the SVM reached its tolerance. Where not, the ranking is that of its last step.
     """
 
@@ -41,6 +43,7 @@ class AudioSelection:
     source: str = ""
     train: str = ""
     converged: bool = True
+    fill: np.ndarray | None = None
 
     @property
     def dim(self) -> int:
@@ -48,13 +51,17 @@ class AudioSelection:
         return len(self.mean) if self.indices is None else len(self.indices)
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
-        """(n, dim of the column) -> (n, kept) float32 in -clip..clip; a row with NaN becomes all NaN.
+        """(n, dim of the column) -> (n, kept) float32 in -clip..clip.
+
+        A row with NaN becomes all NaN; where `fill` is there, only a row of nothing but NaN does.
 
         Raises:
             ValueError: another width than it was fitted on.
         """
         if vectors.ndim != 2 or vectors.shape[1] != len(self.mean):
             raise ValueError(f"the scaling was fitted on {len(self.mean)} numbers per row, not {vectors.shape}")
+        if self.fill is not None:
+            vectors = filled_in(vectors, self.fill)
         kept = slice(None) if self.indices is None else self.indices
         present = ~np.isnan(vectors).any(axis=1)
         scaled = np.full((len(vectors), self.dim), np.nan, np.float32)
@@ -98,6 +105,7 @@ class AudioSelection:
                 mean=arrays["mean"],
                 scale=arrays["scale"],
                 indices=arrays.get("indices"),
+                fill=arrays.get("fill"),
                 **json.loads(metadata["selection"]),
             )
             whole = selection.digest() == metadata["digest"]
@@ -112,6 +120,8 @@ class AudioSelection:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {"mean": self.mean, "scale": self.scale}
+        if self.fill is not None:
+            arrays["fill"] = self.fill
         return arrays if self.indices is None else {**arrays, "indices": self.indices}
 
 
@@ -123,6 +133,7 @@ def fit_selection(
     *,
     source: str = "",
     train: str = "",
+    fill_in: bool = False,
 ) -> AudioSelection:
     """Fits scaling and, where asked for, selection on the rows given: the train split's and no other.
 
@@ -133,15 +144,19 @@ def fit_selection(
         svm_c: C of the linear SVM; smaller regularises more.
         source: digest of the column, kept with the result.
         train: digest of the rows' ids, kept with the result.
+        fill_in: rows that lack single values count, with the median of the train rows in their place.
 
     Raises:
         ValueError: no usable row, or fewer than two classes to select by.
     """
+    fill = _medians(vectors) if fill_in else None
+    if fill is not None:
+        vectors = filled_in(vectors, fill)
     usable = np.isfinite(vectors).all(axis=1)
     if not usable.any():
         raise ValueError(f"none of {len(vectors)} rows has a whole vector, so no scaling can be fitted")
     mean, scale = _fit_scale(vectors, usable)
-    scaling = AudioSelection(mean, scale, source=source, train=train)
+    scaling = AudioSelection(mean, scale, source=source, train=train, fill=fill)
     if select is None or select >= vectors.shape[1]:
         return scaling
     if labels is None or len(labels) != len(vectors):
@@ -158,7 +173,29 @@ def fit_selection(
         )
     importance = np.abs(weights).mean(axis=0)
     best = np.argsort(-importance, kind="stable")[:select]
-    return AudioSelection(mean, scale, CLIP, np.sort(best).astype(np.int64), source, train, converged)
+    return AudioSelection(mean, scale, CLIP, np.sort(best).astype(np.int64), source, train, converged, fill)
+
+
+def identity_scaling(dim: int) -> AudioSelection:
+    """Changes nothing but the clip: for a modality that the train split has no vector of."""
+    return AudioSelection(np.zeros(dim), np.ones(dim))
+
+
+def filled_in(vectors: np.ndarray, fill: np.ndarray) -> np.ndarray:
+    """(n, dim) with the values of `fill` in place of single missing values; rows of nothing but NaN stay."""
+    missing = np.isnan(vectors)
+    single = missing & ~missing.all(axis=1, keepdims=True)
+    return np.where(single, fill.astype(np.float32), vectors)
+
+
+def _medians(vectors: np.ndarray) -> np.ndarray:
+    """(dim,) float64: the median of the finite values of each number, 0 where there is none."""
+    medians = np.zeros(vectors.shape[1])
+    for number in range(vectors.shape[1]):
+        values = vectors[:, number].astype(np.float64)
+        values = values[np.isfinite(values)]
+        medians[number] = np.median(values) if len(values) else 0.0
+    return medians
 
 
 def _fit_scale(vectors: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

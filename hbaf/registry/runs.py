@@ -165,7 +165,7 @@ def run_key(reference: CorpusReference, columns: Columns, settings: dict[str, An
     """sha256 of everything that decides the outcome of a run on one machine."""
     # How work is spread does not change what is computed.
     outcome = {
-        name: value.model_dump(mode="json", exclude={"workers", "batch_size", "device", "threads"})
+        name: value.model_dump(mode="json", exclude={"workers", "batch_size", "device", "threads", "store"})
         for name, value in settings.items()
     }
     decides = {**outcome, **digests(reference, columns), "hbaf": metadata.version("hbaf")}

@@ -18,7 +18,9 @@ from hbaf.corpus.schema import Corpus, is_missing
 from hbaf.features.columns import Columns
 from hbaf.features.cross_fit import read_cross_fitted
 from hbaf.features.extract import ColumnReference, read_column
-from hbaf.features.selection import AudioSelection, fit_selection
+from hbaf.features.imported import is_imported
+from hbaf.features.imported_columns import read_imported_column
+from hbaf.features.selection import AudioSelection, fit_selection, identity_scaling
 from hbaf.model.batch import UNLABELLED, DialogueBatch
 from hbaf.parameters import FeatureParameters
 
@@ -51,7 +53,8 @@ class Vectors:
 
 def read_vectors(corpus: Corpus, columns: Columns) -> Vectors:
     """Joins the columns to the corpus by the content of each utterance."""
-    audio, has_audio = _read(corpus, columns.audio)
+    # Audio is always scaled, and the scaling fills in single missing values of imported rows; text is not.
+    audio, has_audio = _read(corpus, columns.audio, partly=True)
     text, has_text = _read(corpus, columns.text)
     commonsense = None
     if columns.commonsense is not None:
@@ -61,7 +64,9 @@ def read_vectors(corpus: Corpus, columns: Columns) -> Vectors:
     return Vectors(audio, text, commonsense, has_audio, has_text)
 
 
-def _read(corpus: Corpus, column: ColumnReference) -> tuple[np.ndarray, np.ndarray]:
+def _read(corpus: Corpus, column: ColumnReference, *, partly: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    if column.keyed_by == "utterance":
+        return read_imported_column(corpus, column, FeatureStore(column.store_url), partly=partly)
     read = read_cross_fitted if column.folds else read_column
     return read(corpus, column, FeatureStore(column.store_url))
 
@@ -114,12 +119,21 @@ def fit_representation(
     labels = label_indices(corpus.utterances["emotion"], corpus.emotions)
     fitted_on = in_train & (labels != UNLABELLED)
     select = features.select if selects and vectors.audio.shape[1] > (features.select or 0) else None
-    return Representation(
-        audio=fit_selection(vectors.audio[fitted_on], labels[fitted_on], select=select, svm_c=features.svm_c),
-        text=fit_selection(vectors.text[in_train], labels[in_train], select=None, svm_c=features.svm_c)
-        if features.scale_text
-        else None,
-    )
+    # A corpus without sound, or without words, has nothing to fit there: its vectors are all missing anyway.
+    heard, read = vectors.has_audio[fitted_on].any(), vectors.has_text[in_train].any()
+    audio = identity_scaling(vectors.audio.shape[1])
+    if heard:
+        audio = fit_selection(
+            vectors.audio[fitted_on],
+            labels[fitted_on],
+            select=select,
+            svm_c=features.svm_c,
+            fill_in=is_imported(features.audio),
+        )
+    text = None
+    if features.scale_text:
+        text = fit_selection(vectors.text[in_train]) if read else identity_scaling(vectors.text.shape[1])
+    return Representation(audio, text)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,78 @@
+"""The verb about published features."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from hbaf.corpus.published import Like
+from hbaf.verbs.options import Quiet, Reader, Set, changes_of, corpus_parameters
+
+
+def import_(
+    file: Path,
+    *,
+    like: Like,
+    name: str | None = None,
+    for_: Annotated[str | None, Parameter(name="--for")] = None,
+    emotions: str | None = None,
+    dev_share: float = 0.1,
+    seed: int = 0,
+    reader: Reader = None,
+    set_: Set = None,
+    quiet: Quiet = False,
+) -> int:
+    """Imports features that others published: as a corpus of their own, or as columns of a corpus that is here.
+
+    Pickles are read without running anything in them.
+
+    Try:
+
+        hbaf import IEMOCAP_features.pkl --like sdt --name iemocap-sdt
+
+        hbaf train imported/iemocap-sdt --set features.audio=imported:iemocap-sdt/audio \\
+            --set features.text=imported:iemocap-sdt/roberta
+
+        hbaf import praat8.npz --like npz --for ~/MELD.Raw
+
+    Args:
+        file: pickle, npz or Parquet.
+        like: The file's structure.
+        name: What corpus and columns are called; default: the file's name.
+        for_: A SOURCE whose utterances get the columns; no corpus is made.
+        emotions: Names of the label numbers in order, with commas, where the file is neither of IEMOCAP nor of MELD.
+        dev_share: Of the train dialogues, moved to dev where the file names no dev split.
+        seed: Of that choice.
+    """
+    from hbaf.corpus.folder import safe_name
+    from hbaf.corpus.imported import save_imported, with_dev
+    from hbaf.corpus.prepare import prepare_corpus
+    from hbaf.corpus.published import load_published
+    from hbaf.corpus.schema import load_corpus
+    from hbaf.features.columns import default_store
+    from hbaf.features.imported_columns import import_features
+
+    changes = changes_of(set_, ("corpus", "features"))
+    store = default_store(changes.get("features", {}).get("store"))
+    called = safe_name(name or file.stem)
+    labels = [label.strip() for label in emotions.split(",")] if emotions else []
+    if for_ is None:
+        # The corpus takes the name; with `--for` the file's own ids name the utterances of the corpus that is there.
+        published = load_published(file, like, name=called, emotions=labels)
+        corpus = with_dev(published.corpus(), dev_share, seed)
+        save_imported(corpus)
+        print(f"imported/{called}: {len(corpus.utterances)} utterances, {sizes(corpus.splits['split'].tolist())}")
+    else:
+        parameters = corpus_parameters(for_, None, reader, changes.get("corpus"))
+        corpus = load_corpus(prepare_corpus(parameters, progress=not quiet))
+        published = load_published(file, like, emotions=labels)
+    for column in import_features(published, corpus, store, called):
+        print(f"{column.name:32} {column.dim:6} numbers, {column.utterances} of {len(corpus.utterances)} utterances")
+    return 0
+
+
+def sizes(splits: list[str]) -> str:
+    """`train 100, dev 12, test 30 dialogues`, or that there are none."""
+    if not splits:
+        return "no splits: they are assigned when the corpus is read"
+    return ", ".join(f"{split} {splits.count(split)}" for split in ("train", "dev", "test")) + " dialogues"
