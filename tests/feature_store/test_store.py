@@ -1,4 +1,4 @@
-"""The contract of the feature store, on a local folder and on an object-store-like file system."""
+"""The contract of the feature store: on a local folder, on a file system in memory, and on a local S3 server."""
 
 import os
 import re
@@ -29,8 +29,10 @@ def names(prefix: str, count: int) -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> FeatureStore:
+    if request.param == "s3":
+        return FeatureStore(request.getfixturevalue("s3_bucket"))
     return FeatureStore(tmp_path / "features" if request.param == "local" else f"memory://{uuid.uuid4()}/features")
 
 
@@ -149,6 +151,40 @@ def test_a_forget_that_stopped_halfway_is_completed(tmp_path: Path) -> None:
     assert store.forget(["a"]) == 1
     assert store.missing(COLUMN, ["a", "b"]) == ["a"]
     assert store.list()[0].shards == 1
+
+
+def test_a_flipped_byte_on_any_storage_is_found_and_named(store: FeatureStore) -> None:
+    store.put(COLUMN, ["a", "b"], rows(["a", "b"]))
+    store.put(COLUMN, ["c"], rows(["c"]))
+    name = sorted(store._files.list(f"{COLUMN.digest}/shards"))[0]
+    content = bytearray(store._files.read(f"{COLUMN.digest}/shards/{name}"))
+    content[len(content) // 2] ^= 1
+    store._files.write(f"{COLUMN.digest}/shards/{name}", bytes(content))
+    (problem,) = store.verify()
+    assert name in problem.path
+    assert "damaged" in problem.what
+    store.discard(problem)
+    assert store.verify() == []
+    assert store.missing(COLUMN, ["a", "b", "c"]) in (["a", "b"], ["c"])
+
+
+def test_two_writers_on_any_storage_end_with_one_good_column(store: FeatureStore) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    keys = names("k", 24)
+
+    def write(order: list[str]) -> None:
+        own = FeatureStore(store.url)
+        for start in range(0, len(order), 6):
+            wanted = own.missing(COLUMN, order[start : start + 6])
+            own.put(COLUMN, wanted, rows(wanted) if wanted else rows(["-"])[:0])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, [keys, keys[::-1]]))
+    fresh = FeatureStore(store.url)
+    np.testing.assert_array_equal(fresh.get(COLUMN, keys)[0], rows(keys))
+    assert fresh.verify() == []
+    assert fresh.list()[0].rows == 24
 
 
 @pytest.mark.parametrize("place", [0, 100, -3])
