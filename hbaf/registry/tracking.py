@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hbaf.home import home_folder, prepare_environment, published, room
+from hbaf.registry import trials_view
 
 prepare_environment()  # MLflow reads its settings when it is imported
 
@@ -111,7 +112,7 @@ def experiment_id(name: str = EXPERIMENT) -> str:
     local = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
     place = (room("mlflow", "artifacts") / name).as_uri() if local else None
     try:
-        return str(client.create_experiment(name, artifact_location=place))
+        return str(client.create_experiment(name, artifact_location=place, tags=trials_view.tags()))
     except mlflow.exceptions.MlflowException:
         # Another process made it between the question and the answer.
         found = client.get_experiment_by_name(name)
