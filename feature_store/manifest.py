@@ -136,6 +136,7 @@ class ColumnInfo:
         nan_share: share of stored rows without a vector, 0..1.
         identity: what the digest was made from.
         created: when the first shard was written; None for a column without shards.
+        changed: when the last one was.
     """
 
     name: str
@@ -147,6 +148,7 @@ class ColumnInfo:
     nan_share: float
     identity: Mapping[str, Any]
     created: datetime | None
+    changed: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,10 @@ def open_sealed_json(content: bytes, path: str) -> dict[str, Any]:
 
 def created_at(entries: Sequence[ShardEntry]) -> datetime | None:
     return datetime.fromtimestamp(min(entry.created for entry in entries), UTC) if entries else None
+
+
+def changed_at(entries: Sequence[ShardEntry]) -> datetime | None:
+    return datetime.fromtimestamp(max(entry.created for entry in entries), UTC) if entries else None
 
 
 def _seal(body: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from feature_store.manifest import (
     Problem,
     ShardEntry,
     StoreError,
+    changed_at,
     created_at,
     key_digests,
     open_sealed_json,
@@ -124,6 +125,7 @@ class FeatureStore:
                     nan_share=sum(entry.nan_rows for entry in index.entries) / stored if stored else 0.0,
                     identity=facts["identity"],
                     created=created_at(index.entries),
+                    changed=changed_at(index.entries),
                 )
             )
         return sorted(infos, key=lambda info: (info.name, info.digest))

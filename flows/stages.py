@@ -11,16 +11,19 @@ from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import (
     CorpusParameters,
     FeatureParameters,
+    FineTuneParameters,
     ModelParameters,
     TrainingParameters,
     ValidationParameters,
 )
+from hbaf.registry.encoders import finetune_and_log
 from hbaf.registry.promote import Verdict, promote
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.validations import log_validation
-from hbaf.scoring.score import Scores, score_corpus
+from hbaf.scoring.score import KeepFeatures, Scores, score_corpus
 from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final, weighted_f1_by
+from hbaf.training.finetune import EncoderReference
 from hbaf.training.package import ModelPackage
 from hbaf.validation import ValidationResult, accept, validate
 
@@ -66,8 +69,22 @@ def decide(candidate: RunReference, reference: CorpusReference, columns: Columns
 
 
 @task
-def score(reference: CorpusReference, model: str | None, csv: bool, progress: bool) -> Scores:
-    return score_corpus(reference, model=model, csv=csv, progress=progress)
+def finetune(reference: CorpusReference, parameters: FineTuneParameters, progress: bool) -> EncoderReference:
+    return finetune_and_log(reference, parameters, progress=progress)
+
+
+@task
+def score(
+    reference: CorpusReference,
+    model: str | None,
+    csv: bool,
+    progress: bool,
+    keep_features: KeepFeatures = "selected",
+    audformat: bool = False,
+) -> Scores:
+    return score_corpus(
+        reference, model=model, csv=csv, keep_features=keep_features, audformat=audformat, progress=progress
+    )
 
 
 @task

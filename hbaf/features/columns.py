@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from feature_store.store import FeatureStore
@@ -12,6 +13,8 @@ from hbaf.features.extractor import Extractor, extractor_digest
 from hbaf.features.imported import is_imported
 from hbaf.features.imported_columns import imported_column
 from hbaf.features.registry import make_extractor
+from hbaf.features.selected import extract_selected
+from hbaf.features.selection import AudioSelection
 from hbaf.home import room
 from hbaf.parameters import FeatureParameters
 
@@ -47,6 +50,8 @@ def extract_features(
     store: FeatureStore | None = None,
     *,
     out_of_fold: bool = True,
+    selection: AudioSelection | None = None,
+    run: str = "",
     progress: bool = False,
 ) -> Columns:
     """Extracts what is missing of every column that the settings name.
@@ -55,10 +60,12 @@ def extract_features(
         store: default: the one that the settings name, else the store in the home.
         out_of_fold: train utterances get their vectors of a fine-tuned encoder from the part that has not seen them;
             False, for scoring, takes the whole encoder for all.
+        selection: of a model that only scores: where it chooses among the audio numbers, only those are stored.
+        run: id of the run that made that model.
     """
     store = store or default_store(features.store)
     columns = {
-        modality: _way(name, out_of_fold)(
+        modality: _way(modality, name, out_of_fold, selection, run)(
             corpus,
             name,
             store,
@@ -73,9 +80,14 @@ def extract_features(
     return Columns(**columns)
 
 
-def _way(name: str, out_of_fold: bool) -> Callable[..., ColumnReference]:
+def _way(
+    modality: str, name: str, out_of_fold: bool, selection: AudioSelection | None, run: str
+) -> Callable[..., ColumnReference]:
+    """How a column of that name is made."""
     if is_imported(name):
         return imported_column
+    if modality == "audio" and selection is not None and selection.indices is not None:
+        return partial(extract_selected, selection=selection, run=run)
     return extract_cross_fitted if out_of_fold and is_fine_tuned(name) else extract_column
 
 

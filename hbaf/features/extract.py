@@ -16,6 +16,7 @@ from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import Corpus, is_missing
 from hbaf.features.extractor import SAMPLE_RATE, Extractor, extractor_digest
 from hbaf.features.registry import make_extractor
+from hbaf.features.selection import AudioSelection
 from hbaf.features.workers import run_in_processes
 
 SMALL = 16  # items that are not worth starting processes for
@@ -33,6 +34,7 @@ class ColumnReference:
         modality: which content of an utterance the rows are keyed by.
         dim: numbers per row.
         store_url: where the store is.
+        selection: digest of the selection that the rows have been through; "" for the extractor's own rows.
         keyed_by: "utterance" for imported columns, whose rows belong to an utterance and not to its content.
         folds: fold and digest of the columns that stand in for train utterances (`hbaf.features.cross_fit`).
     """
@@ -44,6 +46,7 @@ class ColumnReference:
     store_url: str
     folds: tuple[tuple[int, str], ...] = ()
     keyed_by: Literal["content", "utterance"] = "content"
+    selection: str = ""
 
     def column(self) -> Column:
         return Column(self.digest, self.name, self.dim)
@@ -74,6 +77,8 @@ def extract_column(
     device: str = "auto",
     progress: bool = False,
     shard_size: int = 256,
+    selection: AudioSelection | None = None,
+    into: Column | None = None,
 ) -> ColumnReference:
     """Computes what the store lacks of one representation. Utterances of equal content are computed once.
 
@@ -87,6 +92,7 @@ def extract_column(
         device: "auto", "cpu" or "cuda", for torch models.
         progress: show a progress bar on stderr.
         shard_size: rows in a shard.
+        selection: is applied to every batch, and the rows go into the column `into` (`hbaf.features.selected`).
 
     Raises:
         ValueError: no such extractor or setting.
@@ -96,8 +102,15 @@ def extract_column(
     """
     settings = dict(settings or {})
     extractor = make_extractor(extractor_name, batch_size=batch_size, device=device, **settings)
-    column = Column(extractor_digest(extractor), extractor_name, extractor.dim, extractor.identity())
-    reference = ColumnReference(column.digest, extractor_name, extractor.modality, extractor.dim, store.url)
+    column = into or Column(extractor_digest(extractor), extractor_name, extractor.dim, extractor.identity())
+    reference = ColumnReference(
+        column.digest,
+        extractor_name,
+        extractor.modality,
+        column.dim,
+        store.url,
+        selection=selection.digest() if selection else "",
+    )
     items = _missing_items(corpus, extractor.modality, column, store)
     if not items:
         return reference
@@ -113,7 +126,7 @@ def extract_column(
     shards = _Shards(store, column, shard_size)
     try:
         for batch, (vectors, problems) in zip(batches, _shown(results, batches, extractor_name, progress), strict=True):
-            shards.add(list(batch), vectors, problems)
+            shards.add(list(batch), selection.apply(vectors) if selection else vectors, problems)
     finally:
         shards.publish()  # an error or Ctrl-C loses nothing that was computed
     return reference

@@ -1,14 +1,19 @@
 """Champion x conversations -> predictions on disk and a report to look at."""
 
 import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from feature_store.store import FeatureStore
+from hbaf.corpus.audformat_database import write_audformat
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
-from hbaf.features.columns import check_identities, extract_features
+from hbaf.features.columns import check_identities, default_store, extract_features
 from hbaf.home import published, room, write_atomically
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.models import RegisteredModel, find_model
@@ -19,6 +24,7 @@ CARRIED = [
     "utterance_id", "corpus", "dialogue_id", "turn", "speaker", "text", "audio", "channel", "start", "end", "seconds",
     "emotion", "source_id", "text_problem", "audio_problem", "audio_digest", "cue",
 ]  # fmt: skip
+KeepFeatures = Literal["selected", "none"]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -49,6 +55,8 @@ def score_corpus(
     csv: bool = False,
     audio: Literal["link", "embed", "none"] = "link",
     workers: int | None = None,
+    keep_features: KeepFeatures = "selected",
+    audformat: bool = False,
     progress: bool = False,
 ) -> Scores:
     """Scores every utterance of a prepared corpus with the champion.
@@ -57,6 +65,9 @@ def score_corpus(
         model: registered name; default: the only one with a champion.
         output: folder for the results; default: in the home, by corpus and model.
         audio: how the report's players find the sound.
+        keep_features: what stays in the store of the vectors computed here: what the model reads, so that a second
+            run is quick, or nothing. Never the full audio rows where the model selects among them.
+        audformat: also write the predictions as an audformat database, in the folder `audformat`.
 
     Raises:
         NoModelError: no champion, or several and none named.
@@ -65,12 +76,14 @@ def score_corpus(
     corpus = load_corpus(reference)
     champion = find_model(model)
     predictor = Predictor.load(champion.folder)
-    scores = score_rows(corpus, champion, predictor, workers=workers, progress=progress)
+    scores = score_rows(corpus, champion, predictor, workers=workers, keep_features=keep_features, progress=progress)
     name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-v{champion.version}"
     folder = (output or room("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     provenance = _provenance(corpus, reference, champion, predictor)
     _write_table(scores, folder, csv)
+    if audformat:
+        write_audformat(scores, folder / "audformat")
     report = write_report(
         scores,
         folder / "report",
@@ -100,17 +113,32 @@ def score_rows(
     predictor: Predictor,
     *,
     workers: int | None = None,
+    keep_features: KeepFeatures = "selected",
     progress: bool = False,
 ) -> pd.DataFrame:
     """The utterance table with predictions: ids and inputs, label, probabilities, what each modality alone says."""
     facts = predictor.package.facts
     check_identities(facts.features, facts.extractors)
     features = facts.features.model_copy(update={"workers": workers})
-    columns = extract_features(corpus, features, out_of_fold=False, progress=progress)
-    predicted = predictor.predict(corpus, read_vectors(corpus, columns))
+    selection = predictor.package.representation.audio
+    with _store(features.store, keep_features) as store:
+        columns = extract_features(
+            corpus, features, store, out_of_fold=False, selection=selection, run=champion.run_id, progress=progress
+        )
+        predicted = predictor.predict(corpus, read_vectors(corpus, columns))
     carried = corpus.utterances[[name for name in CARRIED if name in corpus.utterances]]
     scores = carried.merge(predicted, on="utterance_id", validate="one_to_one")
     return scores.assign(model_version=champion.label)
+
+
+@contextmanager
+def _store(url: str | None, keep: KeepFeatures) -> Iterator[FeatureStore]:
+    """The store that the features of a scoring run go to."""
+    if keep == "selected":
+        yield default_store(url)
+        return
+    with tempfile.TemporaryDirectory(prefix="hbaf-features-") as folder:
+        yield FeatureStore(folder)
 
 
 def _provenance(

@@ -42,6 +42,7 @@ class Vectors:
         commonsense: (N, 3, commonsense_dim) float32, or None.
         has_audio: (N,) bool.
         has_text: (N,) bool.
+        selected_by: digest of the selection that `audio` has been through already; "" for the extractor's own numbers.
     """
 
     audio: np.ndarray
@@ -49,6 +50,7 @@ class Vectors:
     commonsense: np.ndarray | None
     has_audio: np.ndarray
     has_text: np.ndarray
+    selected_by: str = ""
 
 
 def read_vectors(corpus: Corpus, columns: Columns) -> Vectors:
@@ -61,7 +63,7 @@ def read_vectors(corpus: Corpus, columns: Columns) -> Vectors:
         flat, has_commonsense = _read(corpus, columns.commonsense)
         commonsense = flat.reshape(len(flat), COMMONSENSE_RELATIONS, -1)
         has_text = has_text & has_commonsense
-    return Vectors(audio, text, commonsense, has_audio, has_text)
+    return Vectors(audio, text, commonsense, has_audio, has_text, columns.audio.selection)
 
 
 def _read(corpus: Corpus, column: ColumnReference, *, partly: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -84,8 +86,17 @@ class Representation:
     text: AudioSelection | None
 
     def transform(self, vectors: Vectors) -> Vectors:
+        """Raw vectors -> model inputs; audio that was stored selected goes in as it is.
+
+        Raises:
+            ValueError: it was selected for another model.
+        """
+        if vectors.selected_by and vectors.selected_by != self.audio.digest():
+            raise ValueError(
+                "the audio vectors were selected for another model. Read them with this model's selection."
+            )
         return Vectors(
-            audio=self.audio.apply(vectors.audio),
+            audio=vectors.audio if vectors.selected_by else self.audio.apply(vectors.audio),
             text=vectors.text if self.text is None else self.text.apply(vectors.text),
             commonsense=vectors.commonsense,
             has_audio=vectors.has_audio,

@@ -16,6 +16,8 @@ def score(
     model: str | None = None,
     output: Path | None = None,
     csv: bool = False,
+    audformat: bool = False,
+    keep_features: Literal["selected", "none"] = "selected",
     audio: Literal["link", "embed", "none"] = "link",
     quiet: Quiet = False,
 ) -> int:
@@ -31,12 +33,23 @@ def score(
         model: Registered model; default: the only one with a champion.
         output: Folder for the results; default: in the home folder.
         csv: Also write scores.csv, with spreadsheet formulas disarmed.
+        audformat: Also write the predictions as an audformat database.
+        keep_features: Keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: How the report's players find the sound.
     """
     from hbaf.scoring.score import score_corpus
 
     reference = prepare(source, manifest, quiet, split=False, reader=reader, channels=channels, set_=set_)
-    found = score_corpus(reference, model=model, output=output, csv=csv, audio=audio, progress=not quiet)
+    found = score_corpus(
+        reference,
+        model=model,
+        output=output,
+        csv=csv,
+        audio=audio,
+        audformat=audformat,
+        keep_features=keep_features,
+        progress=not quiet,
+    )
     print(f"{found.rows} utterances of {found.dialogues} conversations scored with {found.model}")
     if found.without_audio or found.without_text:
         print(f"  without audio: {found.without_audio}, without text: {found.without_text} (scored from the rest)")
