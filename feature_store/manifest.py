@@ -152,6 +152,27 @@ class ColumnInfo:
 
 
 @dataclass(frozen=True)
+class Location:
+    """Where one row of a column lies.
+
+    Attributes:
+        column: the column's digest.
+        shard: the sha256 of the shard's bytes.
+        path: the shard's file or object.
+        row: from 0.
+        created: when the shard was written.
+        origin: what its writer recorded, such as library versions.
+    """
+
+    column: str
+    shard: str
+    path: str
+    row: int
+    created: datetime
+    origin: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Problem:
     """Something wrong in the store.
 

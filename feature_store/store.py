@@ -11,6 +11,7 @@ without an entry, which nobody sees. Every byte that is read is checked against 
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +22,7 @@ from feature_store.manifest import (
     Column,
     ColumnInfo,
     KeyIndex,
+    Location,
     Problem,
     ShardEntry,
     StoreError,
@@ -102,6 +104,24 @@ class FeatureStore:
                     f"{column}: its manifest names a shard that is gone ({error}). Remove that entry with "
                     "`discard(problem)` for each problem of `verify()`, then extract again."
                 ) from error
+
+    def locate(self, digest: str, key: str) -> Location | None:
+        """Where one key of a column lies, by the column's digest; None where it is not stored."""
+        index = self._index(digest)
+        shards, rows = index.find([key])
+        if shards[0] < 0:
+            return None
+        entry = index.entries[shards[0]]
+        path = self._files.path(_shard_file(digest, entry.shard))
+        created = datetime.fromtimestamp(entry.created, UTC)
+        return Location(digest, entry.shard, path, int(rows[0]), created, entry.origin)
+
+    def count(self, keys: Collection[str]) -> int:
+        """Rows that `forget` of these keys would remove, over all columns."""
+        digests = key_digests(list(keys))
+        return sum(
+            int(np.isin(entry.keys, digests).sum()) for name in self._columns() for entry in self._index(name).entries
+        )
 
     def list(self) -> Infos:
         """What is stored, by name and digest."""

@@ -37,6 +37,8 @@ VERBS = {
     "hbaf.verbs.model:promote": "Make the best run the champion, if it beats the present one.",
     "hbaf.verbs.scoring:score": "Score conversations with the champion; table and report.",
     "hbaf.verbs.search:search_worker": "Run trials of a search that was begun here or elsewhere.",
+    "hbaf.verbs.privacy:why": "Walk from a prediction back to model, run, features, corpus and recording.",
+    "hbaf.verbs.privacy:forget": "Remove a conversation, a speaker or a corpus from all that is kept.",
     "hbaf.verbs.setup:doctor": "Say what is wrong with this installation, and the fix.",
 }
 

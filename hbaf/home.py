@@ -6,6 +6,7 @@ The home is `HBAF_HOME`, or the user's data directory (platformdirs). Nothing is
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -165,6 +166,11 @@ def storage_trouble(error: BaseException) -> str | None:
                 )
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def without_password(address: str) -> str:
+    """A server's or database's address as it may be shown: user, password and query are left out."""
+    return re.sub(r"(?<=://)[^/@]*@|\?.*", "", address) if "://" in address else address
 
 
 def prepare_environment() -> None:

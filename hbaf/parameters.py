@@ -211,7 +211,8 @@ class SearchParameters(Parameters):
     )
     workers: int = Field(1, ge=1, description="Trial workers at a time.")
     pool: str | None = Field(
-        None, description="Work pool whose workers run the trials (`local`, `gpu`); default: `local` if a server has it."
+        None,
+        description="Work pool whose workers run the trials (`local`, `gpu`); default: `local` if a server has it.",
     )
     workers_per_gpu: int = Field(1, ge=1, description="Local trial workers that share one GPU.")
     seed: int = Field(0, ge=0, description="Of the sampler; trials themselves use `training.seed`.")
@@ -221,7 +222,9 @@ class SearchParameters(Parameters):
     top: int = Field(3, ge=1, description="Best settings that are trained again over several seeds.")
     seeds: int = Field(5, ge=1, description="Fresh seeds of each of them; the mean on dev chooses.")
     heartbeat: int = Field(
-        20, ge=1, description="Seconds between a running trial's signs of life; after three missed it is tried again once."
+        20,
+        ge=1,
+        description="Seconds between a running trial's signs of life; after three missed it is tried again once.",
     )
     system_metrics: bool = Field(False, description="Log CPU, memory and GPU use of every trial.")
 

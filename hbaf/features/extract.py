@@ -11,7 +11,7 @@ import pandas as pd
 
 from feature_store.manifest import Column
 from feature_store.store import FeatureStore
-from hbaf.corpus.audio import load_audio
+from hbaf.corpus.audio import AudioProblem, load_audio
 from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import Corpus, is_missing
 from hbaf.features.extractor import SAMPLE_RATE, Extractor, extractor_digest
@@ -165,10 +165,10 @@ def extract_items(extractor: Extractor, items: Sequence[Item]) -> Rows:
         except MemoryError:
             raise
         except Exception as error:  # whatever a decoder raises concerns this item alone
-            problems[row] = _told(error)
+            problems[row] = _told(error, item)
     for row, result in zip(loaded, _computed(extractor, list(loaded.values())), strict=True):
         if isinstance(result, Exception):
-            problems[row] = _told(result)
+            problems[row] = _told(result, items[row])
         else:
             vectors[row] = result
     for row, value in loaded.items():
@@ -231,8 +231,14 @@ def _load(item: Item) -> np.ndarray | str:
     return load_audio(item.path, channel=item.channel, start=item.start, end=item.end)
 
 
-def _told(error: Exception) -> str:
-    return str(error) if type(error).__module__.startswith("hbaf.") else f"{type(error).__name__}: {error}"
+def _told(error: Exception, item: Item) -> str:
+    """Why there is no vector, without the file's name and without the words: the store must not hold them."""
+    if isinstance(error, AudioProblem):
+        return error.without_path
+    if isinstance(item, str):  # a tokenizer may quote what it could not read
+        return f"{type(error).__name__} in a text of {len(item)} characters"
+    said = str(error.strerror or "") if isinstance(error, OSError) else str(error)
+    return f"{type(error).__name__}: {said.replace(str(item.path), 'the file').replace(item.path.name, 'the file')}"
 
 
 def _why_nothing(extractor: Extractor, value: np.ndarray | str) -> str:

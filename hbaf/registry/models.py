@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,10 +10,11 @@ import pandas as pd
 
 import feature_store
 import hbaf
-from hbaf.registry.tracking import MlflowClient, mlflow
+from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
 from hbaf.training.package import ModelPackage, PackageFacts
 
 CHAMPION = "champion"
+MODEL_URI_TAG = "hbaf.model_uri"
 # What a prediction imports; the versions that trained the model are pinned in the package's requirements.
 INFERENCE_PACKAGES = [
     "mlflow", "torch", "numpy", "pandas", "pyarrow", "fsspec", "pydantic", "safetensors", "soundfile", "soxr", "av",
@@ -48,7 +48,7 @@ class RegisteredModel:
 
 
 def log_package(run_id: str, package_folder: Path, facts: PackageFacts) -> str:
-    """Logs a package as a pyfunc model of the run.
+    """Logs a package as a pyfunc model of the run, which is finished by that.
 
     Returns:
         The model's URI.
@@ -74,6 +74,8 @@ def log_package(run_id: str, package_folder: Path, facts: PackageFacts) -> str:
             input_example=example,
             metadata={"emotions": list(facts.emotions), "commercial": facts.commercial, "licences": facts.licences},
         )
+        # Inside: leaving this block marks the run as finished, and a finished run must say where its model is.
+        mlflow.set_tag(MODEL_URI_TAG, logged.model_uri)
     return str(logged.model_uri)
 
 
@@ -108,7 +110,7 @@ def find_model(name: str | None = None, alias: str = CHAMPION) -> RegisteredMode
         if len(candidates) != 1:
             found = f"{len(candidates)} models have one: {', '.join(candidates)}" if candidates else "none has one"
             raise NoModelError(
-                f"{os.environ['MLFLOW_TRACKING_URI']}: which {alias}? {found}. "
+                f"{tracking_address()}: which {alias}? {found}. "
                 + (
                     "Name one: `--model NAME`."
                     if candidates
@@ -120,7 +122,7 @@ def find_model(name: str | None = None, alias: str = CHAMPION) -> RegisteredMode
         version = client.get_model_version_by_alias(name, alias)
     except mlflow.exceptions.MlflowException as error:
         raise NoModelError(
-            f"no model {name!r} with the alias {alias!r} in {os.environ['MLFLOW_TRACKING_URI']}. "
+            f"no model {name!r} with the alias {alias!r} in {tracking_address()}. "
             "Make one: `hbaf train`, then `hbaf promote`."
         ) from error
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}"))

@@ -82,11 +82,11 @@ def train_and_log(
     # Another process at the same run: wait for it, then take what it made.
     with FileLock(folder / ".lock"):
         if not again and (done := _finished(key, folder, experiment)) is not None:
+            _remove_checkpoints(folder)  # killed between its end and this
             return done
         close_interrupted(key, experiment)
         if again:
-            for name in ("last.ckpt", "best.ckpt", "history.json"):
-                (folder / name).unlink(missing_ok=True)
+            _remove_checkpoints(folder)
         corpus = load_corpus(reference)
         name = f"{corpus.name}-{model.variant}-{training.recipe}-seed{training.seed}"
         tags = {"hbaf.key": key, "hbaf.variant": model.variant, "hbaf.recipe": training.recipe} | digests(
@@ -100,10 +100,8 @@ def train_and_log(
             )  # fmt: skip
             place = package.save(folder / log.run_id / "package")
             uri = log_package(log.run_id, place, package.facts)
-            log.log_tags({"hbaf.model_uri": uri})
         # Only now: a kill before this line goes on from the last checkpoint and trains nothing again.
-        for leftover in ("last.ckpt", "best.ckpt"):
-            (folder / leftover).unlink(missing_ok=True)
+        _remove_checkpoints(folder)
     return RunReference(log.run_id, place, uri, package.facts.dev_metrics["weighted_f1"])
 
 
@@ -194,6 +192,11 @@ def flat(settings: dict[str, Parameters]) -> dict[str, object]:
     return {
         f"{stage}.{name}": value for stage, values in settings.items() for name, value in values.model_dump().items()
     }
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    for name in ("last.ckpt", "best.ckpt"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hbaf.home import home_folder, prepare_environment, published, room
+from hbaf.home import home_folder, prepare_environment, published, room, without_password
 from hbaf.registry import trials_view
 
 prepare_environment()  # MLflow reads its settings when it is imported
@@ -189,7 +189,12 @@ def run_address(run_id: str) -> str:
     return f"{uri}/#/experiments/{MlflowClient().get_run(run_id).info.experiment_id}/runs/{run_id}"
 
 
+def tracking_address() -> str:
+    """Where runs go, as it may be shown: without user and password."""
+    return without_password(os.environ["MLFLOW_TRACKING_URI"])
+
+
 def ui_command() -> str:
     """What a person types to look at the runs."""
-    uri = os.environ["MLFLOW_TRACKING_URI"]
+    uri = tracking_address()
     return uri if uri.startswith("http") else f"mlflow ui --workers 1 --backend-store-uri {uri}"

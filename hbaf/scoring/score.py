@@ -81,7 +81,7 @@ def score_corpus(
     folder = (output or room("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     provenance = _provenance(corpus, reference, champion, predictor)
-    _write_table(scores, folder, csv)
+    write_table(scores, folder, csv)
     if audformat:
         write_audformat(scores, folder / "audformat")
     report = write_report(
@@ -103,6 +103,7 @@ def score_corpus(
         report=report,
     )
     written = {**provenance, **{k: v for k, v in asdict(result).items() if k not in ("folder", "report")}}
+    written |= {"corpus_root": str(corpus.root.absolute()), "audio": audio}  # to write the report anew without a row
     write_atomically(folder / "scores.json", json.dumps(written, indent=1).encode())
     return result
 
@@ -158,7 +159,8 @@ def _provenance(
     }
 
 
-def _write_table(scores: pd.DataFrame, folder: Path, csv: bool) -> None:
+def write_table(scores: pd.DataFrame, folder: Path, csv: bool) -> None:
+    """Writes scores.parquet and, where asked for, scores.csv; each is whole or the one before."""
     with published(folder / "scores.parquet") as beside:
         scores.to_parquet(beside, index=False)
     if csv:

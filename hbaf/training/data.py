@@ -267,7 +267,7 @@ class LengthBuckets(Sampler[list[int]]):
         return -(-len(self.lengths) // self.batch_size)
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch, on resuming too, so a resumed run sees the same order."""
+        """Called before each epoch, on resuming too, so a resumed run sees the same order."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[int]]:

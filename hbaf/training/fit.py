@@ -64,8 +64,15 @@ class SystemTraining(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.train_sums = {}
-        # Dropout follows from seed and epoch alone, so a run that was killed and goes on ends bit-equal on a CPU.
-        torch.manual_seed(epoch_seed(self.training_parameters.seed, self.current_epoch))
+        # Lightning tells the epoch to plain samplers only; without this every epoch would see the same batches.
+        loader: Any = self.trainer.train_dataloader
+        loader.batch_sampler.set_epoch(self.current_epoch)
+
+    def on_train_batch_start(self, batch: DialogueBatch, batch_idx: int) -> None:
+        # Dropout follows from seed and epoch alone, so a run that was killed and goes on ends bit-equal on a CPU. Not
+        # at the start of the epoch: making a data loader's iterator draws a number, before or after that.
+        if batch_idx == 0:
+            torch.manual_seed(epoch_seed(self.training_parameters.seed, self.current_epoch))
 
     def training_step(self, batch: DialogueBatch, index: int) -> Tensor:
         output: SystemOutput = self.system(batch)
@@ -99,7 +106,8 @@ class SystemTraining(lightning.LightningModule):
         self.log(MONITORED, losses.mean())
         self.epoch_metrics = {MONITORED: float(losses.mean()), **{f"dev/{name}": v for name, v in found.items()}}
 
-    def on_train_epoch_end(self) -> None:
+    def add_train_metrics(self) -> None:
+        """Completes `epoch_metrics`. `History` calls it, for Lightning asks callbacks before modules."""
         batches = self.trainer.num_training_batches
         self.epoch_metrics |= {f"train/{name}": float(value) / batches for name, value in self.train_sums.items()}
 
@@ -151,6 +159,7 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         assert isinstance(module, SystemTraining)
+        module.add_train_metrics()
         self.epochs.append(module.epoch_metrics)
         write_atomically(self.path, json.dumps(self.epochs).encode())
         if self.run_log is not None:

@@ -35,6 +35,7 @@ def test_a_run_is_logged_whole(prepared: Prepared, run: RunReference):
     assert data.metrics["best/weighted_f1"] == pytest.approx(run.weighted_f1)
     assert data.tags["corpus_digest"] == prepared.reference.digest
     history = MlflowClient().get_metric_history(run.run_id, "train/contrastive_audio_text")
+    assert len(history) == prepared.training.max_epochs
     assert [point.step for point in history] == list(range(1, len(history) + 1))
     logged = {item.path for item in MlflowClient().list_artifacts(run.run_id)}
     assert {"curves.png", "confusion_dev.png", "gates_dev.png"} <= logged

@@ -1,0 +1,70 @@
+"""What MLflow knows of the way to a registered model."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hbaf.registry.models import CHAMPION
+from hbaf.registry.tracking import MlflowClient, mlflow
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """A model version and where it comes from; empty values where the registry does not know it any more.
+
+    Attributes:
+        model: registered name and version, `hbaf-calls/3`.
+        columns: modality -> digest of the feature column.
+        extractors: modality -> name of the extractor.
+        told: facts of the run for people: when, on what, with which commit.
+    """
+
+    model: str
+    run_id: str = ""
+    champion: bool = False
+    package: str = ""
+    status: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    extractors: dict[str, str] = field(default_factory=dict)
+    told: dict[str, str] = field(default_factory=dict)
+
+
+def lineage_of(label: str) -> Lineage:
+    """Follows `name/version` to its run and package."""
+    name, _, number = label.rpartition("/")
+    client = MlflowClient()
+    try:
+        version = client.get_model_version(name, number)
+        run = client.get_run(str(version.run_id))
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}")) / "artifacts" / "package"
+        facts = json.loads((folder / "package.json").read_text())
+    except (mlflow.exceptions.MlflowException, OSError):
+        return Lineage(label)
+    aliases = client.get_registered_model(name).aliases or {}
+    tags = run.data.tags
+    return Lineage(
+        model=label,
+        run_id=run.info.run_id,
+        champion=str(aliases.get(CHAMPION)) == number,
+        package=str(folder),
+        status=run.info.status,
+        columns={part: tags[f"{part}_column"] for part in ("audio", "text", "commonsense") if f"{part}_column" in tags},
+        extractors={part: str(identity.get("name", "?")) for part, identity in facts["extractors"].items()},
+        told=_told(facts, run),
+    )
+
+
+def _told(facts: dict[str, Any], run: Any) -> dict[str, str]:
+    origin = facts["origin"]
+    libraries = origin.get("versions", {})
+    return {
+        "began": datetime.fromtimestamp(run.info.start_time / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "trained on": f"{origin.get('corpus')} {origin.get('corpus_digest')}",
+        "splits": str(origin.get("splits_digest", "")),
+        "recipe": f"{facts['training']['recipe']}, seed {facts['training']['seed']}",
+        "dev": f"weighted F1 {facts['dev_metrics'].get('weighted_f1', float('nan')):.3f}",
+        "code": " ".join(part for part in (f"hbaf {libraries.get('hbaf', '?')}", libraries.get("commit", "")) if part),
+        "flow run": run.data.tags.get("prefect.flow_run_id", ""),
+    }

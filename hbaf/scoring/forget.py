@@ -1,0 +1,227 @@
+"""Removes a conversation, a speaker or a corpus from everything that the home keeps, and says which models knew it.
+
+The source itself (the recordings, their manifest, the example corpus) is never touched: it is its owner's to delete.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from hbaf.corpus.facts import utterance_keys
+from hbaf.corpus.prepare import save
+from hbaf.corpus.schema import Corpus, empty_set_aside, is_missing, load_corpus
+from hbaf.features.columns import default_store
+from hbaf.home import home_folder, room, write_atomically
+from hbaf.registry.trained_on import TrainedModel, models_trained_on
+from hbaf.scoring.rewrite import ScoresFolder, rewrite_scores
+
+Kind = Literal["conversation", "speaker", "corpus"]
+KINDS: tuple[Kind, ...] = ("conversation", "speaker", "corpus")
+ABANDONED = 3600.0  # seconds after which a temporary file belongs to nobody: its writer was killed
+
+
+class ForgetError(LookupError):
+    """What shall be forgotten is not there, or not clear."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was forgotten: counts and digests, no name and no word.
+
+    Attributes:
+        subject: salted sha256 of what was asked for; whoever knows the name can check it.
+        utterances: rows of saved corpora.
+        vectors: rows of the feature store, over all columns.
+        shared_contents: contents that stay because conversations that stay hold the same words or sound.
+        scores: rows of scored tables.
+        score_folders: how many of them were written anew or removed.
+        corpora: digest of each saved corpus before -> after; "" where nothing is left.
+        models: runs that were trained on one of those corpora. They are not changed.
+        file: where this receipt lies; None for a dry run.
+    """
+
+    kind: str
+    subject: str
+    salt: str
+    at: str
+    state: Literal["begun", "done", "dry run"]
+    utterances: int = 0
+    vectors: int = 0
+    shared_contents: int = 0
+    scores: int = 0
+    score_folders: int = 0
+    corpora: dict[str, str] = field(default_factory=dict)
+    models: tuple[TrainedModel, ...] = ()
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A saved corpus and which of its rows go."""
+
+    folder: Path
+    corpus: Corpus
+    gone: np.ndarray  # (rows,) bool
+
+
+def forget(
+    name: str | None = None,
+    *,
+    kind: Kind | None = None,
+    older_than: timedelta | None = None,
+    scores: tuple[Path, ...] = (),
+    dry_run: bool = False,
+) -> Receipt:
+    """Forgets one subject, or everything that was not prepared or scored for a while.
+
+    A forget that was interrupted is completed by running it again.
+
+    Args:
+        name: a corpus name, a dialogue id (or `corpus/dialogue`), or a speaker.
+        kind: which of these, where the name alone does not tell.
+        older_than: in place of a name: what was last prepared or scored before that.
+        scores: folders of scores outside the home, which the home does not know.
+        dry_run: only count.
+
+    Raises:
+        ForgetError: nothing has that name, or several kinds of things have it.
+    """
+    if (name is None) == (older_than is None):
+        raise ForgetError("say what to forget: a name, or an age such as --older-than 90d.")
+    corpora = {folder: load_corpus(folder) for folder in _corpus_folders()}
+    scored = [ScoresFolder.open(folder) for folder in [*_score_folders(), *scores]]
+    if name is not None:
+        tables = [*(corpus.utterances for corpus in corpora.values()), *(folder.table for folder in scored)]
+        kind = kind or _kind_of(name, tables)
+        saved = [_Saved(folder, corpus, matches(corpus.utterances, kind, name)) for folder, corpus in corpora.items()]
+        rows = {folder.folder: matches(folder.table, kind, name) for folder in scored}
+    else:
+        assert older_than is not None
+        limit = time.time() - older_than.total_seconds()
+        old = {folder: _written(folder / "corpus.json") < limit for folder in corpora}
+        saved = [_Saved(f, corpus, np.full(len(corpus.utterances), old[f])) for f, corpus in corpora.items()]
+        rows = {s.folder: np.full(len(s.table), _written(s.folder / "scores.parquet") < limit) for s in scored}
+    hit = [one for one in saved if one.gone.any()]
+    hit_scores = [folder for folder in scored if rows[folder.folder].any()]
+    if name is not None and not hit and not hit_scores:
+        raise ForgetError(f"no {kind} of that name is kept in {home_folder()}. Names are compared letter by letter.")
+    keys, shared = _keys(saved, [(folder.table, rows[folder.folder]) for folder in scored])
+    salt = os.urandom(16).hex()
+    receipt = Receipt(
+        kind=kind or "older than",
+        subject=hashlib.sha256(f"{salt}{name or older_than}".encode()).hexdigest(),
+        salt=salt,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        state="dry run",
+        utterances=int(sum(one.gone.sum() for one in hit)),
+        vectors=default_store().count(keys),
+        shared_contents=shared,
+        scores=int(sum(rows[folder.folder].sum() for folder in hit_scores)),
+        score_folders=len(hit_scores),
+        corpora={one.corpus.digest(): _left(one).digest() if not one.gone.all() else "" for one in hit},
+        models=models_trained_on({one.corpus.digest() for one in hit} | {f.corpus_digest for f in hit_scores}),
+    )
+    if dry_run:
+        return receipt
+    file = room("receipts") / f"{receipt.at.replace(':', '')}-{receipt.subject[:8]}.json"
+    _write(receipt, "begun", file)
+    # The saved corpora go last: they know the rows, so whoever is interrupted can begin again.
+    for folder in hit_scores:
+        rewrite_scores(folder, rows[folder.folder])
+    default_store().forget(keys)
+    _clear_caches({one.corpus.name for one in hit})
+    for one in hit:
+        if not one.gone.all():
+            save(_left(one))
+        shutil.rmtree(one.folder)
+    return _write(receipt, "done", file)
+
+
+def matches(table: pd.DataFrame, kind: Kind, name: str) -> np.ndarray:
+    """(rows,) bool: the rows of a conversation, a speaker or a corpus."""
+    if kind == "speaker":
+        return (table["speaker"] == name).fillna(False).to_numpy(bool)
+    if kind == "corpus":
+        return (table["corpus"] == name).to_numpy(bool)
+    whole = table["corpus"] + "/" + table["dialogue_id"]
+    return ((table["dialogue_id"] == name) | (whole == name)).to_numpy(bool)
+
+
+def _kind_of(name: str, tables: list[pd.DataFrame]) -> Kind:
+    found: list[Kind] = [kind for kind in KINDS if any(matches(table, kind, name).any() for table in tables)]
+    if len(found) > 1:
+        raise ForgetError(f"that is the name of a {' and of a '.join(found)}. Say which: --kind {found[0]}.")
+    return found[0] if found else "conversation"
+
+
+def _keys(saved: list[_Saved], scored: list[tuple[pd.DataFrame, np.ndarray]]) -> tuple[set[str], int]:
+    """Content keys that only rows which go have, and how many stay because rows which stay have them too."""
+    gone: set[str] = set()
+    kept: set[str] = set()
+    for table, going in [*((one.corpus.utterances, one.gone) for one in saved), *scored]:
+        for modality in ("audio", "text"):
+            if modality == "audio" and "audio_digest" not in table:
+                continue
+            keys = utterance_keys(table, modality).to_numpy(object)
+            gone.update(str(key) for key in keys[going] if not is_missing(key))
+            kept.update(str(key) for key in keys[~going] if not is_missing(key))
+    return gone - kept, len(gone & kept)
+
+
+def _left(one: _Saved) -> Corpus:
+    """The corpus without the rows that go; broken rows go whole, since nobody knows whose they are."""
+    utterances = one.corpus.utterances[~one.gone].reset_index(drop=True)
+    splits = one.corpus.splits
+    left = splits["dialogue_id"].isin(utterances["dialogue_id"])
+    return replace(
+        one.corpus, utterances=utterances, splits=splits[left].reset_index(drop=True), set_aside=empty_set_aside()
+    )
+
+
+def _clear_caches(names: set[str]) -> None:
+    """What only saves time or is made anew by the next validation: whole, because its rows bear no names."""
+    for file in room("cache").glob("facts.sqlite*"):
+        file.unlink(missing_ok=True)
+    for name in names:
+        shutil.rmtree(home_folder() / "docs" / name, ignore_errors=True)
+    for file in abandoned_files():
+        file.unlink(missing_ok=True)
+
+
+def abandoned_files(seconds: float = ABANDONED) -> list[Path]:
+    """Temporary files of writers that were killed: they may hold rows."""
+    rooms = ("corpora", "scores", "docs", "runs", "receipts", "cache")
+    found = (file for name in rooms for file in (home_folder() / name).rglob(".*.tmp"))
+    return [file for file in found if time.time() - _written(file) > seconds]
+
+
+def _write(receipt: Receipt, state: Literal["begun", "done"], file: Path) -> Receipt:
+    written = replace(receipt, state=state, file=file)
+    facts = {name: value for name, value in asdict(written).items() if name != "file"}
+    write_atomically(file, json.dumps(facts, indent=1).encode())
+    return written
+
+
+def _corpus_folders() -> Iterator[Path]:
+    yield from sorted(file.parent for file in (home_folder() / "corpora").glob("*/corpus.json"))
+
+
+def _score_folders() -> Iterator[Path]:
+    yield from sorted(file.parent for file in (home_folder() / "scores").glob("*/scores.parquet"))
+
+
+def _written(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()

@@ -1,0 +1,100 @@
+"""Verbs about what is kept: forget it, and walk back from a prediction."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+AGE_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+class AgeError(ValueError):
+    """An age is not understood."""
+
+
+def forget(
+    name: str | None = None,
+    *,
+    kind: Literal["conversation", "speaker", "corpus"] | None = None,
+    older_than: str | None = None,
+    scores: Annotated[list[Path] | None, Parameter(negative="")] = None,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Removes a conversation, a speaker or a corpus from features, saved corpora, scores, reports and caches.
+
+    The recordings and manifests themselves are not touched: delete them too, or the next run reads them again. Models
+    that were trained on the corpus are listed and stay as they are. A receipt without names is left in the home folder.
+
+    Try:
+
+        hbaf forget calls/2026-03-14-1007 --dry-run
+
+        hbaf forget "Speaker 7" --kind speaker
+
+        hbaf forget --older-than 90d
+
+    Args:
+        name: Corpus, dialogue (also as `corpus/dialogue`) or speaker.
+        kind: What the name names, where that is not clear.
+        older_than: In place of a name: what was last prepared or scored before that, as 12h, 90d or 8w.
+        scores: Folders of scores outside the home, given once each.
+        dry_run: Only tell what would go.
+    """
+    from hbaf.home import prepare_environment
+    from hbaf.scoring.forget import forget as remove
+
+    prepare_environment()
+    age = None if older_than is None else parse_age(older_than)
+    receipt = remove(name, kind=kind, older_than=age, scores=tuple(scores or ()), dry_run=dry_run)
+    print(f"{'would forget' if dry_run else 'forgotten'} ({receipt.kind}):")
+    print(f"  {receipt.utterances} rows of {len(receipt.corpora)} saved corpora")
+    shared = f"; {receipt.shared_contents} stay, others said the same" if receipt.shared_contents else ""
+    print(f"  {receipt.vectors} feature vectors{shared}")
+    print(f"  {receipt.scores} scored rows in {receipt.score_folders} folders, with their reports")
+    if receipt.models:
+        print("trained on what is forgotten, and not changed (train again without it, then promote or delete them):")
+    for model in receipt.models:
+        print(f"  run {model.run_id}  {model.model}{'  CHAMPION' if model.champion else ''}")
+    if receipt.file:
+        print(f"receipt: {receipt.file}")
+    print("The recordings and their manifest are where they were: deleting them is up to you.")
+    return 0
+
+
+def parse_age(text: str) -> timedelta:
+    """`12h`, `90d`, `8w` -> a length of time.
+
+    Raises:
+        AgeError: it is of another form.
+    """
+    found = re.fullmatch(r"(\d+)([hdw])", text)
+    if found is None:
+        raise AgeError(f"--older-than {text}: not of the form 12h, 90d or 8w.")
+    return timedelta(**{AGE_UNITS[found[2]]: int(found[1])})
+
+
+def why(row: str, *, scores: Path | None = None) -> int:
+    """Walks from a prediction back to model, run, feature shards, corpus and recording; exit code 1 where it breaks.
+
+    Try:
+
+        hbaf why example-new/d000/3
+
+        hbaf why calls/17/0 --scores ./scored
+
+    Args:
+        row: utterance_id of a scored row.
+        scores: Folder of scores; default: the newest in the home folder that has this row.
+    """
+    from hbaf.home import prepare_environment
+    from hbaf.scoring.why import why as walk
+
+    prepare_environment()
+    steps = walk(row, scores)
+    for step in steps:
+        print(f"{step.name}{'' if step.whole else '  <- the chain breaks here'}")
+        for name, value in step.facts.items():
+            print(f"  {name:12} {value}")
+    return 0 if all(step.whole for step in steps) else 1
