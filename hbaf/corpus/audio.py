@@ -16,6 +16,7 @@ SILENCE = 1e-5  # peak; half a step of 16 bits is 1.5e-5, so this is digital sil
 CHANNEL_SILENCE = 1e-4  # root mean square (-80 dB) below which a channel carries nothing
 CORRELATED = 0.4  # normalised cross-correlation above which two channels are two views of one scene
 LAG = 0.005  # seconds between two microphones of one recording, at most
+SHORTEST = 0.06  # seconds; less holds no speech, and openSMILE and the MFCC statistics give nothing for it
 LOUDEST_SAMPLE = 4.0  # beyond it the samples are not in units of full scale at all
 
 
@@ -61,13 +62,21 @@ def load_native(
     native = read_native(path, start, end)
     if not len(native.samples):
         raise AudioProblem("no samples", path, "The segment is too short; check start and end.")
+    seconds = len(native.samples) / native.sample_rate
+    if seconds < SHORTEST:
+        raise AudioProblem(
+            "too short", path, f"Less than {SHORTEST:g} s holds no speech; check start and end.", f"{seconds:.3f} s"
+        )
     samples = _one_channel(native.samples, native.sample_rate, channel, path)
     peak = float(np.abs(samples).max())
     if peak < SILENCE:
         raise AudioProblem("silent", path, "Every sample is zero; check the recording and the channel.")
     if peak > LOUDEST_SAMPLE:
         raise AudioProblem(
-            "samples beyond full scale", path, "Floating-point audio must lie in -1..1.", f"peak {peak:.3g}"
+            "samples beyond full scale",
+            path,
+            "Floating-point audio must lie in -1..1; export it again.",
+            f"peak {peak:.3g}",
         )
     return samples, native.sample_rate
 
@@ -85,7 +94,10 @@ def _one_channel(samples: np.ndarray, sample_rate: int, channel: int | None, pat
     if channel is not None:
         if not 0 <= channel < channels:
             raise AudioProblem(
-                "no such channel", path, "Channels count from 0.", f"channel {channel} of {channels} channel(s)"
+                "no such channel",
+                path,
+                "Channels count from 0; correct it, or leave it empty.",
+                f"channel {channel} of {channels} channel(s)",
             )
         samples = samples[:, channel : channel + 1]
     if not np.isfinite(samples).all():

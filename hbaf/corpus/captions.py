@@ -16,8 +16,9 @@ SetAside = tuple[str, str, str]  # where, rule, found
 
 _TIME = r"(?:\d+:)?\d{1,2}:\d{2}(?:[.,]\d{1,6})?"
 _TIMING = re.compile(rf"\s*({_TIME})\s*-->\s*({_TIME})(?:\s.*)?")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>]*)>")
-_MARKUP = re.compile(r"</?(?:v|c|i|b|u|ruby|rt|lang|font)(?:[.\s][^>]*)?>|<\d[\d:.]*>|\{\\[^}]*\}", re.IGNORECASE)
+# No part of these can run on beyond the next bracket, so that hostile text costs no more time than other text.
+_VOICE = re.compile(r"<v(?:\.[^\s<>]*)?[ \t]([^<>]*)>")
+_MARKUP = re.compile(r"</?(?:v|c|i|b|u|ruby|rt|lang|font)(?:[.\s][^<>]*)?>|<\d[\d:.]*>|\{\\[^{}]*\}", re.IGNORECASE)
 _PREFIX = re.compile(
     r"(?:[-–]\s*)?(?:\[(?P<bracketed>[^\]\n]{1,40})\]|(?P<plain>[^\W\d_][^:\n\[\]<>]{0,39})):\s+(?P<said>\S.*)",
     re.DOTALL,

@@ -107,7 +107,9 @@ def _read_with_soundfile(sound: Any, file: BinaryIO, path: Path, start: float | 
     except soundfile.LibsndfileError as error:
         raise AudioProblem("cut short or damaged", path, "Copy or export it again.") from error
     missing = (last - first) - len(samples)
-    if missing > (LENGTH_TOLERANCE * rate if len(samples) else 0) and _length_is_promised(sound, file):
+    # A tenth, because the tolerance alone would be half of a short answer.
+    tolerated = min(LENGTH_TOLERANCE * rate, 0.1 * (last - first)) if len(samples) else 0
+    if missing > tolerated and _length_is_promised(sound, file):
         raise AudioProblem(
             "shorter than its header says",
             path,
@@ -161,7 +163,9 @@ def _read_with_pyav(file: BinaryIO, path: Path, start: float | None, end: float 
     try:
         container: Any = av.open(file, options={"format_whitelist": CONTAINERS})
     except (av.FFmpegError, ValueError) as error:
-        raise AudioProblem("not audio", path, "Its content is no kind of sound that is known here.") from error
+        raise AudioProblem(
+            "not audio", path, "Its content is no kind of sound that is known here; check the path, or convert it."
+        ) from error
     with container:
         if not container.streams.audio:
             raise AudioProblem("no sound track", path, "The file has no audio stream.")
@@ -228,7 +232,9 @@ def _decoded_frames(container: Any, stream: Any, origin: float, path: Path) -> I
             raise
         raise AudioProblem("cut short or damaged", path, "Copy or export it again.") from error
     if broken and shape is None:
-        raise AudioProblem("not audio", path, "Its content is no kind of sound that is known here.")
+        raise AudioProblem(
+            "not audio", path, "Its content is no kind of sound that is known here; check the path, or convert it."
+        )
     if broken > max(2, packets // 50):
         raise AudioProblem("cut short or damaged", path, "Copy or export it again.", f"{broken} of {packets} packets")
 

@@ -248,7 +248,7 @@ def _check_bad_share(file: Path, set_aside: pd.DataFrame, placed: int, allowed: 
     first = "; ".join(f"{row.row}: {row.rule} ({row.found})" for row in set_aside.head(5).itertuples())
     raise CorpusError(
         f"{file}: {bad} of {total} rows are bad, more than the {allowed:.0%} allowed. First: {first}. "
-        "Mend them, or raise `bad_share`."
+        "Mend them, or allow more: `--set corpus.bad_share=0.5`."
         if bad < total
         else f"{file}: none of {total} rows can be used. First: {first}."
     )

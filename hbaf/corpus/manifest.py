@@ -98,6 +98,8 @@ def _find_manifest(root: Path, file: str | None) -> Path:
         path = root / file
         if not path.resolve().is_relative_to(root.resolve()):
             raise CorpusError(f"{file}: lies outside the corpus folder {root}. Put the manifest into it.")
+        if path.exists() and not path.is_file():
+            raise CorpusError(f"{path}: is a folder, pipe or device. A manifest is an ordinary file.")
         if not path.is_file():
             raise CorpusError(f"{path}: no such manifest. Give the name of a file in {root} with `--manifest`.")
         if path.suffix.lower() not in SUFFIXES:
@@ -202,7 +204,7 @@ def _csv_records(path: Path, lines: list[str]) -> Iterator[tuple[str, list[str] 
     """
     header = next((line for line in lines if line.strip()), "")
     outside_quotes = re.sub(r'"[^"]*"', "", header)
-    separator = max(",;\t", key=outside_quotes.count)
+    separator = max(",;\t|", key=outside_quotes.count)
     limit = csv.field_size_limit(LARGEST_FIELD)
     try:
         position = 0

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 
 LONGEST_TEXT = 10_000  # characters; nobody says that in one turn
 NO_TIME = ("", "nat", "nan", "none", "null")  # how table libraries write an absent time or number
@@ -28,8 +29,8 @@ def clean(text: str) -> str:
 
 def text_or_problem(text: str) -> tuple[str | None, str | None]:
     """(text, None), or (what is left of it, why it cannot be used)."""
-    if not text:
-        return None, "no text"
+    if not any(unicodedata.category(letter)[0] not in "ZC" for letter in text):
+        return None, "no text"  # nothing, or only blanks and signs without a width
     if len(text) > LONGEST_TEXT:
         return text[:LONGEST_TEXT], f"{len(text)} characters, cut at {LONGEST_TEXT}: more than one turn"
     return text, None

@@ -71,7 +71,7 @@ def prepare(
     stages: Sequence[str] = ("corpus",),
     channels: str | None = None,
 ) -> "CorpusReference":
-    """Reads and measures a corpus, and says which rows were set aside.
+    """Reads and measures a corpus, and says which rows were set aside or lack something, and what to do.
 
     Args:
         set_: `STAGE.NAME=VALUE` changes; those of `corpus` count here.
@@ -79,6 +79,7 @@ def prepare(
         channels: `0=agent,1=customer`.
     """
     from hbaf.corpus.channels import parse_channels
+    from hbaf.corpus.next_steps import tell
     from hbaf.corpus.prepare import prepare_corpus
     from hbaf.corpus.schema import load_corpus
     from hbaf.home import prepare_environment
@@ -89,11 +90,9 @@ def prepare(
         changes = {**changes, "channels": parse_channels(channels)}
     parameters = corpus_parameters(source, manifest, reader, changes)
     reference = prepare_corpus(parameters, split=split, progress=not quiet)
-    set_aside = load_corpus(reference).set_aside
-    for row in set_aside.head(10).itertuples():
-        print(f"set aside: {row.row}: {row.rule}, found {row.found}", file=sys.stderr)
-    if len(set_aside) > 10:
-        print(f"set aside: {len(set_aside) - 10} more rows", file=sys.stderr)
+    corpus = load_corpus(reference)
+    for line in tell(corpus.set_aside, corpus.utterances):
+        print(line, file=sys.stderr)
     return reference
 
 
