@@ -225,6 +225,13 @@ def _segment(root: Path, row: Mapping[str, Any]) -> Segment:
     )
 
 
+def audio_segments(corpus: Corpus) -> list[Segment | None]:
+    """The audio of every utterance, in table order; None where there is none."""
+    columns = {name: corpus.utterances[name].to_numpy(object) for name in ("audio", "channel", "start", "end")}
+    rows = [{name: values[row] for name, values in columns.items()} for row in range(len(corpus.utterances))]
+    return [None if is_missing(row["audio"]) else _segment(corpus.root, row) for row in rows]
+
+
 def _load(item: Item) -> np.ndarray | str:
     if isinstance(item, str):
         return item

@@ -136,19 +136,7 @@ class LanguageModel:
 
     @cached_property
     def _model(self) -> Any:
-        import torch
-        from transformers import AutoConfig, AutoModel
-
-        config = AutoConfig.from_pretrained(self.weights.folder, local_files_only=True)
-        kind: Any = AutoModel._model_mapping[type(config)]
-        # A checkpoint without a pooler would get a random one, and its warning.
-        takes_pooler = "add_pooling_layer" in inspect.signature(kind).parameters
-        pooler = {"add_pooling_layer": False} if takes_pooler else {}
-        with quiet_loading():
-            model = AutoModel.from_pretrained(
-                self.weights.folder, local_files_only=True, dtype=torch.float32, trust_remote_code=False, **pooler
-            )
-        return model.eval().to(chosen_device(self.device))
+        return load_text_model(self.weights).eval().to(chosen_device(self.device))
 
 
 def _weights(known: Encoder | None, model: str | None, revision: str | None, download: bool | None) -> Weights:
@@ -171,6 +159,22 @@ def checked_length(name: str, max_length: int, config: dict[str, Any]) -> int:
     if not 8 <= max_length <= (positions - 2 if positions else max_length):
         raise ValueError(f"{name}: max_length must be 8 to {positions - 2 if positions else 'any'}, not {max_length}")
     return max_length
+
+
+def load_text_model(weights: Weights) -> Any:
+    """The bare encoder in float32, on the CPU."""
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(weights.folder, local_files_only=True)
+    kind: Any = AutoModel._model_mapping[type(config)]
+    # A checkpoint without a pooler would get a random one, and its warning.
+    takes_pooler = "add_pooling_layer" in inspect.signature(kind).parameters
+    pooler = {"add_pooling_layer": False} if takes_pooler else {}
+    with quiet_loading():
+        return AutoModel.from_pretrained(
+            weights.folder, local_files_only=True, dtype=torch.float32, trust_remote_code=False, **pooler
+        )
 
 
 def load_tokenizer(weights: Weights, **settings: Any) -> Any:

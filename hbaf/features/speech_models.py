@@ -113,7 +113,7 @@ class SpeechModel:
         pieces = [
             (row, piece)
             for row, item in enumerate(items)
-            for piece in self._pieces(np.asarray(item, np.float32))
+            for piece in self.pieces(np.asarray(item, np.float32))
         ]  # fmt: skip
         for batch in _length_batches([len(piece) for _, piece in pieces], self.batch_size, exact=not self.pads):
             means, lengths = self._means([pieces[place][1] for place in batch])
@@ -128,11 +128,11 @@ class SpeechModel:
     @property
     def pads(self) -> bool:
         """Whether signals of several lengths may share a batch."""
-        config = self._model.config
+        config = read_config(self.weights)
         masks = bool(self._preprocessor.get("return_attention_mask", False))
-        return masks and config.model_type in PADDING_IS_SAFE and config.feat_extract_norm == "layer"
+        return masks and config.get("model_type") in PADDING_IS_SAFE and config.get("feat_extract_norm") == "layer"
 
-    def _pieces(self, signal: np.ndarray) -> list[np.ndarray]:
+    def pieces(self, signal: np.ndarray) -> list[np.ndarray]:
         """The signal in parts that the model takes, normalised as a whole; none of one that cannot be computed."""
         if len(signal) < self.shortest or not np.isfinite(signal).all():
             return []

@@ -96,7 +96,7 @@ def settings(folder: Path, **more: Any) -> FineTuneParameters:
 
 def remembered(folder: Path) -> FineTuneParameters:
     """Learns by heart: every epoch, dev or not."""
-    return settings(folder, patience=None, max_epochs=60, learning_rate=2e-3)
+    return settings(folder, patience=None, max_epochs=40, learning_rate=3e-3, cross_fit=2)
 
 
 def separable(vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> float:
@@ -117,7 +117,7 @@ def rows_of(corpus: Corpus, split: Any) -> np.ndarray:
 
 
 def test_features_of_train_are_out_of_fold(encoder_folder: Path, tmp_path: Path) -> None:
-    corpus = spoken_corpus(random_labels=True)
+    corpus = spoken_corpus(random_labels=True, dialogues=26)
     encoder = finetune(corpus, remembered(encoder_folder))
     store = FeatureStore(str(tmp_path))
     out_of_fold, present = read_cross_fitted(corpus, extract_cross_fitted(corpus, encoder.name, store), store)
@@ -127,7 +127,7 @@ def test_features_of_train_are_out_of_fold(encoder_folder: Path, tmp_path: Path)
     labels = (corpus.utterances["emotion"] == "anger").to_numpy(int)[train]
     groups = corpus.utterances["dialogue_id"].to_numpy(object)[train]
     assert separable(in_fold[train], labels, groups) > 0.9  # the trap: labels drawn by chance, learned by heart
-    assert separable(out_of_fold[train], labels, groups) < 0.62  # 120 utterances: chance is 0.5 ± 0.05
+    assert separable(out_of_fold[train], labels, groups) < 0.68  # 70 utterances: chance is 0.5 ± 0.06
     later = np.concatenate([rows_of(corpus, "dev"), rows_of(corpus, "test")])
     np.testing.assert_array_equal(out_of_fold[later], in_fold[later])
 

@@ -1,0 +1,98 @@
+"""Verbs about encoders: fine-tune one, fetch and check what was made elsewhere."""
+
+from functools import partial
+from typing import Literal
+
+from hbaf.verbs.options import Channels, Manifest, Quiet, Reader, Recipe, Set, Source, prepare, settings
+
+
+def finetune(
+    source: Source,
+    *,
+    manifest: Manifest = None,
+    reader: Reader = None,
+    channels: Channels = None,
+    text: str | None = None,
+    audio: str | None = None,
+    set_: Set = None,  # cyclopts wants a list
+    quiet: Quiet = False,
+) -> int:
+    """Fine-tunes a text or speech encoder on the train split; features of train are made out of fold.
+
+    Try:
+
+        hbaf finetune example --text minilm --set finetune.max_epochs=2
+
+        hbaf finetune ~/calls --audio speech:microsoft/wavlm-base-plus --set finetune.frozen_layers=8
+
+    Args:
+        text: Text encoder to begin with: `minilm`, `roberta-large`, `encoder:ID`.
+        audio: Speech model to begin with, instead: `wav2vec2`, `speech:ID`.
+    """
+    from hbaf.parameters import FineTuneParameters
+    from hbaf.verbs.options import SettingError, changes_of
+
+    stages = ("corpus", "finetune")
+    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
+    from hbaf.registry.encoders import finetune_and_log
+
+    if text and audio:
+        raise SettingError("--text and --audio: fine-tune one encoder at a time.")
+    given = {"encoder": text or audio} if text or audio else {}
+    parameters = FineTuneParameters(**{**given, **changes_of(set_, stages).get("finetune", {})})
+    encoder = finetune_and_log(reference, parameters, progress=not quiet)
+    print(
+        f"{'reused' if encoder.reused else 'fine-tuned'} {encoder.name}, {parameters.encoder} on {reference.name}\n"
+        f"dev weighted F1 {encoder.dev['weighted_f1']:.3f} with its own head\nfolder {encoder.folder}\n"
+        f"next: hbaf train {source} --set features.{encoder.modality}={encoder.name}"
+    )
+    return 0
+
+
+def models(
+    action: Literal["list", "fetch", "verify", "check"] = "list",
+    *names: str,
+    recipe: Recipe = "paper",
+    set_: Set = None,  # cyclopts wants a list
+) -> int:
+    """Brings pretrained weights, lists and verifies them, or holds an extractor against the contract.
+
+    Try:
+
+        hbaf models list
+
+        hbaf models fetch --recipe paper --set features.text=roberta-large --set features.commonsense=comet
+
+        hbaf models fetch speech:microsoft/wavlm-base-plus
+
+        hbaf models verify
+
+        hbaf models check ./mine.py:MyFeatures
+
+    Args:
+        action: `list` what is here; `fetch` what a recipe needs, from the Hugging Face hub; `verify` every byte against
+            the checksums recorded then; `check` runs the contract of extractors.
+        names: Extractors, for `fetch` and `check`; default: those of the recipe with its `--set`.
+    """
+    from hbaf.features import fetch
+    from hbaf.features.columns import names as named
+    from hbaf.features.contract import check_extractor
+    from hbaf.features.registry import make_extractor
+
+    wanted = list(names) or list(named(settings(recipe, set_)[0]).values())
+    if action == "fetch":
+        for name in wanted:
+            model = fetch.fetch_weights(name)
+            print(f"{name:24} {model.said()}" if model else f"{name:24} needs no weights from the hub")
+    elif action == "check":
+        for name in wanted:
+            check_extractor(make_extractor(name), partial(make_extractor, name))
+            print(f"{name}: keeps the contract of extractors")
+    elif action == "verify":
+        problems = fetch.verify_weights()
+        print("\n".join(problems) or "every fetched model is whole")
+        return 1 if problems else 0
+    else:
+        for line in fetch.list_weights():
+            print(line)
+    return 0
