@@ -28,14 +28,15 @@ def guard(port: int) -> ThreadingHTTPServer:
 
     class Guard(BaseHTTPRequestHandler):
         def do(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.body()
             if self.headers.get("Authorization") != KEY:
                 self.send_response(401)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
             behind = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            passed = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+            own = ("host", "connection", "content-length", "transfer-encoding")
+            passed = {name: value for name, value in self.headers.items() if name.lower() not in own}
             behind.request(self.command, self.path, body, {**passed, "Host": f"127.0.0.1:{port}"})
             answer = behind.getresponse()
             content = answer.read()
@@ -46,6 +47,17 @@ def guard(port: int) -> ThreadingHTTPServer:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        def body(self) -> bytes:
+            """Artifacts come in chunks, of a length that no header says."""
+            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do  # noqa: N815  # the names that http.server calls
 
