@@ -25,7 +25,7 @@ CARRIED = [
     "emotion", "source_id", "text_problem", "audio_problem", "audio_digest", "cue",
 ]  # fmt: skip
 KeepFeatures = Literal["selected", "none"]
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones count in some locales
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,8 @@ def write_table(scores: pd.DataFrame, folder: Path, csv: bool) -> None:
 
 def as_cell(value: object) -> object:
     """A cell that a spreadsheet shows and never runs: a leading apostrophe disarms formulas."""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    # A lone carriage return goes out without quotation marks and would begin a new row of the table.
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{value}" if value.startswith(FORMULA_STARTS) else value
