@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 Source = Annotated[
     str,
     Parameter(
-        help="`example`, `imported/NAME`, a folder (MELD's or IEMOCAP's release, an audformat database, a manifest beside "
-        "audio files, or a transcript beside each recording), or a manifest."
+        help="`example`, `imported/NAME`, a folder (MELD's or IEMOCAP's release, an audformat database, a manifest "
+        "beside audio files, or a transcript beside each recording), or a manifest."
     ),
 ]
 Reader = Annotated[
