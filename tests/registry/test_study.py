@@ -23,7 +23,7 @@ from hbaf.training.search_space import SearchError
 from tests.registry.conftest import Prepared
 
 SEARCH = SearchParameters(
-    trials=6, study="whole", top=2, seeds=2, heartbeat=1, startup_trials=2, warmup_epochs=1, system_metrics=False
+    trials=4, study="whole", top=2, seeds=2, heartbeat=1, startup_trials=2, warmup_epochs=1, system_metrics=False
 )
 
 
@@ -44,9 +44,9 @@ def outcome(prepared: Prepared) -> StudyOutcome:
 
 
 def test_the_study_ends_with_the_trials_asked_for(prepared: Prepared, outcome: StudyOutcome):
-    assert (outcome.finished, outcome.failed) == (6, 0)
+    assert (outcome.finished, outcome.failed) == (4, 0)
     runs = runs_of("whole", "trial")
-    assert len(runs) == 6
+    assert len(runs) == 4
     assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {outcome.parent_run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
     first = next(run for run in runs if run.data.tags["hbaf.trial"] == "0")
@@ -69,11 +69,11 @@ def test_a_pruned_trial_counts_and_keeps_no_curve(prepared: Prepared):
     # A learning rate of a thousandth learns nothing beside the start's, so the median stops it.
     hopeless = {"learning_rate": (1e-9, 1e-3)}
     asked = SEARCH.model_copy(
-        update={"study": "pruned", "trials": 8, "space": hopeless, "startup_trials": 1, "warmup_epochs": 0, "top": 1,
+        update={"study": "pruned", "trials": 6, "space": hopeless, "startup_trials": 1, "warmup_epochs": 0, "top": 1,
                 "seeds": 1}
     )  # fmt: skip
     found = search(prepared, asked)
-    assert found.finished == 8
+    assert found.finished == 6
     assert found.pruned > 0
     pruned = [run for run in runs_of("pruned", "trial") if run.data.tags["hbaf.trial.state"].startswith("pruned")]
     assert len(pruned) == found.pruned
@@ -127,7 +127,7 @@ def test_the_candidate_is_registered_without_an_alias_and_promoted_before_others
 @pytest.mark.timeout(240)
 def test_the_same_name_goes_on_with_processes_and_a_killed_worker(prepared: Prepared, outcome: StudyOutcome):
     """Two processes add trials to the study; one of them is killed with -9 in mid-trial."""
-    asked = SEARCH.model_copy(update={"trials": 10, "workers": 2})
+    asked = SEARCH.model_copy(update={"trials": 7, "workers": 2})
     killed: list[str] = []
 
     def kill_one(study: OpenStudy) -> None:
@@ -147,11 +147,11 @@ def test_the_same_name_goes_on_with_processes_and_a_killed_worker(prepared: Prep
         workers=kill_one,
     )  # fmt: skip
     assert found.parent_run_id == outcome.parent_run_id
-    assert found.finished == 10
+    assert found.finished == 7
     assert found.failed == 1
     assert MlflowClient().get_run(killed[0]).info.status == "FAILED"
     statuses = [run.info.status for run in runs_of("whole", "trial")]
-    assert sorted(statuses) == ["FAILED", *["FINISHED"] * 10]
+    assert sorted(statuses) == ["FAILED", *["FINISHED"] * 7]
 
 
 def test_a_name_is_of_one_search_only(prepared: Prepared, outcome: StudyOutcome):
