@@ -35,7 +35,7 @@ def test_stages(tmp_path: Path) -> None:
 
 @pytest.mark.benchmark
 def test_seconds_an_epoch_and_parameters(tmp_path: Path) -> None:
-    """A training step at the paper's width, against the same step at the demo's width, on dialogues like the example's."""
+    """The paper's width against the demo's, on dialogues as long as the example's."""
     import numpy as np
     import torch
 
