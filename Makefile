@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo up down status deploy test test-slow lint bench clean
+.PHONY: demo up down status deploy test test-slow lint bench audit clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -47,6 +47,12 @@ lint: $(READY)  ## ruff (lint and format) and mypy
 
 bench: $(READY)  ## benchmarks: ratios against a named reference
 	@$(BIN)/python -m pytest -q -s -m benchmark tests/benchmarks
+
+audit: $(READY)  ## known vulnerabilities of the installed versions, where an index of them can be reached
+	@{ $(BIN)/pip-audit --progress-spinner off --skip-editable >$(VENV)/audit.log 2>&1; code=$$?; \
+	  test "$$(grep -cE 'could not be audited|ConnectionError|Max retries|ServiceError|HTTPError' $(VENV)/audit.log)" -gt 9 && \
+	  { echo "no index of vulnerabilities can be reached from here; nothing was checked ($(VENV)/audit.log)" >&2; exit 3; }; \
+	  cat $(VENV)/audit.log; exit $$code; }
 
 clean:  ## removes the virtual environment and caches, not the home folder
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
