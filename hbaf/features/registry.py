@@ -91,15 +91,16 @@ def _own_class(path: Path, name: str) -> type[Any]:
     if not path.is_file():
         raise OwnClassError(f"{path}: no such file. The name of an own extractor is `path/to/file.py:Class`.")
     # Named by content: the class is loaded once, and again after the file was changed.
-    module_name = f"own_{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    source = path.read_bytes()
+    module_name = f"own_{hashlib.sha256(source).hexdigest()[:16]}"
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, path)
         assert spec is not None
-        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
-            spec.loader.exec_module(module)
+            # Not through the loader: its bytecode cache misses a change of equal length within the same second.
+            exec(compile(source, str(path), "exec"), module.__dict__)
         except BaseException:
             del sys.modules[module_name]
             raise
