@@ -244,7 +244,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "encoder_layers": 1,
             "feedforward": 192,
             "conv_channels": 48,
-            "dropout": 0.3,
+            "dropout": 0.4,
             "modality_dropout": 0.15,
         },
         "training": {
