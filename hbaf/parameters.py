@@ -62,6 +62,11 @@ class CorpusParameters(Parameters):
     split_shares: tuple[Share, Share, Share] = Field(
         (0.7, 0.15, 0.15), description="Train, dev and test shares of dialogues where the corpus names no splits."
     )
+    gate_share: Share = Field(
+        0.1,
+        description="Share of the train dialogues set aside for promotion, where the corpus names no splits; nothing "
+        "that learns or chooses sees them. 0: promotion looks at the test split.",
+    )
     seed: int = Field(0, ge=0, description="Of the example corpus and of the assignment of dialogues to splits.")
     dialogues: int = Field(320, ge=12, description="Dialogues in the example corpus.")
     iemocap: IemocapParameters = Field(IemocapParameters(), description="Labels and sessions of `iemocap`.")
@@ -160,6 +165,12 @@ class ModelParameters(Parameters):
     gate: bool = Field(True, description="False: ablation, the mean of self and cross.")
     residual: bool = Field(True, description="False: ablation, h = H*.")
     modality_dropout: Share = Field(0.0, description="Chance that an utterance loses one modality in training.")
+    pre_norm: bool = Field(False, description="True: normalise before each part of encoder and fusion, not after it.")
+    speaker_embedding: bool = Field(False, description="True: both streams are told who speaks (order of appearance).")
+    symmetric: bool = Field(False, description="True: each contrastive term is the mean of both directions.")
+    supervised: float = Field(
+        0.0, ge=0, description="Weight of a contrastive term that draws utterances of one emotion together."
+    )
     mu: float = Field(
         0.2, ge=0, description="μ, weight of the contrastive loss.", json_schema_extra={"search": [0.0, 1.0]}
     )
@@ -175,15 +186,32 @@ class TrainingParameters(Parameters):
     recipe: str = Field("paper", description="Name of the set of values this started from; only a label.")
     seed: int = Field(0, ge=0)
     learning_rate: float = Field(1e-4, gt=0, json_schema_extra={"search": [1e-5, 1e-3], "log": True})
-    weight_decay: float = Field(3e-4, ge=0, description="Coupled L2, as Adam's weight_decay.")
+    weight_decay: float = Field(3e-4, ge=0, description="Coupled L2 with `adam`, decoupled with `adamw`.")
+    optimizer: Literal["adam", "adamw"] = "adam"
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant", description="How the learning rate falls after the warm-up, towards 0 at `max_epochs`."
+    )
+    warmup: Share = Field(0.0, description="Share of the steps of `max_epochs` in which the learning rate rises.")
     batch_dialogues: int = Field(32, ge=1, description="Dialogues in a batch.")
     max_epochs: int = Field(100, ge=1)
-    patience: int = Field(15, ge=1, description="Epochs without a lower validation loss before training stops.")
-    monitor: Literal["cross_entropy", "total"] = Field(
-        "cross_entropy", description="The validation loss: utterance-weighted cross-entropy, or with L_inter."
+    patience: int = Field(15, ge=1, description="Epochs without a better `monitor` on dev before training stops.")
+    monitor: Literal["cross_entropy", "total", "weighted_f1"] = Field(
+        "cross_entropy",
+        description="What chooses the epoch on dev: utterance-weighted cross-entropy, or with L_inter, or weighted F1.",
     )
     class_weights: bool = Field(False, description="Weight the cross-entropy by inverse class frequency on train.")
+    class_weight_power: Share = Field(1.0, description="1 makes classes count alike, 0 utterances, 0.5 is between.")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that all classes get alike.")
+    focal_gamma: float = Field(0.0, ge=0, description="γ of the focal loss; 0: cross-entropy.")
+    averaging: Literal["none", "ema", "swa"] = Field(
+        "none", description="Score dev with, and keep, a mean of weights: moving over steps, or plain over epochs."
+    )
+    averaging_decay: float = Field(0.99, gt=0, lt=1, description="Of `ema`, each step.")
+    averaging_start: int = Field(0, ge=0, description="Epochs before averaging begins.")
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    target_precision: Share = Field(
+        0.8, description="Share of right labels on dev that predictions must reach not to be `uncertain`."
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = Field(None, ge=1, description="torch threads; default: torch's own choice.")
@@ -231,6 +259,51 @@ class SearchParameters(Parameters):
     @property
     def wanted(self) -> bool:
         return self.trials > 0 or self.hours is not None
+
+
+class ComparisonParameters(Parameters):
+    """Which systems are compared, how often, on what."""
+
+    systems: str = Field(
+        "all",
+        description="Names, groups (`all`, `ablations`, `decisions` ...), `hbaf:gate=false`, `hbaf@paper`, "
+        "`./mine.py:MyFusion`; with commas between.",
+    )
+    seeds: int = Field(3, ge=1, description="Runs of each system.")
+    first_seed: int = Field(0, ge=0)
+    recipe: str = Field("demo", description="Values to start from, for every system: width, learning rate, batches.")
+    audio: tuple[str, ...] = Field((), description="Audio representations; default: the recipe's.")
+    text: tuple[str, ...] = Field((), description="Text representations; default: the recipe's.")
+    trials: int = Field(
+        0, ge=0, description="Tuning runs on dev of each system, over learning rate, dropout and width; below 2: none."
+    )
+    ensemble: bool = Field(False, description="Also compare the mean of each system's seeds, in a block of its own.")
+    selection: Literal["dev", "as-published"] = Field(
+        "dev",
+        description="`as-published` adds a column with the epoch chosen by the test split, as many publications do; "
+        "nothing else uses it.",
+    )
+    workers: int | None = Field(None, ge=1, description="Runs at a time; default: one per core, one on a GPU.")
+    reason: str = Field("hbaf compare", description="Why the test split is looked at, for the ledger.")
+
+
+class MonitorParameters(Parameters):
+    """When new conversations are no longer like those that a model was trained on."""
+
+    days: float = Field(7.0, gt=0, description="How far back the conversations go that are looked at together.")
+    min_dialogues: int = Field(20, ge=2, description="With fewer dialogues nothing is said.")
+    false_alarms: Share = Field(
+        0.01, description="Chance that any check is flagged although nothing changed; more checks raise every bound."
+    )
+    draws: int = Field(500, ge=100, description="Draws of dialogues by which chance is measured.")
+    tolerance: Share = Field(0.1, description="Distance, 0..1, up to which a change is too small to matter.")
+    tolerances: dict[str, Share] = Field(
+        {"expected_f1": 0.05, "missing_audio": 0.05, "missing_text": 0.05},
+        description="The same for single checks, by name.",
+    )
+
+    def tolerance_of(self, check: str) -> float:
+        return self.tolerances.get(check, self.tolerance)
 
 
 # A recipe is a starting point: values that differ from the defaults, per stage.

@@ -26,6 +26,7 @@ class AudioContextNetwork(nn.Module):
         heads, encoder_layers, feedforward: of the Transformer encoder.
         conv_channels: channels of the convolution.
         dropout: chance, between the LSTM layers and in the encoder.
+        pre_norm: encoder layers normalise what they read, and the last one's sum is normalised, see `EncoderLayer`.
     """
 
     def __init__(
@@ -38,21 +39,26 @@ class AudioContextNetwork(nn.Module):
         feedforward: int = 2048,
         conv_channels: int = 64,
         dropout: float = 0.1,
+        pre_norm: bool = False,
     ) -> None:
         super().__init__()
         if dim % 2:
             raise ValueError(f"dim must be even, half of it per direction of the LSTM; it is {dim}.")
         self.conv = nn.Conv1d(audio_dim, conv_channels, KERNEL, stride=1, padding=KERNEL // 2)
         self.lstm = nn.LSTM(conv_channels, dim // 2, LSTM_LAYERS, batch_first=True, dropout=dropout, bidirectional=True)
-        self.encoder = nn.ModuleList(EncoderLayer(dim, heads, feedforward, dropout) for _ in range(encoder_layers))
+        self.encoder = nn.ModuleList(
+            EncoderLayer(dim, heads, feedforward, dropout, pre_norm) for _ in range(encoder_layers)
+        )
+        self.norm = nn.LayerNorm(dim) if pre_norm else None
 
-    def forward(self, audio: Tensor, mask: Tensor, keys: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, mask: Tensor, keys: Tensor, speaker: Tensor | None = None) -> Tensor:
         """H_a.
 
         Args:
             audio: (B, U, audio_dim); what it holds on padding does not matter.
             mask: (B, U) bool, True on real utterances, which come first in each row.
             keys: (B, U) bool, True on utterances that the encoder may attend to: real, with audio.
+            speaker: (B, U, D) what is added to tell who speaks, before the encoder; None adds nothing.
 
         Returns:
             (B, U, D), finite everywhere and meaningless on padding.
@@ -64,9 +70,11 @@ class AudioContextNetwork(nn.Module):
         lengths = mask.sum(1).clamp(min=1).cpu()
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         x, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask.shape[1])  # (B, U, D)
+        if speaker is not None:
+            x = x + speaker
         for layer in self.encoder:
             x = layer(x, keys)
-        return x
+        return x if self.norm is None else self.norm(x)
 
 
 class AudioProjection(nn.Module):
@@ -76,23 +84,24 @@ class AudioProjection(nn.Module):
         super().__init__()
         self.linear = nn.Linear(audio_dim, dim)
 
-    def forward(self, audio: Tensor, mask: Tensor, keys: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, mask: Tensor, keys: Tensor, speaker: Tensor | None = None) -> Tensor:
         """(B, U, audio_dim) -> (B, U, D); the masks are taken for the sake of one signature."""
-        return self.linear(audio)
+        return self.linear(audio) if speaker is None else self.linear(audio) + speaker
 
 
 class EncoderLayer(nn.Module):
-    """Transformer encoder layer, normalised after each sub-layer, ReLU.
+    """Transformer encoder layer, ReLU, normalised after each sub-layer, or before it (`pre_norm`).
 
     torch's own layer returns NaN, or something else in its inference path, where a dialogue has no key at all; here
     the attention is then zero and the residual carries on.
     """
 
-    def __init__(self, dim: int, heads: int, feedforward: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int, feedforward: int, dropout: float, pre_norm: bool = False) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"dim must be divisible by heads; {dim} is not by {heads}.")
         self.heads = heads
+        self.pre_norm = pre_norm
         self.chance = dropout
         self.query_key_value = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
@@ -105,6 +114,9 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor, keys: Tensor) -> Tensor:
         """(B, U, D) -> (B, U, D); `keys` (B, U) bool as in `AudioContextNetwork.forward`."""
+        if self.pre_norm:
+            x = x + self.dropout(self._attention(self.norm1(x), keys))
+            return x + self.dropout(self.feedforward(self.norm2(x)))
         x = self.norm1(x + self.dropout(self._attention(x, keys)))
         return self.norm2(x + self.dropout(self.feedforward(x)))
 

@@ -59,6 +59,28 @@ def comparable_views(
     return torch.cat([h_a, h_a], -1), torch.cat([h_l, h_l], -1), h_m
 
 
+def supervised_contrast(h: Tensor, label: Tensor, tau: float) -> Tensor:
+    """Supervised contrastive loss (Khosla et al., NeurIPS 2020, L_out): each vector is to find those of its own label.
+
+    Args:
+        h: (K, D). label: (K,) class indices, all of them labels.
+        tau: temperature, above 0.
+
+    Returns:
+        Scalar >= 0: the mean over vectors that have a fellow, of the mean over fellows of -log softmax of the cosine
+        among the K - 1 others. log(K - 1) when all vectors are equal; 0 where nobody has a fellow, still in the graph.
+    """
+    itself = torch.eye(len(h), dtype=torch.bool, device=h.device)
+    fellows = (label[:, None] == label[None, :]) & ~itself  # (K, K)
+    count = fellows.sum(1)
+    if not count.any():
+        return h.sum() * 0.0
+    with torch.autocast(h.device.type, enabled=False):
+        logits = (_cosine(h, h) / tau).masked_fill(itself, -torch.inf)
+        found = logits.log_softmax(1).masked_fill(~fellows, 0.0).sum(1)
+    return -(found / count.clamp(min=1))[count > 0].mean()
+
+
 class InterModalContrast(nn.Module):
     """mu * (lambda1 L_{a,m} + lambda2 L_{l,m} + lambda3 L_{a,l}), Eq. 21 and its share in Eq. 23.
 
@@ -69,6 +91,7 @@ class InterModalContrast(nn.Module):
         fused_view: see `comparable_views`.
         mu, lambda1, lambda2, lambda3: weights; a term of weight 0 is not computed.
         tau: temperature.
+        symmetric: each term is the mean of both directions: what was looked for looks for its anchor too.
     """
 
     def __init__(
@@ -82,8 +105,10 @@ class InterModalContrast(nn.Module):
         lambda2: float = 1.0,
         lambda3: float = 1.0,
         tau: float = 0.1,
+        symmetric: bool = False,
     ) -> None:
         super().__init__()
+        self.symmetric = symmetric
         self.anchor = anchor
         self.fused_view = fused_view
         self.tau = tau
@@ -119,7 +144,7 @@ class InterModalContrast(nn.Module):
         terms: dict[str, Tensor] = {}
         both = has_audio & has_text
         if both.any():
-            terms["audio_text"] = info_nce(h_a[both], h_l[both], self.tau)
+            terms["audio_text"] = self._pairs(h_a[both], h_l[both])
         if not self.compares_fused:
             return terms
         audio, text, fused = comparable_views(h_a, h_l, h_m, self.fused_view, self.projection)
@@ -130,13 +155,19 @@ class InterModalContrast(nn.Module):
             if not has_own.any():
                 continue
             if self.anchor == "equation":
-                terms[name] = info_nce(own[has_own], fused[has_own], self.tau)
+                terms[name] = self._pairs(own[has_own], fused[has_own])
             else:
                 # h_l of the anchor's own utterance is no negative: it is the positive of the other term.
                 place = torch.arange(has_own.numel(), device=own.device).view_as(has_own)
                 allowed = place[has_own][:, None] != place[has_other][None, :]
                 terms[name] = info_nce(fused[has_own], own[has_own], self.tau, other[has_other], allowed)
+                if self.symmetric:
+                    terms[name] = (terms[name] + info_nce(own[has_own], fused[has_own], self.tau)) / 2
         return terms
+
+    def _pairs(self, anchor: Tensor, positive: Tensor) -> Tensor:
+        there = info_nce(anchor, positive, self.tau)
+        return (there + info_nce(positive, anchor, self.tau)) / 2 if self.symmetric else there
 
 
 def _cosine(x: Tensor, y: Tensor) -> Tensor:

@@ -71,10 +71,15 @@ class DynamicFilterGate(nn.Module):
 
 
 class Residual(nn.Module):
-    """Adds what fusion found to the stream, Eq. 14-17; the circled plus is addition."""
+    """Adds what fusion found to the stream, Eq. 14-17; the circled plus is addition.
 
-    def __init__(self, dim: int, feedforward: int, dropout: float) -> None:
+    With `pre_norm` the two normalisations stand before what they feed instead of after the sums: fusion reads
+    `before(H)`, and the feed-forward part norm2 of the first sum.
+    """
+
+    def __init__(self, dim: int, feedforward: int, dropout: float, pre_norm: bool = False) -> None:
         super().__init__()
+        self.pre_norm = pre_norm
         self.norm1 = nn.LayerNorm(dim)
         self.feedforward = nn.Sequential(nn.Linear(dim, feedforward), nn.ReLU(), nn.Linear(feedforward, dim))
         self.norm2 = nn.LayerNorm(dim)
@@ -82,8 +87,15 @@ class Residual(nn.Module):
 
     def forward(self, H: Tensor, H_star: Tensor) -> Tensor:
         """Stream H and fused H*, both (B, U, D) -> h (B, U, D)."""
+        if self.pre_norm:
+            H = H + self.dropout(H_star)
+            return H + self.dropout(self.feedforward(self.norm2(H)))
         H_LN = self.norm1(H + self.dropout(H_star))
         return self.norm2(H_LN + self.dropout(self.feedforward(H_LN)))
+
+    def before(self, H: Tensor) -> Tensor:
+        """What fusion reads of the stream: itself, or normalised."""
+        return self.norm1(H) if self.pre_norm else H
 
 
 class MultiModalFusion(nn.Module):
@@ -92,7 +104,7 @@ class MultiModalFusion(nn.Module):
     Args:
         dim: D, divisible by `heads`.
         heads: of the bimodal attention.
-        feedforward, dropout: of the residual part.
+        feedforward, dropout, pre_norm: of the residual part.
         cross_direction: which cross view gates a stream. `literal`: for audio, audio values weighted by text queries
             (zeta_H_{l-a}); `crossed`: for audio, text values weighted by audio queries (zeta_H_{a-l}). Text mirrored.
         bimodal_attention: False: the stream itself is its self view, the other stream its cross view.
@@ -111,24 +123,27 @@ class MultiModalFusion(nn.Module):
         bimodal_attention: bool = True,
         gate: bool = True,
         residual: bool = True,
+        pre_norm: bool = False,
     ) -> None:
         super().__init__()
         self.cross_direction = cross_direction
         self.attention = BimodalAttention(dim, heads) if bimodal_attention else None
         self.gate_audio = DynamicFilterGate(dim) if gate else None
         self.gate_text = DynamicFilterGate(dim) if gate else None
-        self.residual_audio = Residual(dim, feedforward, dropout) if residual else None
-        self.residual_text = Residual(dim, feedforward, dropout) if residual else None
+        self.residual_audio = Residual(dim, feedforward, dropout, pre_norm) if residual else None
+        self.residual_text = Residual(dim, feedforward, dropout, pre_norm) if residual else None
 
     def forward(
         self, H_a: Tensor, H_l: Tensor, audio_keys: Tensor, text_keys: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """h_a, h_l (B, U, D) and the views: `gate_*` (B, U, D), `attention_*` (B, heads, U, U), as far as built."""
         views: dict[str, Tensor] = {}
+        read_a = H_a if self.residual_audio is None else self.residual_audio.before(H_a)
+        read_l = H_l if self.residual_text is None else self.residual_text.before(H_l)
         if self.attention is None:
-            self_a, self_l, cross_a, cross_l = H_a, H_l, H_l, H_a
+            self_a, self_l, cross_a, cross_l = read_a, read_l, read_l, read_a
         else:
-            zeta, weights = self.attention(H_a, H_l, audio_keys, text_keys)
+            zeta, weights = self.attention(read_a, read_l, audio_keys, text_keys)
             views = {f"attention_{name}": value for name, value in weights.items()}
             self_a, self_l = zeta["audio"], zeta["text"]
             cross_a, cross_l = zeta["text_to_audio"], zeta["audio_to_text"]
@@ -156,18 +171,21 @@ class UniModalFusion(nn.Module):
         dropout: float = 0.1,
         bimodal_attention: bool = True,
         residual: bool = True,
+        pre_norm: bool = False,
     ) -> None:
         super().__init__()
         _check_heads(dim, heads)
         self.heads = heads
         self.attention = QueryKeyValue(dim) if bimodal_attention else None
-        self.residual = Residual(dim, feedforward, dropout) if residual else None
+        self.residual = Residual(dim, feedforward, dropout, pre_norm) if residual else None
 
     def forward(self, H: Tensor, keys: Tensor) -> tuple[Tensor, Tensor | None]:
         """H (B, U, D), keys (B, U) bool -> h (B, U, D) and the weights (B, heads, U, U), None without attention."""
-        zeta, weights = H, None
+        read = H if self.residual is None else self.residual.before(H)
+        zeta, weights = read, None
         if self.attention is not None:
-            zeta, weights = attend(self.attention.Q(H), self.attention.K(H), self.attention.V(H), keys, self.heads)
+            Q, K, V = self.attention.Q(read), self.attention.K(read), self.attention.V(read)
+            zeta, weights = attend(Q, K, V, keys, self.heads)
         return (zeta if self.residual is None else self.residual(H, zeta)), weights
 
 

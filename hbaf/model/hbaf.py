@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from hbaf.model.audio_context import AudioContextNetwork, AudioProjection
-from hbaf.model.batch import DialogueBatch, SystemOutput
-from hbaf.model.contrastive import Anchor, FusedView, InterModalContrast
+from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
+from hbaf.model.contrastive import Anchor, FusedView, InterModalContrast, supervised_contrast
 from hbaf.model.fusion import CrossDirection, MultiModalFusion, UniModalFusion
 from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetwork
 
 Variant = Literal["bimodal", "audio", "text"]
+SPEAKERS = 16  # that are told apart; MELD's dialogues have at most 9, later ones share the last vector
 
 
 class HBAF(nn.Module):
@@ -59,6 +60,10 @@ class HBAF(nn.Module):
         gate: bool = True,
         residual: bool = True,
         modality_dropout: float = 0.0,
+        pre_norm: bool = False,
+        speaker_embedding: bool = False,
+        symmetric: bool = False,
+        supervised: float = 0.0,
         mu: float = 0.2,
         lambda1: float = 1.0,
         lambda2: float = 1.0,
@@ -68,6 +73,7 @@ class HBAF(nn.Module):
         super().__init__()
         self.variant = variant
         self.modality_dropout = modality_dropout if variant == "bimodal" else 0.0
+        self.supervised, self.tau = supervised, tau
         if variant != "text":
             self.missing_audio = _missing(audio_dim)
             self.audio_context: AudioContextNetwork | AudioProjection = (
@@ -79,6 +85,7 @@ class HBAF(nn.Module):
                     feedforward=feedforward,
                     conv_channels=conv_channels,
                     dropout=dropout,
+                    pre_norm=pre_norm,
                 )
                 if audio_context
                 else AudioProjection(audio_dim, dim)
@@ -112,6 +119,7 @@ class HBAF(nn.Module):
                 bimodal_attention=bimodal_attention,
                 gate=gate,
                 residual=residual,
+                pre_norm=pre_norm,
             )
         elif fusion:
             self.fusion = UniModalFusion(
@@ -121,6 +129,7 @@ class HBAF(nn.Module):
                 dropout=dropout,
                 bimodal_attention=bimodal_attention,
                 residual=residual,
+                pre_norm=pre_norm,
             )
         if variant == "bimodal" and mu > 0:
             self.contrast = InterModalContrast(
@@ -132,12 +141,18 @@ class HBAF(nn.Module):
                 lambda2=lambda2,
                 lambda3=lambda3,
                 tau=tau,
+                symmetric=symmetric,
             )
+        self.speaker = nn.Embedding(SPEAKERS, dim) if speaker_embedding else None
+        if self.speaker is not None:
+            nn.init.normal_(self.speaker.weight, std=0.02)  # a hint beside the streams, not a stream of its own
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2 * dim if variant == "bimodal" else dim, emotions)
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
         """Logits (B, U, C); losses and terms of `InterModalContrast`; the views of the fusion, detached.
+
+        Labels are read by the loss `supervised` alone, which there is when the setting of that name is above 0.
 
         Raises:
             ValueError: the model was built for commonsense features and the batch has none.
@@ -157,13 +172,17 @@ class HBAF(nn.Module):
                 losses, terms = self.contrast(h_a, h_l, h, has_audio, has_text)
         else:
             h, views = self._single(batch, has_audio, has_text)
+        if self.supervised > 0:
+            labelled = batch.mask & (batch.label != UNLABELLED)
+            term = supervised_contrast(h[labelled], batch.label[labelled], self.tau)
+            losses["supervised"], terms["contrastive_supervised"] = self.supervised * term, term.detach()
         logits = self.classifier(self.dropout(h))
         return SystemOutput(logits, losses, terms, {name: view.detach().float() for name, view in views.items()})
 
     def _audio(self, batch: DialogueBatch, has_audio: Tensor) -> Tensor:
         """H_a (B, U, D)."""
         audio = torch.where(has_audio[..., None], batch.audio, self.missing_audio)
-        return self.audio_context(audio, batch.mask, has_audio)
+        return self.audio_context(audio, batch.mask, has_audio, self._speakers(batch))
 
     def _text(self, batch: DialogueBatch, has_text: Tensor) -> Tensor:
         """H_l (B, U, D)."""
@@ -177,7 +196,11 @@ class HBAF(nn.Module):
                 )
             # Commonsense is inferred from the words, so it is missing with them.
             commonsense = torch.where(has_text[..., None, None], batch.commonsense, self.missing_commonsense)
-        return self.text_context(text, commonsense, has_text)
+        return self.text_context(text, commonsense, has_text, self._speakers(batch))
+
+    def _speakers(self, batch: DialogueBatch) -> Tensor | None:
+        """(B, U, D) what tells who speaks, or None."""
+        return None if self.speaker is None else self.speaker(batch.speaker.clamp(max=SPEAKERS - 1))
 
     def _single(self, batch: DialogueBatch, has_audio: Tensor, has_text: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """h (B, U, D) and views of the audio-only and text-only variants."""

@@ -55,18 +55,19 @@ class TextContextNetwork(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(len(states) * dim, dim)
 
-    def forward(self, text: Tensor, commonsense: Tensor | None, keys: Tensor) -> Tensor:
+    def forward(self, text: Tensor, commonsense: Tensor | None, keys: Tensor, speaker: Tensor | None = None) -> Tensor:
         """H_l.
 
         Args:
             text: (B, U, text_dim).
             commonsense: (B, U, 3, commonsense_dim) in the order of `RELATIONS`; not read if the network has none.
             keys: (B, U) bool, True on utterances whose words later turns may attend to: real, with text.
+            speaker: (B, U, D) what is added to l_t^r to tell who speaks; None adds nothing.
 
         Returns:
             (B, U, D), finite everywhere and meaningless on padding, which is last and so reaches nothing.
         """
-        l_r = self.text(text)  # (B, U, D)
+        l_r = self.text(text) if speaker is None else self.text(text) + speaker  # (B, U, D)
         l_c = self.context(l_r, keys)  # (B, U, D)
         read = [l_r, l_c] if self.current_utterance else [l_c]
         states = []

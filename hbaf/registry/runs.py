@@ -143,7 +143,7 @@ def train_package(
     history = fit(
         system, train, dev, emotions=facts.emotions, training=training, folder=folder, log=log, progress=progress
     )
-    kept = best_epoch(history)
+    kept = best_epoch(history, training.monitor)
     log.log_metrics(
         {f"best/{name.removeprefix('dev/')}": value for name, value in kept.items() if name.startswith("dev/")}
         | {

@@ -140,7 +140,7 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
             except Pruned as reason:
                 pruned, history = reason, pruner.epochs
             seconds = time.perf_counter() - began
-            kept = best_epoch(history)
+            kept = best_epoch(history, training.monitor)
             log_history(log.run_id, [] if pruned else history, kept, seconds)
             log.log_tags({"hbaf.trial.state": f"pruned: {pruned}" if pruned else "complete"})
             trial.note(seconds=seconds)

@@ -1,4 +1,4 @@
-"""One training run: dialogues in, the best checkpoint by validation loss out.
+"""One training run: dialogues in, the best checkpoint by dev out.
 
 Lightning drives the loop: early stopping, best checkpoint, resuming and precision are its well-tested parts.
 """
@@ -24,11 +24,15 @@ from torch.utils.data import DataLoader
 from hbaf.home import write_atomically
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.parameters import TrainingParameters
+from hbaf.training.averaging import AveragedWeights
 from hbaf.training.data import Dialogue, LengthBuckets, collate
 from hbaf.training.evaluate import metrics
+from hbaf.training.losses import classification_loss
 from hbaf.training.run_log import RunLog
+from hbaf.training.schedule import learning_rate_share
 
 MONITORED = "dev/loss"
+F1 = "dev/weighted_f1"
 
 
 class SystemTraining(lightning.LightningModule):
@@ -52,12 +56,17 @@ class SystemTraining(lightning.LightningModule):
         self.dev_parts: list[tuple[Tensor, Tensor, Tensor]] = []
         self.epoch_metrics: dict[str, float] = {}
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(
-            self.system.parameters(),
-            lr=self.training_parameters.learning_rate,
-            weight_decay=self.training_parameters.weight_decay,
+    def configure_optimizers(self) -> Any:
+        given = self.training_parameters
+        kind = torch.optim.AdamW if given.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(self.system.parameters(), lr=given.learning_rate, weight_decay=given.weight_decay)
+        if given.schedule == "constant" and given.warmup == 0:
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_share(step, steps, given.schedule, given.warmup)
         )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: DialogueBatch, device: torch.device, index: int) -> DialogueBatch:
         return batch.to(device)
@@ -76,12 +85,12 @@ class SystemTraining(lightning.LightningModule):
 
     def training_step(self, batch: DialogueBatch, index: int) -> Tensor:
         output: SystemOutput = self.system(batch)
-        cross_entropy = F.cross_entropy(
-            output.logits.float().flatten(0, 1),
-            batch.label.flatten(),
+        cross_entropy = classification_loss(
+            output.logits,
+            batch.label,
             weight=self.class_weights,
-            ignore_index=UNLABELLED,
-            reduction="sum",
+            smoothing=self.training_parameters.label_smoothing,
+            gamma=self.training_parameters.focal_gamma,
         )
         labelled = (batch.label != UNLABELLED).sum()
         # A batch without a single label still teaches the contrastive terms.
@@ -104,6 +113,7 @@ class SystemTraining(lightning.LightningModule):
         self.dev_parts = []
         found = metrics(truth.long().cpu().numpy(), predicted.long().cpu().numpy(), self.emotions)
         self.log(MONITORED, losses.mean())
+        self.log(F1, found["weighted_f1"])
         self.epoch_metrics = {MONITORED: float(losses.mean()), **{f"dev/{name}": v for name, v in found.items()}}
 
     def add_train_metrics(self) -> None:
@@ -185,7 +195,7 @@ def fit(
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> list[dict[str, float]]:
-    """Trains a system in place and leaves it at the checkpoint of the lowest validation loss.
+    """Trains a system in place and leaves it at the checkpoint that `training.monitor` finds best on dev.
 
     Args:
         folder: for checkpoints and history; if a run was interrupted there, it goes on where it stopped.
@@ -202,20 +212,29 @@ def fit(
         system,
         emotions=emotions,
         training=training,
-        class_weights=inverse_frequencies(train, len(emotions)) if training.class_weights else None,
+        class_weights=inverse_frequencies(train, len(emotions), training.class_weight_power)
+        if training.class_weights
+        else None,
     )
+    monitored, mode = (F1, "max") if training.monitor == "weighted_f1" else (MONITORED, "min")
     history = History(folder / "history.json", log, progress)
     best = ModelCheckpoint(
-        folder, "best", monitor=MONITORED, save_last=True, enable_version_counter=False,
+        folder, "best", monitor=monitored, mode=mode, save_last=True, enable_version_counter=False,
         save_on_train_epoch_end=True,  # after `History` has seen the epoch
     )  # fmt: skip
+    stop = EarlyStopping(monitored, patience=training.patience, mode=mode)
+    averaging = (
+        []
+        if training.averaging == "none"
+        else [AveragedWeights(training.averaging, decay=training.averaging_decay, start=training.averaging_start)]
+    )
     trainer = lightning.Trainer(
         accelerator={"auto": "auto", "cpu": "cpu", "cuda": "gpu"}[training.device],
         devices=1,
         precision="bf16-mixed" if training.precision == "bf16" else "32-true",
         max_epochs=training.max_epochs,
         gradient_clip_val=training.clip_norm,
-        callbacks=[EarlyStopping(MONITORED, patience=training.patience), best, history, *callbacks],
+        callbacks=[stop, best, history, *averaging, *callbacks],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -253,15 +272,24 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {epoch}".encode()).digest()[:8], "big") >> 1
 
 
-def inverse_frequencies(dialogues: Sequence[Dialogue], classes: int) -> Tensor:
-    """(C,) weights of mean 1 over the train utterances; a class that train lacks gets 0."""
+def inverse_frequencies(dialogues: Sequence[Dialogue], classes: int, power: float = 1.0) -> Tensor:
+    """(C,) weights n^-power of classes with n train utterances, of mean 1 over these; a class that train lacks gets 0.
+
+    Args:
+        power: 1 makes all classes count alike, 0 all utterances, 0.5 is between.
+    """
     labels = np.concatenate([d.label for d in dialogues])
     counts = np.bincount(labels[labels != UNLABELLED], minlength=classes).astype(float)
-    present = counts > 0
-    weights = np.where(present, counts.sum() / (present.sum() * np.maximum(counts, 1)), 0.0)
-    return torch.tensor(weights, dtype=torch.float32)
+    rarity = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
+    return torch.tensor(rarity * counts.sum() / (rarity * counts).sum(), dtype=torch.float32)
 
 
-def best_epoch(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """The metrics of the epoch whose checkpoint was kept."""
+def best_epoch(history: Sequence[Mapping[str, float]], monitor: str = "cross_entropy") -> Mapping[str, float]:
+    """The metrics of the epoch whose checkpoint was kept.
+
+    Args:
+        monitor: the run's `TrainingParameters.monitor`.
+    """
+    if monitor == "weighted_f1":
+        return max(history, key=lambda epoch: epoch[F1])
     return min(history, key=lambda epoch: epoch[MONITORED])

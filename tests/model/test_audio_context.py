@@ -10,10 +10,11 @@ def network(**settings):
     return AudioContextNetwork(6, 16, heads=4, encoder_layers=2, feedforward=24, conv_channels=8, **settings).eval()
 
 
-def test_encoder_layer_agrees_with_torch():
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_encoder_layer_agrees_with_torch(pre_norm):
     torch.manual_seed(0)
-    ours = EncoderLayer(16, 4, 24, 0.0)
-    reference = nn.TransformerEncoderLayer(16, 4, 24, 0.0, batch_first=True)
+    ours = EncoderLayer(16, 4, 24, 0.0, pre_norm)
+    reference = nn.TransformerEncoderLayer(16, 4, 24, 0.0, batch_first=True, norm_first=pre_norm)
     attention = reference.self_attn
     with torch.no_grad():
         attention.in_proj_weight.copy_(ours.query_key_value.weight)

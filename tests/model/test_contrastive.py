@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hbaf.model.contrastive import InterModalContrast, comparable_views, info_nce
+from hbaf.model.contrastive import InterModalContrast, comparable_views, info_nce, supervised_contrast
 
 
 @pytest.mark.parametrize("K", [1, 2, 7, 64])
@@ -137,3 +137,35 @@ def test_autocast_does_not_blur_the_similarities(fused):
     exact = info_nce(h_a[0], h_l[0], 0.02)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(info_nce(h_a[0], h_l[0], 0.02), exact)
+
+
+def test_supervised_contrast_by_hand():
+    # Cosines of three unit vectors: 1-2 0.6, 1-3 0, 2-3 0.8; tau 1. Labels a, a, b: the third has no fellow.
+    # Of 1: -log(e^0.6 / (e^0.6 + e^0)) = 0.437488; of 2: -log(e^0.6 / (e^0.6 + e^0.8)) = 0.798139; mean 0.617813
+    h = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    assert supervised_contrast(h, torch.tensor([0, 0, 1]), 1.0).item() == pytest.approx(0.617813, abs=1e-6)
+    # Two fellows of each: the mean over them, not over pairs.
+    one = torch.stack([h[0], h[1]])
+    assert supervised_contrast(one, torch.tensor([2, 2]), 0.5).item() == pytest.approx(0, abs=1e-6)
+    same = supervised_contrast(torch.ones(5, 3), torch.tensor([0, 0, 1, 1, 1]), 0.1)
+    assert same.item() == pytest.approx(math.log(4))
+    alone = torch.randn(3, 4, requires_grad=True)
+    none = supervised_contrast(alone, torch.tensor([0, 1, 2]), 0.1)
+    none.backward()
+    assert none.item() == 0
+    assert torch.isfinite(alone.grad).all()
+    assert supervised_contrast(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), 0.1).item() == 0
+
+
+def test_symmetric_terms_are_the_mean_of_both_directions():
+    torch.manual_seed(0)
+    h_a, h_l = torch.randn(1, 4, 8), torch.randn(1, 4, 8)
+    h_m, present = torch.cat([h_a, h_l], -1), torch.ones(1, 4, dtype=torch.bool)
+    for anchor in ("equation", "prose"):
+        contrast = InterModalContrast(8, anchor=anchor, fused_view="tile", mu=1.0, symmetric=True)
+        _, terms = contrast(h_a, h_l, h_m, present, present)
+        one_way = InterModalContrast(8, anchor=anchor, fused_view="tile", mu=1.0)(h_a, h_l, h_m, present, present)[1]
+        back = info_nce(h_l[0], h_a[0], 0.1)
+        expected = (one_way["contrastive_audio_text"] + back) / 2
+        torch.testing.assert_close(terms["contrastive_audio_text"], expected)
+        assert terms["contrastive_audio_fused"] != one_way["contrastive_audio_fused"]

@@ -138,3 +138,20 @@ def test_single_stream(streams):
 def test_heads_must_divide_dim(build):
     with pytest.raises(ValueError, match="divisible by fusion_heads; 8 is not by 3"):
         build(8, 3)
+
+
+def test_normalised_before_instead_of_after(streams):
+    H_a, H_l, audio_keys, text_keys = streams
+    fusion = MultiModalFusion(DIM, feedforward=24, dropout=0.0, pre_norm=True)
+    h_a, _, _ = fusion(*streams)
+    residual = fusion.residual_audio
+    zeta, _ = fusion.attention(residual.norm1(H_a), fusion.residual_text.norm1(H_l), audio_keys, text_keys)
+    summed = H_a + fusion.gate_audio(zeta["audio"], zeta["text_to_audio"])[0]
+    torch.testing.assert_close(h_a, summed + residual.feedforward(residual.norm2(summed)))
+    # The stream itself goes through unnormalised: its scale is kept.
+    assert (fusion(100 * H_a, H_l, audio_keys, text_keys)[0] - 100 * H_a).abs().max() < 20
+
+    single = UniModalFusion(DIM, feedforward=24, dropout=0.0, bimodal_attention=False, pre_norm=True)
+    residual = single.residual
+    summed = H_a + residual.norm1(H_a)
+    torch.testing.assert_close(single(H_a, audio_keys)[0], summed + residual.feedforward(residual.norm2(summed)))

@@ -33,6 +33,11 @@ DECISIONS = {
     "no residual": {"residual": False},
     "no contrast": {"mu": 0.0},
     "four fusion heads": {"fusion_heads": 4},
+    "normalised before": {"pre_norm": True},
+    "normalised before, audio": {"variant": "audio", "pre_norm": True},
+    "speakers": {"speaker_embedding": True},
+    "symmetric, supervised": {"symmetric": True, "supervised": 0.5},
+    "symmetric prose": {"anchor": "prose", "symmetric": True},
 }
 each_decision = pytest.mark.parametrize("settings", DECISIONS.values(), ids=DECISIONS.keys())
 
@@ -45,6 +50,29 @@ def total_loss(output, batch):
 def only(batch, rows, turns):
     parts = {name: getattr(batch, name)[rows, :turns] for name in batch.__dataclass_fields__}
     return type(batch)(**parts)
+
+
+def test_speakers_are_told_apart_by_order_of_appearance(make_batch, make_model):
+    batch = make_batch((4,))
+    other = replace(batch, speaker=torch.tensor([[0, 1, 0, 1]]))
+    assert torch.equal(make_model()(batch).logits, make_model()(other).logits)
+    for settings in ({}, {"audio_context": False}, {"variant": "audio"}, {"variant": "text"}):
+        model = make_model(speaker_embedding=True, **settings)
+        assert (model(batch).logits - model(other).logits)[0, 1].abs().max() > 1e-5
+    crowd = replace(batch, speaker=torch.tensor([[0, 15, 99, 1000]]))  # more than the model tells apart: no error
+    assert torch.isfinite(make_model(speaker_embedding=True)(crowd).logits).all()
+
+
+def test_labels_reach_the_supervised_loss_and_nothing_else(make_batch, make_model):
+    model, batch = make_model(supervised=0.5), make_batch((5, 3))
+    other = replace(batch, label=batch.label.masked_fill(batch.mask, 0))
+    plain, changed = model(batch), model(other)
+    assert torch.equal(plain.logits, changed.logits)
+    assert plain.losses["supervised"] == 0.5 * plain.terms["contrastive_supervised"]
+    assert plain.losses["supervised"] != changed.losses["supervised"]
+    unlabelled = replace(batch, label=torch.full_like(batch.label, UNLABELLED))
+    assert model(unlabelled).losses["supervised"] == 0
+    assert "supervised" not in make_model()(batch).losses
 
 
 def scribbled(batch):
