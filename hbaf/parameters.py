@@ -306,6 +306,26 @@ class MonitorParameters(Parameters):
         return self.tolerances.get(check, self.tolerance)
 
 
+class PromotionParameters(Parameters):
+    """What a candidate has to show before it becomes the champion."""
+
+    minimum_effect: float = Field(
+        0.0, ge=-1, le=1, description="Weighted F1 by which the lower end of the interval must be above the champion's."
+    )
+    level: float = Field(0.95, gt=0, lt=1, description="Of that two-sided interval.")
+    draws: int = Field(2000, ge=100, description="Bootstrap draws of dialogues.")
+    minimum_dialogues: int = Field(
+        10, ge=1, description="Labelled dialogues without which a champion is not replaced."
+    )
+    class_floor: Share = Field(0.05, description="F1 that any single emotion may lose.")
+    class_support: int = Field(10, ge=1, description="Utterances without which an emotion's F1 is not judged.")
+    calibration_tolerance: Share = Field(0.02, description="By how much the calibration error may be worse.")
+    minimum_speed: float = Field(20.0, ge=0, description="Utterances per second, features ready, on this machine.")
+    maximum_megabytes: float = Field(2000.0, gt=0, description="Size of the model package.")
+    approval: bool = Field(False, description="A person must agree before the alias moves.")
+    approval_hours: float = Field(24.0, gt=0, description="How long a run waits for that person.")
+
+
 # A recipe is a starting point: values that differ from the defaults, per stage.
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {"model": {}, "training": {"recipe": "paper"}, "features": {}},

@@ -14,7 +14,7 @@ def prepare_corpus(
     """Reads a corpus, measures its audio once and saves the tables in the home.
 
     Args:
-        split: assign dialogues to train, dev and test where the source does not; False for one that is only scored.
+        split: assign dialogues to train, dev, test and gate where the source does not; False for one only scored.
         workers: processes that decode audio; default one per core.
 
     Raises:
@@ -22,7 +22,7 @@ def prepare_corpus(
     """
     corpus = read_corpus(parameters)
     if split:
-        corpus = assign_splits(corpus, parameters.split_shares, parameters.seed)
+        corpus = assign_splits(corpus, parameters.split_shares, parameters.seed, parameters.gate_share)
     return save(add_facts(corpus, workers=workers, progress=progress))
 
 

@@ -15,8 +15,10 @@ import pandas as pd
 
 from hbaf.home import published, write_atomically
 
-Split = Literal["train", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+Split = Literal["train", "dev", "test", "gate"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")  # those that a corpus may bring
+GATE: Split = "gate"  # set aside at assignment, for promotion alone
+ASSIGNED_SPLITS: tuple[Split, ...] = (*SPLITS, GATE)
 
 # column -> pandas dtype. Times are seconds from the beginning of the file; channel counts from 0.
 UTTERANCE_COLUMNS: dict[str, str] = {
@@ -96,7 +98,10 @@ class Corpus:
         return _table_digest(self.splits.sort_values("dialogue_id"), {})
 
     def in_split(self, split: Split) -> pd.DataFrame:
-        """The utterances of one split, in table order. For `"test"` go through `hbaf.training.evaluate` instead."""
+        """The utterances of one split, in table order.
+
+        For `"test"` go through `hbaf.training.evaluate`, for `"gate"` through `hbaf.training.gate` instead.
+        """
         chosen = self.splits.loc[self.splits["split"] == split, "dialogue_id"]
         return self.utterances[self.utterances["dialogue_id"].isin(chosen)]
 

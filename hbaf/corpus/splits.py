@@ -1,14 +1,14 @@
-"""Which dialogues are train, dev and test where the corpus itself does not say."""
+"""Which dialogues are train, dev, test and gate where the corpus itself does not say."""
 
 import hashlib
 from dataclasses import replace
 
 import pandas as pd
 
-from hbaf.corpus.schema import SPLITS, Corpus, CorpusError
+from hbaf.corpus.schema import GATE, SPLITS, Corpus, CorpusError
 
 
-def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int) -> Corpus:
+def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int, gate_share: float = 0.0) -> Corpus:
     """Assigns dialogues to splits by a hash of their ids; splits that the corpus names are left alone.
 
     Each dialogue's place depends on its own id and the seed only, so a dialogue that is added moves no other. The one
@@ -17,6 +17,7 @@ def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int)
     Args:
         shares: of train, dev and test; their sum counts as the whole.
         seed: another seed is another assignment.
+        gate_share: of the train dialogues, set aside as `gate`; dev and test are the same with and without it.
 
     Returns:
         The corpus with a split for every dialogue that holds a label; the others are in none.
@@ -37,9 +38,13 @@ def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int)
         for dialogue, place in places.items()
     }
     _fill_empty_splits(chosen, places, shares, bounds)
-    splits = pd.DataFrame(
-        {"dialogue_id": list(chosen), "split": [SPLITS[index] for index in chosen.values()]}, dtype="str"
-    )
+    named: dict[str, str] = {dialogue: SPLITS[index] for dialogue, index in chosen.items()}
+    for dialogue, split in named.items():
+        if split == "train" and _place(f"{GATE}:{dialogue}", seed) < gate_share:
+            named[dialogue] = GATE
+    if "train" not in named.values():  # a corpus of a few dialogues: nothing to learn from is worse than no gate
+        named = {dialogue: "train" if split == GATE else split for dialogue, split in named.items()}
+    splits = pd.DataFrame({"dialogue_id": list(named), "split": list(named.values())}, dtype="str")
     return replace(corpus, splits=splits.sort_values("dialogue_id", ignore_index=True))
 
 

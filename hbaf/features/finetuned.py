@@ -76,15 +76,15 @@ class EncoderFolder:
         """(rows,) int: the fold whose encoder has not seen the utterance, -1 where `full` has not.
 
         Raises:
-            LeakError: a dialogue that was learned is in the dev or test split of this corpus.
+            LeakError: a dialogue that was learned is in the dev, test or gate split of this corpus.
         """
         folds = {dialogue: fold for fold, part in enumerate(self.facts["folds"]) for dialogue in part}
         learned = set(self.facts["dialogues"]) if corpus.name == self.facts["corpus"] else set()
         splits = dict(zip(corpus.splits["dialogue_id"], corpus.splits["split"], strict=True))
-        leaked = sorted(dialogue for dialogue in learned if splits.get(dialogue) in ("dev", "test"))
+        leaked = sorted(dialogue for dialogue in learned if splits.get(dialogue) in ("dev", "test", "gate"))
         if leaked:
             raise LeakError(
-                f"{self.name}: was fine-tuned on {len(leaked)} dialogues that are in dev or test now, such as "
+                f"{self.name}: was fine-tuned on {len(leaked)} dialogues that are in dev, test or gate now, such as "
                 f"{corpus.name}/{leaked[0]}. Fine-tune again with these splits: `hbaf finetune`."
             )
         dialogues = corpus.utterances["dialogue_id"]

@@ -14,7 +14,7 @@ from hbaf.training.package import ModelPackage
 
 
 class Predictor:
-    """Says for every utterance what both modalities, audio alone and text alone suggest."""
+    """What both modalities, audio alone and text alone suggest for every utterance, as calibrated probabilities."""
 
     def __init__(self, package: ModelPackage, *, batch_dialogues: int = 32):
         self.package = package
@@ -37,7 +37,8 @@ class Predictor:
             vectors: of the whole corpus, in the order of its table.
 
         Returns:
-            One row per utterance in table order: utterance_id, label, confidence, p_<emotion> ..., audio_label,
+            One row per utterance in table order: utterance_id, label, confidence, uncertain (the confidence is below
+            the threshold that training set by its target precision), p_<emotion> ..., audio_label,
             audio_confidence, text_label, text_confidence (missing where that modality is absent), gate_audio,
             gate_text (mean over the model's dimensions, 0..1; absent for models without gates).
         """
@@ -57,18 +58,20 @@ class Predictor:
         batch = collate(dialogues).to(next(system.parameters()).device)
         keep = batch.mask.cpu().numpy()
         output: SystemOutput = system(batch)
-        both = _probability(output)[keep]
+        calibration = self.package.facts.calibration
+        both = _probability(output, calibration.temperature)[keep]
         columns: dict[str, object] = {
             "utterance_id": [u for d in dialogues for u in d.utterance_ids],
             "label": self._names(both),
             "confidence": both.max(1),
+            "uncertain": both.max(1) < calibration.threshold,
             **{f"p_{emotion}": both[:, c] for c, emotion in enumerate(self.emotions)},
         }
         for modality, other, present in (
             ("audio", "text", batch.has_audio.cpu().numpy()[keep]),
             ("text", "audio", batch.has_text.cpu().numpy()[keep]),
         ):
-            alone = _probability(system(batch.without(other)))[keep]
+            alone = _probability(system(batch.without(other)), calibration.temperature)[keep]
             columns[f"{modality}_label"] = [
                 name if there else None for name, there in zip(self._names(alone), present, strict=True)
             ]
@@ -82,6 +85,6 @@ class Predictor:
         return np.asarray(self.emotions, dtype=object)[probability.argmax(1)]
 
 
-def _probability(output: SystemOutput) -> np.ndarray:
+def _probability(output: SystemOutput, temperature: float) -> np.ndarray:
     """(B, U, C) float32."""
-    return output.logits.float().softmax(-1).cpu().numpy()
+    return (output.logits.float() / temperature).softmax(-1).cpu().numpy()

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -16,6 +16,7 @@ from filelock import FileLock
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extractors
 from hbaf.home import room
+from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, TrainingParameters
 from hbaf.registry.models import log_package
 from hbaf.registry.tracking import (
@@ -28,12 +29,17 @@ from hbaf.registry.tracking import (
     mlflow,
     run,
 )
+from hbaf.training.calibration import Calibration, at_temperature, calibrate, reliability
 from hbaf.training.data import Vectors, fit_representation, load_split, read_vectors
-from hbaf.training.evaluate import predict
+from hbaf.training.evaluate import SplitPredictions, predict
 from hbaf.training.fit import best_epoch, fit, seed_everything
+from hbaf.training.missing import missing_scores, trained_to_miss
 from hbaf.training.package import ModelPackage, PackageFacts, build_system
-from hbaf.training.plots import confusion_matrix, curves, gates
+from hbaf.training.plots import confusion_matrix, curves, gates, reliability_plot
 from hbaf.training.run_log import RunLog
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RECORDED_VERSIONS = ("hbaf", "torch", "lightning", "transformers", "opensmile", "scikit-learn", "numpy")
 
@@ -154,7 +160,18 @@ def train_package(
     predictions = predict(system, dev, facts.emotions)
     log.log_figure(curves(history), "curves.png")
     log.log_figure(confusion_matrix(predictions.confusion(), facts.emotions, "dev"), "confusion_dev.png")
-    package = ModelPackage(replace(facts, dev_metrics=predictions.metrics()), representation, system.eval())
+    calibration = calibrate(predictions.probability, predictions.truth, training.target_precision)
+    missing = missing_scores(system, dev, facts.emotions)
+    log.log_metrics(calibration.as_metrics() | {f"missing_{m}/weighted_f1": value for m, value in missing.items()})
+    log.log_figure(_reliability(predictions, calibration), "reliability_dev.png")
+    facts = replace(
+        facts,
+        dev_metrics=predictions.metrics(),
+        calibration=calibration,
+        missing=missing,
+        trained_to_miss=trained_to_miss(model, train),
+    )
+    package = ModelPackage(facts, representation, system.eval())
     _log_gates(package, corpus, vectors, log)
     return package
 
@@ -207,6 +224,14 @@ def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:
     facts = ModelPackage.load(package).facts
     uri = MlflowRunLog(run_id).client.get_run(run_id).data.tags["hbaf.model_uri"]
     return RunReference(run_id, package, uri, facts.dev_metrics["weighted_f1"], reused=True)
+
+
+def _reliability(predictions: SplitPredictions, calibration: Calibration) -> "Figure":
+    labelled = predictions.truth != UNLABELLED
+    given, truth = predictions.probability[labelled], predictions.truth[labelled]
+    scaled = at_temperature(given, calibration.temperature)
+    named = {"as trained": given, f"at temperature {calibration.temperature:.2f}": scaled}
+    return reliability_plot({name: reliability(values, truth) for name, values in named.items()}, "dev")
 
 
 def _log_gates(package: ModelPackage, corpus: Corpus, vectors: Vectors, log: RunLog) -> None:

@@ -20,9 +20,10 @@ from hbaf.features.finetuned import adopt, carry
 from hbaf.home import write_atomically
 from hbaf.model.hbaf import HBAF
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
+from hbaf.training.calibration import Calibration
 from hbaf.training.data import Representation
 
-FORMAT = 1
+FORMAT = 2  # 1: before calibration; still read
 
 
 class PackageError(ValueError):
@@ -41,6 +42,9 @@ class PackageFacts:
         commercial: whether every one of those licences allows commercial use.
         origin: corpus name and digests, seed, library versions, code commit: how to walk back from a prediction.
         dev_metrics: metrics on dev of the kept checkpoint.
+        calibration: temperature of the probabilities and the threshold of `uncertain`; neutral where never fitted.
+        missing: modality -> weighted F1 on dev with that modality missing everywhere; empty where never measured.
+        trained_to_miss: "audio" and "text" -> whether a prediction without it is more than a guess.
     """
 
     emotions: tuple[str, ...]
@@ -55,6 +59,9 @@ class PackageFacts:
     commercial: bool = False
     origin: dict[str, Any] = field(default_factory=dict)
     dev_metrics: dict[str, float] = field(default_factory=dict)
+    calibration: Calibration = field(default_factory=Calibration)
+    missing: dict[str, float] = field(default_factory=dict)
+    trained_to_miss: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,7 @@ class ModelPackage:
             "features": self.facts.features.model_dump(mode="json"),
             "model": self.facts.model.model_dump(mode="json"),
             "training": self.facts.training.model_dump(mode="json"),
+            "calibration": self.facts.calibration.as_json(),
         }
         write_atomically(folder / "package.json", json.dumps(facts, indent=1, sort_keys=True).encode())
         return folder
@@ -98,12 +106,15 @@ class ModelPackage:
             raise PackageError(f"{folder}: no package.json, so no model package. Train one: `hbaf train`.") from error
         if values.pop("format") > FORMAT:
             raise PackageError(f"{folder}: written by a newer hbaf. Upgrade hbaf to use it.")
+        model = ModelParameters(**values["model"])
         facts = PackageFacts(
             **{
+                "trained_to_miss": misses_by_settings(model),  # of a package written before it was recorded
                 **values,
                 "emotions": tuple(values["emotions"]),
+                "calibration": Calibration.from_json(values.get("calibration")),
                 "features": FeatureParameters(**values["features"]),
-                "model": ModelParameters(**values["model"]),
+                "model": model,
                 "training": TrainingParameters(**values["training"]),
             }
         )
@@ -122,3 +133,9 @@ def build_system(facts: PackageFacts) -> nn.Module:
         emotions=len(facts.emotions),
         **facts.model.model_dump(),
     )
+
+
+def misses_by_settings(model: ModelParameters) -> dict[str, bool]:
+    """ "audio" and "text" -> whether the settings alone say that a model can do without it."""
+    dropped = model.variant == "bimodal" and model.modality_dropout > 0
+    return {"audio": dropped or model.variant == "text", "text": dropped or model.variant == "audio"}

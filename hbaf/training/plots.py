@@ -66,3 +66,24 @@ def gates(values: Mapping[str, np.ndarray]) -> "Figure":
     axes.set_ylabel("utterances")
     axes.legend()
     return figure
+
+
+def reliability_plot(lines: Mapping[str, Sequence[tuple[float, float, int]]], title: str) -> "Figure":
+    """Share of right labels over confidence: on the diagonal the probabilities mean what they say.
+
+    Args:
+        lines: name -> (mean confidence, share right, utterances) of every bin; the area of a dot is its utterances.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linestyle="--", linewidth=1)
+    for name, bins in lines.items():
+        confidence, right, counts = (np.asarray(values) for values in zip(*bins, strict=True))
+        (line,) = axes.plot(confidence, right, label=name, linewidth=1)
+        axes.scatter(confidence, right, s=10 + 400 * counts / counts.sum(), color=line.get_color(), alpha=0.5)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share of right labels", title=title)
+    axes.legend(loc="upper left", fontsize=8)
+    axes.grid(alpha=0.3)
+    return figure

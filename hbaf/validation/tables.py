@@ -9,7 +9,7 @@ import re
 import pandas as pd
 
 from hbaf.corpus.facts import utterance_keys
-from hbaf.corpus.schema import SPLITS, Corpus
+from hbaf.corpus.schema import ASSIGNED_SPLITS, GATE, SPLITS, Corpus
 from hbaf.corpus.windows_1252 import repair_windows_1252
 from hbaf.validation.accepted import Accepted, label_shift
 from hbaf.validation.rules import TableName
@@ -39,9 +39,9 @@ def split_counts(corpus: Corpus) -> dict[str, dict[str, int]]:
     split_of = corpus.splits.drop_duplicates("dialogue_id").set_index("dialogue_id")["split"]
     splits = corpus.utterances["dialogue_id"].map(split_of).astype("object").fillna("none")
     counts = {}
-    for split in (*SPLITS, "none"):
+    for split in (*ASSIGNED_SPLITS, "none"):
         rows = corpus.utterances[splits == split]
-        if split == "none" and not len(rows):
+        if split in (GATE, "none") and not len(rows):
             continue
         counts[split] = {
             "dialogues": int(rows["dialogue_id"].nunique()),
@@ -106,7 +106,10 @@ def dialogue_table(corpus: Corpus) -> pd.DataFrame:
     )
     assigned = corpus.splits.groupby("dialogue_id", sort=True)["split"]
     named = pd.DataFrame(
-        {"splits": assigned.nunique(dropna=False), "known": assigned.agg(lambda split: bool(split.isin(SPLITS).all()))}
+        {
+            "splits": assigned.nunique(dropna=False),
+            "known": assigned.agg(lambda split: bool(split.isin(ASSIGNED_SPLITS).all())),
+        }
     )
     table = found.join(named, how="outer")
     has_utterances, in_splits = table["utterance_id"].notna(), table["splits"].notna()
