@@ -33,6 +33,7 @@ VERBS = {
     "hbaf.verbs.encoders:finetune": "Fine-tune a text or speech encoder on the train split, out of fold.",
     "hbaf.verbs.model:train": "Train once, chosen on dev, and log run and model to MLflow.",
     "hbaf.verbs.search:search": "Search better settings with any number of workers; register the candidate.",
+    "hbaf.verbs.compare:compare": "Compare systems over seeds, with intervals and paired tests.",
     "hbaf.verbs.model:evaluate": "Score the champion on dev, or on the test split with --final.",
     "hbaf.verbs.model:promote": "Make the best run the champion, if it beats the present one.",
     "hbaf.verbs.scoring:score": "Score conversations with the champion; table and report.",

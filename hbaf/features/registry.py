@@ -1,10 +1,6 @@
 """The table of extractors by name, and how names with an id and a user's own class are understood."""
 
-import hashlib
-import importlib.util
 import inspect
-import sys
-from pathlib import Path
 from typing import Any
 
 from hbaf.features.commonsense import Comet
@@ -15,6 +11,7 @@ from hbaf.features.imported import Imported
 from hbaf.features.language_models import ENCODERS, LanguageModel
 from hbaf.features.mfcc import Mfcc
 from hbaf.features.speech_models import SPEECH, SpeechModel
+from hbaf.own_class import is_own, own_class
 
 # Each class takes the name it was asked for by first. `encoder` is any text model and `speech` any speech model, by hub
 # id or folder behind a colon: `encoder:roberta-base`. `finetuned` is an encoder fine-tuned here, by its digest, and
@@ -33,10 +30,6 @@ EXTRACTORS: dict[str, type[Any]] = {
     "comet": Comet,
     "imported": Imported,
 }
-
-
-class OwnClassError(ValueError):
-    """The user's own file holds no extractor of that name."""
 
 
 def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **settings: Any) -> Extractor:
@@ -74,9 +67,8 @@ def licence_of(name: str) -> tuple[str, bool]:
 
 def _resolved(name: str, settings: dict[str, Any]) -> tuple[type[Any], str, dict[str, Any]]:
     """The class, the name that it is called by, and its settings."""
-    path, colon, own = name.rpartition(":")
-    if path.endswith(".py"):
-        return _own_class(Path(path), own), own, settings
+    if is_own(name):
+        return own_class(name), name.rpartition(":")[2], settings
     kind, colon, model = name.partition(":")
     if kind not in EXTRACTORS or (colon and not model):
         raise ValueError(
@@ -84,27 +76,3 @@ def _resolved(name: str, settings: dict[str, Any]) -> tuple[type[Any], str, dict
             "`speech:ID` (audio) with a hub id or folder, a class of your own by `./file.py:Class`."
         )
     return EXTRACTORS[kind], kind, {**settings, "model": model} if colon else settings
-
-
-def _own_class(path: Path, name: str) -> type[Any]:
-    path = path.expanduser().absolute()
-    if not path.is_file():
-        raise OwnClassError(f"{path}: no such file. The name of an own extractor is `path/to/file.py:Class`.")
-    # Named by content: the class is loaded once, and again after the file was changed.
-    source = path.read_bytes()
-    module_name = f"own_{hashlib.sha256(source).hexdigest()[:16]}"
-    if module_name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(module_name, path)
-        assert spec is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        try:
-            # Not through the loader: its bytecode cache misses a change of equal length within the same second.
-            exec(compile(source, str(path), "exec"), module.__dict__)
-        except BaseException:
-            del sys.modules[module_name]
-            raise
-    found = getattr(sys.modules[module_name], name, None)
-    if not isinstance(found, type):
-        raise OwnClassError(f"{path}: holds no class {name}. The name of an own extractor is `path/to/file.py:Class`.")
-    return found

@@ -5,8 +5,8 @@ Weighted F1 is the field's metric; beside it macro F1, unweighted average recall
 
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import torch
 
 from hbaf.corpus.schema import Corpus
 from hbaf.home import home_folder
-from hbaf.model.batch import UNLABELLED, DialogueBatch
+from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.training.data import Dialogue, LengthBuckets, SplitError, Vectors, collate, make_dialogues
 from hbaf.training.package import ModelPackage
 
@@ -59,6 +59,7 @@ class SplitPredictions:
         probability: (n, C) float32.
         truth: (n,) class indices, `UNLABELLED` where there is none.
         dialogue_ids: (n,) which dialogue each belongs to.
+        gates: name -> (n,) mean gate of an utterance, 0..1, of systems that have gates.
     """
 
     utterance_ids: tuple[str, ...]
@@ -66,6 +67,7 @@ class SplitPredictions:
     probability: np.ndarray
     truth: np.ndarray
     emotions: tuple[str, ...]
+    gates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         labelled = self.truth != UNLABELLED
@@ -79,9 +81,11 @@ class SplitPredictions:
         return pd.DataFrame(
             {
                 "utterance_id": self.utterance_ids,
+                "dialogue_id": self.dialogue_ids,
                 "truth": [None if t == UNLABELLED else self.emotions[t] for t in self.truth],
                 "label": [self.emotions[p] for p in self.probability.argmax(1)],
                 **{f"p_{emotion}": self.probability[:, c] for c, emotion in enumerate(self.emotions)},
+                **self.gates,
             }
         )
 
@@ -92,14 +96,19 @@ def predict(
     """Predictions in the order of the dialogues given."""
     device = next(system.parameters()).device
     parts: dict[int, np.ndarray] = {}
+    gates: dict[str, dict[int, np.ndarray]] = {}
     was_training = system.training
     system.eval()
     with torch.inference_mode():
         for indices in LengthBuckets([len(d) for d in dialogues], batch_dialogues, seed=0, shuffle=False):
             batch: DialogueBatch = collate([dialogues[i] for i in indices]).to(device)
-            probability = system(batch).logits.float().softmax(-1).cpu().numpy()
+            output: SystemOutput = system(batch)
+            probability = output.logits.float().softmax(-1).cpu().numpy()
+            gate = {k: v.float().mean(-1).cpu().numpy() for k, v in output.views.items() if k.startswith("gate_")}
             for row, i in enumerate(indices):
                 parts[i] = probability[row, : len(dialogues[i])]
+                for name, values in gate.items():
+                    gates.setdefault(name, {})[i] = values[row, : len(dialogues[i])]
     system.train(was_training)
     return SplitPredictions(
         utterance_ids=tuple(u for d in dialogues for u in d.utterance_ids),
@@ -107,6 +116,7 @@ def predict(
         probability=np.concatenate([parts[i] for i in range(len(dialogues))]),
         truth=np.concatenate([d.label for d in dialogues]),
         emotions=tuple(emotions),
+        gates={name: np.concatenate([of[i] for i in range(len(dialogues))]) for name, of in gates.items()},
     )
 
 
@@ -119,6 +129,26 @@ def evaluate_final(package: ModelPackage, corpus: Corpus, vectors: Vectors, *, r
     Raises:
         SplitError: the corpus has no test split, or was split otherwise when the model was trained.
     """
+    dialogues = _test_dialogues(package, corpus, vectors, reason)
+    return predict(package.system, dialogues, package.facts.emotions)
+
+
+def watch_test_split(
+    package: ModelPackage, corpus: Corpus, vectors: Vectors, *, reason: str
+) -> Callable[[], dict[str, float]]:
+    """The field's habit, to measure what it is worth: metrics of the test split, to be asked after every epoch.
+
+    One entry in the ledger stands for all of them; say so in the reason. Nothing may be chosen by what comes back but
+    the column of a table that says "as published".
+
+    Raises:
+        SplitError: as `evaluate_final`.
+    """
+    dialogues = _test_dialogues(package, corpus, vectors, reason)
+    return lambda: predict(package.system, dialogues, package.facts.emotions).metrics()
+
+
+def _test_dialogues(package: ModelPackage, corpus: Corpus, vectors: Vectors, reason: str) -> list[Dialogue]:
     rows = corpus.in_split("test")
     if not len(rows):
         raise SplitError(f"corpus {corpus.name}: no dialogue is in the test split, so there is nothing to evaluate on.")
@@ -139,9 +169,7 @@ def evaluate_final(package: ModelPackage, corpus: Corpus, vectors: Vectors, *, r
     }
     with (home_folder() / "test-looks.jsonl").open("a") as ledger:
         ledger.write(json.dumps(look) + "\n")
-    return predict(
-        package.system, make_dialogues(corpus, vectors, package.representation, rows), package.facts.emotions
-    )
+    return make_dialogues(corpus, vectors, package.representation, rows)
 
 
 def weighted_f1_by(predictions: SplitPredictions, groups: pd.Series) -> dict[str, float]:

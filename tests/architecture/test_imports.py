@@ -16,6 +16,7 @@ PACKAGES = ("feature_store", "hbaf", "flows")
 RANKS = {
     "hbaf.home": 0,
     "hbaf.parameters": 0,
+    "hbaf.own_class": 0,
     "hbaf.corpus": 1,
     "hbaf.validation": 2,
     "hbaf.features": 2,
@@ -25,6 +26,7 @@ RANKS = {
     "hbaf.inference": 5,
     "hbaf.registry": 6,
     "hbaf.scoring": 7,
+    "hbaf.comparison": 7,
     "hbaf.doctor": 8,
     "hbaf.verbs": 9,
     "hbaf.cli": 10,

@@ -1,0 +1,234 @@
+"""Systems x seeds x corpora x representations, as runs that are kept and never made twice."""
+
+import itertools
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hbaf.comparison.jobs import Job, Loading, Outcome, finished, loaded, run_job
+from hbaf.comparison.systems import Entrant, parse_systems
+from hbaf.comparison.tuning import choose, trial_changes
+from hbaf.corpus.schema import CorpusReference, load_corpus
+from hbaf.features.columns import Columns, extract_features
+from hbaf.parameters import ComparisonParameters, FeatureParameters, from_recipe
+
+Say = Callable[[str], None]
+TRIAL_SEED = 1000  # far from the seeds that are reported
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One corpus with one pair of representations: rows of the same cell may be compared with each other."""
+
+    reference: CorpusReference
+    columns: Columns
+    features: FeatureParameters
+
+    @property
+    def name(self) -> str:
+        commonsense = f" + {self.features.commonsense}" if self.features.commonsense else ""
+        return f"{self.reference.name}: {self.features.audio} + {self.features.text}{commonsense}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job and what came of it."""
+
+    cell: Cell
+    job: Job
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All runs of a comparison, failed ones too, in the order of cells, systems and seeds."""
+
+    asked: ComparisonParameters
+    cells: tuple[Cell, ...]
+    runs: tuple[Run, ...]
+
+
+def cells_of(
+    references: Sequence[CorpusReference],
+    asked: ComparisonParameters,
+    changes: dict[str, dict[str, Any]],
+    *,
+    progress: bool = False,
+) -> tuple[Cell, ...]:
+    """Extracts what is missing of every column. `changes` are those of the command line, by stage."""
+    start = from_recipe(asked.recipe, features=changes.get("features"))[0]
+    found = []
+    for reference, audio, text in itertools.product(
+        references, asked.audio or (start.audio,), asked.text or (start.text,)
+    ):
+        features = FeatureParameters(**{**start.model_dump(), "audio": audio, "text": text})
+        columns = extract_features(load_corpus(reference), features, progress=progress)
+        found.append(Cell(reference, columns, features))
+    return tuple(found)
+
+
+def job_of(
+    cell: Cell, entrant: Entrant, seed: int, asked: ComparisonParameters, changes: dict[str, dict[str, Any]]
+) -> Job:
+    """A run of a system at the values of its recipe, with the changes of the command line."""
+    recipe = entrant.recipe or asked.recipe
+    features, model, training = from_recipe(
+        recipe, **{stage: changes.get(stage, {}) for stage in ("features", "model", "training")}
+    )
+    named = {name: getattr(cell.features, name) for name in ("audio", "text", "commonsense", "settings", "store")}
+    return Job(
+        entrant=entrant,
+        reference=cell.reference,
+        columns=cell.columns,
+        features=FeatureParameters(**{**features.model_dump(), **named}),
+        model=model,
+        training=type(training)(**{**training.model_dump(), "seed": seed}),
+        trials=asked.trials,
+        watch_test=asked.selection == "as-published",
+        reason=asked.reason,
+    )
+
+
+def compare(
+    cells: Sequence[Cell],
+    asked: ComparisonParameters,
+    changes: dict[str, dict[str, Any]] | None = None,
+    *,
+    say: Say = lambda text: None,
+    done: Callable[[Run], None] = lambda run: None,
+) -> Comparison:
+    """Runs what is missing.
+
+    Args:
+        changes: of the command line, by stage, over every recipe.
+        say: is told of each run as it ends.
+        done: is given each final run as it ends, such as to log it.
+
+    Raises:
+        hbaf.comparison.systems.UnknownSystem: before anything runs.
+        hbaf.parameters.RecipeError: likewise.
+    """
+    changes = changes or {}
+    entrants = parse_systems(asked.systems)
+    for entrant in entrants:
+        from_recipe(entrant.recipe or asked.recipe)
+    rows = [(cell, entrant) for cell in cells for entrant in entrants]
+    bases = {(cell.name, entrant.name): job_of(cell, entrant, 0, asked, changes) for cell, entrant in rows}
+    chosen = _tune(rows, bases, asked, say)
+    wanted: list[tuple[Cell, Job]] = []
+    for cell, entrant in rows:
+        base, found = bases[cell.name, entrant.name], chosen.get((cell.name, entrant.name), {})
+        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
+            training = base.training.model_copy(update={"seed": seed})
+            wanted.append((cell, replace(base, training=training, changes=found)))
+    outcomes: dict[int, Outcome] = {}
+    for number, outcome in run_all([job for _, job in wanted], asked.workers):
+        outcomes[number] = outcome
+        cell, job = wanted[number]
+        say(line(job, outcome, len(outcomes), len(wanted)))
+        done(Run(cell, job, outcome))
+    runs = tuple(Run(cell, job, outcomes[number]) for number, (cell, job) in enumerate(wanted))
+    return Comparison(asked, tuple(cells), runs)
+
+
+def _tune(
+    rows: Sequence[tuple[Cell, Entrant]],
+    bases: dict[tuple[str, str], Job],
+    asked: ComparisonParameters,
+    say: Say,
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """(cell, system) -> the trial with the best weighted F1 on dev; the same budget and the same points for all."""
+    if asked.trials < 2:
+        return {}
+    jobs: list[tuple[tuple[str, str], Job]] = []
+    for cell, entrant in rows:
+        base = bases[cell.name, entrant.name]
+        training = base.training.model_copy(update={"seed": TRIAL_SEED})
+        for changes in trial_changes(asked.trials, base):
+            jobs.append(((cell.name, entrant.name), replace(base, training=training, changes=changes, is_trial=True)))
+    results: dict[tuple[str, str], list[tuple[Job, Outcome]]] = {}
+    for count, (number, outcome) in enumerate(run_all([job for _, job in jobs], asked.workers), 1):
+        row, job = jobs[number]
+        results.setdefault(row, []).append((job, outcome))
+        say("trial " + line(job, outcome, count, len(jobs)))
+    return {row: choose(found) for row, found in results.items()}
+
+
+def line(job: Job, outcome: Outcome, count: int, of: int) -> str:
+    """One line of progress."""
+    head = f"[{count}/{of}] {job.label()} seed {job.training.seed}"
+    if outcome.facts is None:
+        return f"{head}: FAILED, {outcome.failure}"
+    facts = outcome.facts
+    return f"{head}: dev {facts.dev['weighted_f1']:.3f}, {facts.epochs} epochs of {facts.seconds_an_epoch:.2f} s" + (
+        ", reused" if outcome.reused else ""
+    )
+
+
+def run_all(jobs: Sequence[Job], workers: int | None) -> Iterator[tuple[int, Outcome]]:
+    """Outcomes as they come, by the place of the job; first those that are there already.
+
+    A process that dies, such as for want of memory, costs its own job alone.
+    """
+    missing = []
+    for number, job in enumerate(jobs):
+        if (done := finished(job)) is not None:
+            yield number, done
+        else:
+            missing.append(number)
+    if not missing:
+        return
+    several = workers or default_workers()
+    # Selections are fitted before the processes begin, or all would wait for the first.
+    for job in {Loading(j.reference, j.columns, j.features): j for j in (jobs[n] for n in missing)}.values():
+        loaded(Loading(job.reference, job.columns, job.features))
+    if several == 1:
+        for number in missing:
+            yield number, run_job(jobs[number])
+        return
+    left = set(missing)
+    for number, outcome in _in_processes(jobs, missing, several):
+        left.discard(number)
+        yield number, outcome
+    for number in sorted(left):  # a process died and took the pool with it: one at a time shows whose fault it was
+        found = dict(_in_processes(jobs, [number], 1))
+        died = Outcome(jobs[number].folder(), None, "the process was killed, perhaps for want of memory")
+        yield number, found.get(number, died)
+
+
+def default_workers() -> int:
+    """One process per core; one in all where there is a GPU, which they would fight for."""
+    import torch
+
+    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+
+
+def _in_processes(jobs: Sequence[Job], numbers: Iterable[int], workers: int) -> Iterator[tuple[int, Outcome]]:
+    """What came until a process died."""
+    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
+    waiting = list(numbers)
+    with ProcessPoolExecutor(min(workers, len(waiting)), context, _begin, max_tasks_per_child=None) as pool:
+        running: dict[Future[Outcome], int] = {pool.submit(run_job, jobs[number]): number for number in waiting}
+        try:
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    outcome = future.result()
+                    yield running.pop(future), outcome
+        except BrokenProcessPool:
+            return
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _begin() -> None:
+    """Each process is one of several on the same cores."""
+    import torch
+
+    from hbaf.home import prepare_environment
+
+    prepare_environment()
+    torch.set_num_threads(1)

@@ -1,0 +1,327 @@
+"""One run of a comparison: a system, a representation, a seed. Trained, predicted and kept in a folder of its own.
+
+run.json             what ran, on what, what came: `RunFacts`
+dev.parquet          predictions of dev: utterance_id, dialogue_id, truth, label, p_<emotion>, gates of HBAF
+test.parquet         the same of test; absent where the job was a tuning trial
+history.json         metrics of each epoch
+package/             HBAF's weights, to look at gates and attention; other systems keep none
+failed.json          in place of run.json: why it failed
+"""
+
+import hashlib
+import json
+import time
+import traceback
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock
+
+from hbaf.comparison.systems import Entrant
+from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.features.columns import Columns, extractors
+from hbaf.home import room, write_atomically
+from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
+from hbaf.training.data import Representation, Vectors, fit_representation, load_split, read_vectors
+from hbaf.training.evaluate import evaluate_final, predict, watch_test_split
+from hbaf.training.fit import best_epoch, fit, seed_everything
+from hbaf.training.package import ModelPackage, PackageFacts
+
+LOADED = 4  # corpora x representations that a process keeps in memory
+# What changes neither the weights nor the predictions.
+NOT_IN_KEY = {"workers", "batch_size", "device", "threads", "store", "recipe"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run; small enough to travel to another process.
+
+    Attributes:
+        changes: of a tuning trial, or what tuning chose: learning_rate, dropout, dim.
+        trials: tuning runs that stand behind `changes`.
+        is_trial: trained and judged on dev; the test split is not looked at.
+        watch_test: note the test score of every epoch, for the column "as published".
+        reason: for the ledger of looks at the test split.
+    """
+
+    entrant: Entrant
+    reference: CorpusReference
+    columns: Columns
+    features: FeatureParameters
+    model: ModelParameters
+    training: TrainingParameters
+    changes: dict[str, Any] = field(default_factory=dict)
+    trials: int = 0
+    is_trial: bool = False
+    watch_test: bool = False
+    reason: str = "hbaf compare"
+
+    def key(self) -> str:
+        """sha256 of what decides the outcome: data, settings, the system's code, the seed."""
+        features = {**self.features.model_dump(mode="json", exclude_defaults=True), "audio": "", "text": ""}
+        training = self.final_training().model_dump(mode="json", exclude_defaults=True)
+        decides = {
+            # Defaults are left out: an option that is new and off changes no run of before.
+            "features": without(features),
+            "training": without(training),
+            "arguments": self.entrant.arguments(self.model, self.model_changes()),
+            "base": self.entrant.base if not self.entrant.is_hbaf else "hbaf",
+            "code": self.entrant.digest(),
+            "corpus": self.reference.digest,
+            "splits": self.reference.splits_digest,
+            "columns": self.columns.digests(),
+            "is_trial": self.is_trial,
+            "hbaf": metadata.version("hbaf"),
+        }
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+    def folder(self) -> Path:
+        return room("comparison", "runs") / self.key()[:20]
+
+    def final_training(self) -> TrainingParameters:
+        chosen = {name: self.changes[name] for name in ("learning_rate",) if name in self.changes}
+        return TrainingParameters(**{**self.training.model_dump(), **self.entrant.training, **chosen})
+
+    def model_changes(self) -> dict[str, Any]:
+        return {name: value for name, value in self.changes.items() if name != "learning_rate"}
+
+    def label(self) -> str:
+        return f"{self.reference.name} {self.features.audio} + {self.features.text} {self.entrant.name}"
+
+
+def without(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in NOT_IN_KEY}
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What run.json says of a finished run.
+
+    Attributes:
+        audio, text: names of the representations.
+        parameters: trainable numbers of the system.
+        seconds_an_epoch: wall time, training and dev.
+        epochs: trained; the best of them was kept.
+        dev, test: metrics; `test` is None of a tuning trial.
+        as_published: best test score of any epoch and that epoch, where it was asked for.
+        emotions: in the order of the class indices.
+    """
+
+    key: str
+    system: str
+    standing: str
+    source: str
+    corpus: str
+    audio: str
+    text: str
+    commonsense: str | None
+    recipe: str
+    seed: int
+    trials: int
+    changes: dict[str, Any]
+    arguments: dict[str, Any]
+    training: dict[str, Any]
+    features: dict[str, Any]
+    digests: dict[str, str]
+    emotions: list[str]
+    parameters: int
+    seconds_an_epoch: float
+    epochs: int
+    best_epoch: int
+    dev_loss: float
+    dev: dict[str, float]
+    test: dict[str, float] | None
+    as_published: dict[str, float] | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: facts, or why it failed.
+
+    Attributes:
+        reused: the run was there already.
+    """
+
+    folder: Path
+    facts: RunFacts | None
+    failure: str = ""
+    reused: bool = False
+
+    def predictions(self, split: str) -> pd.DataFrame:
+        return pd.read_parquet(self.folder / f"{split}.parquet")
+
+
+def finished(job: Job) -> Outcome | None:
+    """The outcome of an earlier run of the same key, if it has all that this job asks for."""
+    folder = job.folder()
+    path = folder / "run.json"
+    if not path.exists():
+        return None
+    facts = RunFacts(**json.loads(path.read_text()))
+    if job.watch_test and facts.as_published is None and not job.is_trial:
+        return None
+    # The same run under another name, as `hbaf` and `hbaf-literal`: the row shows the name that was asked for.
+    named = replace(facts, system=job.entrant.name, standing=job.entrant.standing, trials=job.trials)
+    return Outcome(folder, named, reused=True)
+
+
+def run_job(job: Job) -> Outcome:
+    """Runs a job, or takes what an earlier one left; a system's own error is an outcome, not an exception."""
+    folder = job.folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if (done := finished(job)) is not None:
+            return done
+        try:
+            facts = _run(job, folder)
+        except Exception as error:  # whatever a system raises: the others must go on
+            said = f"{type(error).__name__}: {error}"
+            failed = {"system": job.entrant.name, "error": said, "traceback": traceback.format_exc()}
+            write_atomically(folder / "failed.json", json.dumps(failed, indent=1).encode())
+            return Outcome(folder, None, said)
+        write_atomically(folder / "run.json", json.dumps(asdict(facts), indent=1).encode())
+        for name in ("last.ckpt", "best.ckpt", "failed.json"):
+            (folder / name).unlink(missing_ok=True)
+    return Outcome(folder, facts)
+
+
+def _run(job: Job, folder: Path) -> RunFacts:
+    corpus, vectors, representation = loaded(Loading(job.reference, job.columns, job.features))
+    training = job.final_training()
+    arguments = job.entrant.arguments(job.model, job.model_changes())
+    package = _package(job, corpus, vectors, representation, training)
+    train = load_split(corpus, vectors, representation, "train")
+    dev = load_split(corpus, vectors, representation, "dev")
+    watcher = _watcher(job, package, corpus, vectors)
+    began = time.perf_counter()
+    history = fit(
+        package.system, train, dev, emotions=corpus.emotions, training=training, folder=folder, callbacks=watcher
+    )
+    seconds = (time.perf_counter() - began) / len(history)
+    kept = best_epoch(history, training.monitor)
+    on_dev = predict(package.system, dev, corpus.emotions)
+    on_dev.as_frame().to_parquet(folder / "dev.parquet", index=False)
+    on_test = None
+    if not job.is_trial:
+        on_test = evaluate_final(package, corpus, vectors, reason=f"{job.reason}: {job.label()} seed {training.seed}")
+        on_test.as_frame().to_parquet(folder / "test.parquet", index=False)
+        if job.entrant.is_hbaf:
+            package.save(folder / "package")
+    return RunFacts(
+        key=job.key(),
+        system=job.entrant.name,
+        standing=job.entrant.standing,
+        source=job.entrant.source(),
+        corpus=corpus.name,
+        audio=job.features.audio,
+        text=job.features.text,
+        commonsense=job.features.commonsense,
+        recipe=training.recipe,
+        seed=training.seed,
+        trials=job.trials,
+        changes=job.changes,
+        arguments=arguments,
+        training=training.model_dump(mode="json"),
+        features=job.features.model_dump(mode="json"),
+        digests={"corpus": job.reference.digest, "splits": job.reference.splits_digest, **job.columns.digests()},
+        emotions=list(corpus.emotions),
+        parameters=sum(p.numel() for p in package.system.parameters()),
+        seconds_an_epoch=seconds,
+        epochs=len(history),
+        best_epoch=history.index(dict(kept)) + 1,
+        dev_loss=kept["dev/loss"],
+        dev=on_dev.metrics(),
+        test=None if on_test is None else on_test.metrics(),
+        as_published=watcher[0].best() if watcher else None,
+        versions={name: metadata.version(name) for name in ("hbaf", "torch", "lightning")},
+    )
+
+
+def _watcher(job: Job, package: ModelPackage, corpus: Corpus, vectors: Vectors) -> list[Any]:
+    if not job.watch_test or job.is_trial:
+        return []
+    from hbaf.training.as_published import TestWatcher
+
+    reason = f"selection as published, every epoch: {job.label()} seed {job.training.seed}"
+    return [TestWatcher(watch_test_split(package, corpus, vectors, reason=reason))]
+
+
+def _package(
+    job: Job, corpus: Corpus, vectors: Vectors, representation: Representation, training: TrainingParameters
+) -> ModelPackage:
+    """The system, with fresh weights that follow from the seed, and what a prediction needs beside it."""
+    dims = {
+        "audio_dim": representation.audio.dim,
+        "text_dim": vectors.text.shape[1],
+        "commonsense_dim": None if vectors.commonsense is None else vectors.commonsense.shape[2],
+    }
+    arguments = job.entrant.arguments(job.model, job.model_changes())
+    named = extractors(job.features)
+    facts = PackageFacts(
+        emotions=corpus.emotions,
+        **dims,
+        features=job.features,
+        model=ModelParameters(**arguments) if job.entrant.is_hbaf else job.model,
+        training=training,
+        extractors={modality: dict(extractor.identity()) for modality, extractor in named.items()},
+        licences={modality: extractor.licence for modality, extractor in named.items()} | {"corpus": corpus.licence},
+        commercial=all(extractor.commercial for extractor in named.values()),
+        origin={
+            "corpus": corpus.name,
+            "seed": training.seed,
+            "splits_digest": job.reference.splits_digest,
+            "run_id": job.key()[:20],
+        },
+    )
+    seed_everything(training.seed)
+    system = job.entrant.build({**dims, "emotions": len(corpus.emotions)}, job.model, job.model_changes())
+    return ModelPackage(facts, representation, system)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What `loaded` keeps in memory is told apart by content, not by settings that change nothing."""
+
+    reference: CorpusReference
+    columns: Columns
+    features: FeatureParameters
+
+    def key(self) -> str:
+        says = {
+            "corpus": self.reference.digest,
+            "splits": self.reference.splits_digest,
+            "columns": self.columns.digests(),
+            "features": self.features.model_dump(mode="json", include={"select", "svm_c", "scale_text"}),
+            "imported": self.features.audio.startswith("imported"),
+            "hbaf": metadata.version("hbaf"),
+        }
+        return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
+
+    def __hash__(self) -> int:
+        return hash(self.key())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Loading) and self.key() == other.key()
+
+
+@lru_cache(maxsize=LOADED)
+def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
+    """Corpus, vectors and the representation fitted on train, which is kept in the home.
+
+    The selection among 6373 numbers takes a minute: it is fitted once for all systems, seeds and processes.
+    """
+    corpus = load_corpus(data.reference)
+    vectors = read_vectors(corpus, data.columns)
+    place = room("comparison", "representations") / data.key()[:20]
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / ".lock"):
+        if not (place / "whole").exists():
+            selects = extractors(data.features)["audio"].selected
+            fit_representation(corpus, vectors, data.features, selects=selects).save(place)
+            (place / "whole").touch()
+        return corpus, vectors, Representation.load(place)

@@ -1,0 +1,194 @@
+"""What stands behind a name in `--systems`: HBAF, a variant of it, a compared system, or the user's own class.
+
+    hbaf                     the recipe as it is
+    hbaf-no-gate             a name of `VARIANTS`
+    hbaf:gate=false,mu=0.5   any setting of the model or of the training
+    hbaf@paper               another recipe
+    bc-lstm:dropout=0.2      any argument of the system's class, or of the training
+    ./mine.py:MyFusion       a class of one's own
+
+`@RECIPE` comes before `:settings`; both work for every system.
+"""
+
+import ast
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+from torch import nn
+
+from hbaf.baselines.systems import FLOORS, SYSTEMS, source, standing
+from hbaf.comparison.variants import ABLATIONS, CONTRAST, DECISIONS, MODALITIES, VARIANTS
+from hbaf.model.hbaf import HBAF
+from hbaf.own_class import is_own, own_class
+from hbaf.parameters import ModelParameters, TrainingParameters
+
+Standing = Literal["hbaf", "variant", "floor", "published", "reading", "own"]
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "all": ("hbaf", *SYSTEMS),
+    "floors": FLOORS,
+    "published": tuple(name for name in SYSTEMS if standing(name) == "published"),
+    "readings": tuple(name for name in SYSTEMS if standing(name) == "reading"),
+    "modalities": ("hbaf", *MODALITIES),
+    "ablations": ("hbaf", *ABLATIONS),
+    "decisions": ("hbaf", *DECISIONS),
+    "contrast": ("hbaf", *CONTRAST),
+    "variants": tuple(VARIANTS),
+}
+INPUTS = ("audio_dim", "text_dim", "commonsense_dim", "emotions")
+# Sizes that differ between systems and recipes; everything else of a class has its published default.
+COMMON = ("dim",)
+
+
+class UnknownSystem(ValueError):
+    """No system of this name, or a setting that it does not take."""
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One row of a comparison: a name, understood.
+
+    Attributes:
+        name: as it was asked for, and as tables show it.
+        standing: what the row may claim; tables set the kinds apart.
+        recipe: where it differs from the comparison's, else None.
+        model: changes of `ModelParameters`, for HBAF; arguments of the class, for others.
+        training: changes of `TrainingParameters`.
+    """
+
+    name: str
+    base: str
+    standing: Standing
+    recipe: str | None = None
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_hbaf(self) -> bool:
+        return self.standing in ("hbaf", "variant")
+
+    def kind(self) -> type[nn.Module]:
+        if self.is_hbaf:
+            return HBAF
+        return own_class(self.base) if is_own(self.base) else SYSTEMS[self.base]
+
+    def source(self) -> str:
+        """The publication that the system goes back to."""
+        if self.is_hbaf:
+            return "Luo et al., 2025"
+        return str(getattr(self.kind(), "source", "own")) if is_own(self.base) else source(self.base)
+
+    def build(self, dims: dict[str, Any], model: ModelParameters, changes: dict[str, Any] | None = None) -> nn.Module:
+        """A system with fresh weights.
+
+        Args:
+            dims: audio_dim, text_dim, commonsense_dim, emotions.
+            model: the recipe's sizes; HBAF takes all of it, the others the common width.
+            changes: of a tuning trial, over everything else.
+        """
+        return self.kind()(**dims, **self.arguments(model, changes))
+
+    def arguments(self, model: ModelParameters, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What the class is called with, beside the dims."""
+        if self.is_hbaf:
+            return ModelParameters(**{**model.model_dump(), **self.model, **(changes or {})}).model_dump()
+        takes = arguments_of(self.kind())
+        common = {name: getattr(model, name) for name in COMMON if name in takes}
+        return {**common, **self.model, **{name: v for name, v in (changes or {}).items() if name in takes}}
+
+    def digest(self) -> str:
+        """sha256 of the code that decides what the system computes: its module and what that imports of ours."""
+        modules = sorted(closure(sys.modules[self.kind().__module__]).items())
+        hasher = hashlib.sha256()
+        for name, path in modules:
+            hasher.update(name.encode() + b"\0" + path.read_bytes())
+        return hasher.hexdigest()
+
+
+def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
+    """`"hbaf,bc-lstm:dropout=0.2,dim=64,./mine.py:MyFusion"` -> entrants, each once, in that order.
+
+    Raises:
+        UnknownSystem: a name or a setting that nobody knows.
+        hbaf.own_class.OwnClassError: the own file holds no such class.
+    """
+    parts: list[str] = []
+    for part in text.split(",") if isinstance(text, str) else text:
+        # A comma also stands between the settings of one system.
+        if parts and "=" in part and ":" not in part.partition("=")[0]:
+            parts[-1] += f",{part}"
+        elif part.strip():
+            parts.append(part.strip())
+    names = [name for part in parts for name in GROUPS.get(part, (part,))]
+    return tuple(entrant(name) for name in dict.fromkeys(names))
+
+
+def entrant(name: str) -> Entrant:
+    """One name, understood."""
+    head, settings = name, ""
+    if "=" in name:
+        before, equals, after = name.partition("=")
+        head, _, key = before.rpartition(":")
+        settings = key + equals + after
+    base, _, recipe = head.partition("@")
+    changes = dict(read_setting(name, part) for part in settings.split(",")) if settings else {}
+    found: Standing
+    if base in VARIANTS:
+        found, given, takes = "hbaf" if base == "hbaf" else "variant", VARIANTS[base], set(ModelParameters.model_fields)
+    elif is_own(base):
+        found, given, takes = "own", {}, set(arguments_of(own_class(base)))
+    elif base in SYSTEMS:
+        found, given, takes = standing(base), {}, set(arguments_of(SYSTEMS[base]))
+    else:
+        raise UnknownSystem(
+            f"no system {base!r}; there are {', '.join(SYSTEMS)}, {', '.join(VARIANTS)}, the groups "
+            f"{', '.join(GROUPS)}, and your own as `./file.py:Class`."
+        )
+    if found == "hbaf" and (changes or recipe):
+        found = "variant"
+    training = {key: value for key, value in changes.items() if key not in takes}
+    unknown = sorted(set(training) - set(TrainingParameters.model_fields) | {"seed"} & set(training))
+    if unknown:
+        raise UnknownSystem(f"{name}: no setting {', '.join(unknown)}; {base} takes {', '.join(sorted(takes))}, and "
+                            "what `training` takes except the seed.")  # fmt: skip
+    model = {**given, **{key: value for key, value in changes.items() if key in takes}}
+    return Entrant(name, base, found, recipe or None, model, training)
+
+
+def read_setting(name: str, part: str) -> tuple[str, Any]:
+    key, equals, value = part.partition("=")
+    if not equals or not key.strip():
+        raise UnknownSystem(f"{name}: {part!r} is not of the form NAME=VALUE.")
+    try:
+        return key.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return key.strip(), value
+
+
+def arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
+    """What a system's class takes beside the widths of its inputs."""
+    parameters = inspect.signature(kind).parameters
+    return {name: parameter for name, parameter in parameters.items() if name not in INPUTS}
+
+
+def closure(module: ModuleType) -> dict[str, Path]:
+    """Name -> file of a module and of all modules of `hbaf.model` and `hbaf.baselines` that it imports, in turn."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        now = waiting.pop()
+        path = Path(str(getattr(now, "__file__", "")))
+        if now.__name__ in found or not path.is_file():
+            continue
+        found[now.__name__] = path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("hbaf.model", "hbaf.baselines")):
+                waiting.append(sys.modules[str(node.module)])
+    return found

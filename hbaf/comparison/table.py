@@ -1,0 +1,163 @@
+"""Runs -> rows of a table: mean, deviation, interval, test against HBAF, classes, sizes, times."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pandas as pd
+
+from hbaf.comparison.bench import Comparison, Run
+from hbaf.comparison.jobs import RunFacts
+from hbaf.comparison.statistics import counts_by_dialogue, holm, interval, paired_test, weighted_f1
+
+REFERENCE = "hbaf"  # the row that every other one of its block is held against
+BLOCKS = {  # in the order of a table
+    "floor": "Floors",
+    "published": "Published, in audio + text",
+    "reading": "Our reading, no code known",
+    "own": "Your own",
+    "hbaf": "HBAF, variants",
+    "variant": "HBAF, variants",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system in one cell. Scores are shares, 0..1.
+
+    Attributes:
+        f1: weighted F1 on test, mean over seeds; `deviation` over seeds; `low` and `high` its 95 % interval.
+        difference: against HBAF on the seeds that both have; None for HBAF itself or without one.
+        p: of that difference, corrected (Holm) over the rows of the block table; None likewise.
+        as_published: mean over seeds of the best test score of any epoch; None where it was not asked for.
+        failures: what failed runs said.
+    """
+
+    cell: str
+    system: str
+    standing: str
+    seeds: int = 0
+    f1: float = np.nan
+    deviation: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    difference: float | None = None
+    p: float | None = None
+    dev_f1: float = np.nan
+    macro_f1: float = np.nan
+    uar: float = np.nan
+    accuracy: float = np.nan
+    classes: dict[str, float] = field(default_factory=dict)
+    parameters: int = 0
+    seconds_an_epoch: float = np.nan
+    epochs: float = np.nan
+    trials: int = 0
+    changes: dict[str, object] = field(default_factory=dict)
+    as_published: float | None = None
+    failures: tuple[str, ...] = ()
+
+
+def rows_of(comparison: Comparison) -> list[Row]:
+    """A row per cell and system, in the order asked for; with `ensemble`, those of the mean of seeds follow."""
+    rows: list[Row] = []
+    for cell in comparison.cells:
+        of_cell = [run for run in comparison.runs if run.cell.name == cell.name]
+        rows += block(of_cell, cell.name)
+    return rows
+
+
+def ensembles_of(comparison: Comparison) -> list[Row]:
+    """A row per cell and system of the mean probability of its seeds: to be compared with each other alone."""
+    rows: list[Row] = []
+    if comparison.asked.ensemble:
+        for cell in comparison.cells:
+            of_cell = [run for run in comparison.runs if run.cell.name == cell.name]
+            rows += block(of_cell, cell.name, ensemble=True)
+    return rows
+
+
+def block(runs: Sequence[Run], cell: str, *, ensemble: bool = False) -> list[Row]:
+    """The rows of one cell; tests are corrected over all of them."""
+    by_system: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_system[run.job.entrant.name].append(run)
+    counts = {name: _counts(of, ensemble) for name, of in by_system.items()}
+    reference = counts.get(REFERENCE)
+    rows, tested = [], []
+    for name, of in by_system.items():
+        row = _row(cell, of, counts[name], ensemble)
+        found = counts[name]
+        if reference and found and name != REFERENCE and (common := sorted(set(reference) & set(found))):
+            ours = np.concatenate([reference[seed] for seed in common])
+            theirs = np.concatenate([found[seed] for seed in common])
+            gap = float(weighted_f1(theirs.sum(1)).mean() - weighted_f1(ours.sum(1)).mean())
+            tested.append((len(rows), gap, paired_test(ours, theirs)))
+        rows.append(row)
+    for (number, gap, _), p in zip(tested, holm([p for _, _, p in tested]), strict=True):
+        rows[number] = replace(rows[number], difference=gap, p=p)
+    return rows
+
+
+def _counts(runs: Sequence[Run], ensemble: bool) -> dict[int, np.ndarray]:
+    """Seed -> (1, D, C, C); an ensemble is one more seed, -1."""
+    ended = [run for run in runs if run.outcome.facts is not None]
+    if not ended:
+        return {}
+    emotions = _facts(ended[0]).emotions
+    tables = {_facts(run).seed: run.outcome.predictions("test") for run in ended}
+    if ensemble:
+        tables = {-1: mean_of(list(tables.values()), emotions)}
+    return {seed: counts_by_dialogue([table], emotions) for seed, table in tables.items()}
+
+
+def mean_of(tables: Sequence[pd.DataFrame], emotions: Sequence[str]) -> pd.DataFrame:
+    """One prediction table from the mean probabilities of several, joined by utterance."""
+    columns = [f"p_{emotion}" for emotion in emotions]
+    first = tables[0].set_index("utterance_id")
+    mean = sum(table.set_index("utterance_id").loc[first.index, columns] for table in tables) / len(tables)
+    label = np.asarray(emotions, dtype=object)[mean.to_numpy().argmax(1)]
+    return first.assign(**{name: mean[name] for name in columns}, label=label).reset_index()
+
+
+def _row(cell: str, runs: Sequence[Run], counts: dict[int, np.ndarray], ensemble: bool) -> Row:
+    entrant = runs[0].job.entrant
+    failures = tuple(
+        f"seed {run.job.training.seed}: {run.outcome.failure}" for run in runs if run.outcome.facts is None
+    )
+    ended = [_facts(run) for run in runs if run.outcome.facts is not None]
+    row = Row(cell, entrant.name, entrant.standing, trials=runs[0].job.trials, failures=failures)
+    if not ended:
+        return row
+    stacked = np.concatenate(list(counts.values()))
+    whole = stacked.sum(1)  # (S, C, C)
+    per_seed = weighted_f1(whole)
+    low, high = interval(stacked)
+    support = whole.sum(-1)
+    hits = np.diagonal(whole, axis1=-2, axis2=-1)
+    f1 = 2 * hits / np.maximum(support + whole.sum(-2), 1)
+    there = support[0] > 0
+    published = [facts.as_published["weighted_f1"] for facts in ended if facts.as_published is not None]
+    return replace(
+        row,
+        seeds=len(ended),
+        f1=float(per_seed.mean()),
+        deviation=float(per_seed.std(ddof=1)) if len(per_seed) > 1 else np.nan,
+        low=low,
+        high=high,
+        dev_f1=np.nan if ensemble else float(np.mean([facts.dev["weighted_f1"] for facts in ended])),
+        macro_f1=float(f1[:, there].mean()),
+        uar=float((hits / np.maximum(support, 1))[:, there].mean()),
+        accuracy=float((hits.sum(-1) / support.sum(-1)).mean()),
+        classes={emotion: float(value) for emotion, value in zip(ended[0].emotions, f1.mean(0), strict=True)},
+        parameters=ended[0].parameters * (len(ended) if ensemble else 1),
+        seconds_an_epoch=float(np.mean([facts.seconds_an_epoch for facts in ended])),
+        epochs=float(np.mean([facts.epochs for facts in ended])),
+        changes=runs[0].job.changes,
+        as_published=float(np.mean(published)) if len(published) == len(ended) and not ensemble else None,
+    )
+
+
+def _facts(run: Run) -> RunFacts:
+    assert run.outcome.facts is not None
+    return run.outcome.facts

@@ -1,0 +1,34 @@
+"""The habit of choosing the epoch by the test split, to show what it is worth. Nothing here chooses a checkpoint."""
+
+from collections.abc import Callable, Mapping
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+
+class TestWatcher(Callback):
+    """Notes the weighted F1 on the test split after every epoch; it travels in the checkpoint of a resumed run.
+
+    Args:
+        look: metrics of the test split as the system stands, from `hbaf.training.evaluate.watch_test_split`.
+    """
+
+    __test__ = False  # pytest: no test class
+
+    def __init__(self, look: Callable[[], Mapping[str, float]]):
+        self.look = look
+        self.epochs: list[float] = []
+
+    def state_dict(self) -> dict[str, list[float]]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, list[float]]) -> None:
+        self.epochs = list(state_dict["epochs"])
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        self.epochs.append(self.look()["weighted_f1"])
+
+    def best(self) -> dict[str, float]:
+        """`weighted_f1` of the epoch that would have been published, and which `epoch` from 1 it was."""
+        value = max(self.epochs)
+        return {"weighted_f1": value, "epoch": self.epochs.index(value) + 1}
