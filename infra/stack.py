@@ -31,6 +31,9 @@ ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 TOML = ROOT / "prefect.toml"  # read by `prefect` inside the checkout; not in git
 DATABASES = ("mlflow", "hbaf")  # runs and models; studies
+# A deployment's concurrency limit is held by a lease. Prefect keeps leases in memory: after a restart of the server it
+# would end every run that holds one, five minutes at most later.
+LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
 START = 120  # seconds that a server may take on a busy machine
 
 
@@ -124,7 +127,7 @@ def start_prefect(stack: Stack) -> tuple[Service, str]:
     stack.urls["prefect"] = f"http://127.0.0.1:{port}/api"
     # On SQLite: Prefect's migrations want the extension pg_trgm, which PostgreSQL's wheel lacks. With a PostgreSQL of
     # one's own, PREFECT_SERVER_DATABASE_CONNECTION_URL in the environment is kept.
-    environment = {**stack.environment(), "PREFECT_HOME": str(room("stack", "prefect"))}
+    environment = {**LEASES, **stack.environment(), "PREFECT_HOME": str(room("stack", "prefect"))}
     command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     service = stack.keep(processes.start("prefect", command, stack.folder, environment))
     return service, f"http://127.0.0.1:{port}/api/health"

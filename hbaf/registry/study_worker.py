@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 from feature_store.files import Files
 from hbaf.corpus.schema import load_corpus
+from hbaf.features.columns import extractors
 from hbaf.registry.models import log_package
 from hbaf.registry.runs import digests, flat, train_package, versions
 from hbaf.registry.study import STORAGE_VARIABLE, StudyPlan, read_plan, token_file
 from hbaf.registry.study_refit import queue_refits
-from hbaf.registry.tracking import Metric, MlflowClient, MlflowRunLog, mlflow, run
+from hbaf.registry.tracking import Metric, MlflowClient, MlflowRunLog, mlflow, run, tracking_address
 from hbaf.training.data import Dialogue, Vectors, fit_representation, load_split, read_vectors
 from hbaf.training.fit import best_epoch, fit, seed_everything
 from hbaf.training.package import PackageFacts, build_system
@@ -92,7 +93,7 @@ def prove(plan: StudyPlan) -> None:
             f"{url}: this worker ({socket.gethostname()}) does not see the feature store of study {plan.study}. "
             "Mount the same folder on every machine, or keep features in an object store."
         )
-    uri = os.environ["MLFLOW_TRACKING_URI"]
+    uri = tracking_address()
     try:
         tags = MlflowClient().get_run(plan.parent_run_id).data.tags
     except mlflow.exceptions.MlflowException as error:
@@ -107,7 +108,8 @@ def prove(plan: StudyPlan) -> None:
 def load_data(plan: StudyPlan) -> TrialData:
     corpus = load_corpus(plan.reference)
     vectors = read_vectors(corpus, plan.columns)
-    representation = fit_representation(corpus, vectors, plan.features, selects=plan.features.audio == "compare2016")
+    selects = extractors(plan.features)["audio"].selected
+    representation = fit_representation(corpus, vectors, plan.features, selects=selects)
     train, dev = (load_split(corpus, vectors, representation, split) for split in ("train", "dev"))
     return TrialData(corpus.emotions, representation.audio.dim, vectors, train, dev)
 
@@ -219,11 +221,16 @@ def system_metrics(plan: StudyPlan, run_id: str) -> Iterator[None]:
         monitor.finish()
 
 
+def end_in_order() -> None:
+    """SIGTERM (a scheduler's notice, a service's stop) acts as Ctrl-C: what this process was at is queued again."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def main(arguments: Sequence[str]) -> None:
     """One worker, which a signal ends in order, and which takes no further trial when its parent is gone."""
     study, number = arguments
     parent = os.getppid()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_in_order()
     try:
         work(study, os.environ[STORAGE_VARIABLE], number=int(number), orphaned=lambda: os.getppid() != parent)
     except SearchError as error:

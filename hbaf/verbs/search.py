@@ -57,6 +57,7 @@ def search(
     from hbaf.features.columns import extract_features
     from hbaf.parameters import SearchParameters
     from hbaf.registry.study_run import run_study
+    from hbaf.registry.study_worker import end_in_order
     from hbaf.registry.tracking import ui_command
 
     asked = SearchParameters(
@@ -68,6 +69,7 @@ def search(
     features, model, training = settings(recipe, set_)
     reference = prepare(source, manifest, quiet)
     columns = extract_features(load_corpus(reference), features, progress=not quiet)
+    end_in_order()
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
     outcome = run_study(reference, columns, features, model, training, asked, say=say)
     print("\n".join(outcome.lines()))
@@ -91,9 +93,10 @@ def search_worker(study: str, *, storage: Storage = None, number: int = 0) -> in
     from hbaf.home import prepare_environment
     from hbaf.parameters import SearchParameters
     from hbaf.registry.study import storage_url
-    from hbaf.registry.study_worker import work
+    from hbaf.registry.study_worker import end_in_order, work
 
     prepare_environment()
+    end_in_order()
     work(study, storage_url(SearchParameters(storage=storage)), number=number)
     return 0
 

@@ -108,6 +108,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true", "NO_COLOR": "1",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200",
         "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1",
+        # As infra/stack.py sets it: a run that a concurrency limit counts outlives a restart of the server.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }  # fmt: skip
     stack = Services({**kept, **quiet}, folder)
     sys.path.insert(0, str(ROOT / "infra"))  # its scripts import each other by name

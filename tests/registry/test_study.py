@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -152,6 +154,28 @@ def test_the_same_name_goes_on_with_processes_and_a_killed_worker(prepared: Prep
     assert MlflowClient().get_run(killed[0]).info.status == "FAILED"
     statuses = [run.info.status for run in runs_of("whole", "trial")]
     assert sorted(statuses) == ["FAILED", *["FINISHED"] * 7]
+
+
+def test_a_schedulers_notice_queues_the_trial_again(prepared: Prepared):
+    """SIGTERM to `hbaf search-worker`, as Slurm and systemd send it; the heartbeat would find out a minute later."""
+    asked = SEARCH.model_copy(update={"study": "noticed", "heartbeat": 20, "prune": False})
+    training = prepared.training.model_copy(update={"max_epochs": 2000, "patience": 2000})
+    plan = begin_study(prepared.reference, prepared.columns, prepared.features, prepared.model, training, asked)
+    study = plan.open("search", storage_url(asked))
+    command = [sys.executable, "-m", "hbaf.cli", "search-worker", "noticed"]
+    worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not any(trial.state == "running" and "mlflow_run" in trial.notes for trial in results(study)):
+            assert worker.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 143
+    finally:
+        worker.kill()
+    assert [trial.state for trial in results(study)] == ["fail", "waiting"]
+    assert {run.info.status for run in runs_of("noticed", "trial")} == {"FAILED"}
 
 
 def test_a_name_is_of_one_search_only(prepared: Prepared, outcome: StudyOutcome):
