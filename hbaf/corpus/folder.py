@@ -43,7 +43,11 @@ def read_folder(parameters: CorpusParameters) -> Corpus:
             `parameters.channels` does not name, or more rows set aside than `parameters.bad_share`.
     """
     root = _root(parameters)
-    manifest = _read(root, parameters)
+    return corpus_of(_read(root, parameters), root, parameters)
+
+
+def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> Corpus:
+    """What a manifest says, with the audio found below `root`; raises as `read_folder`."""
     if "dialogue" not in manifest.columns:
         raise CorpusError(
             f"{root / manifest.file}: no column says which dialogue a row belongs to. Found: "

@@ -59,6 +59,19 @@ def read_transcripts(root: Path, file: str | None = None) -> Manifest | None:
     return manifest
 
 
+def read_recording(root: Path, name: str, recording: Path | None, transcripts: list[Path]) -> Manifest:
+    """One recording with its transcripts, of which the one that says most is read.
+
+    Args:
+        root: the folder that paths are shown relative to.
+        name: of the dialogue.
+    """
+    manifest = Manifest("transcripts", [*_COLUMNS], {column: column for column in _COLUMNS})
+    best = sorted(transcripts, key=lambda path: (SUFFIXES.index(path.suffix.lower()), len(path.name)))
+    _read_best(manifest, name, recording, best, root)
+    return manifest
+
+
 def _files(root: Path) -> list[Path]:
     """Recordings and possible transcripts, in order; nothing hidden, no pipes, nothing that leads out of the folder."""
     inside, found = root.resolve(), []

@@ -18,6 +18,7 @@ from hbaf.home import published, room, write_atomically
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.models import RegisteredModel, find_model
 from hbaf.scoring.report import write_report
+from hbaf.scoring.unscored import mark_unscored
 from hbaf.training.data import read_vectors
 
 CARRIED = [
@@ -104,6 +105,7 @@ def score_corpus(
     )
     written = {**provenance, **{k: v for k, v in asdict(result).items() if k not in ("folder", "report")}}
     written |= {"corpus_root": str(corpus.root.absolute()), "audio": audio}  # to write the report anew without a row
+    written["keep_features"] = keep_features
     write_atomically(folder / "scores.json", json.dumps(written, indent=1).encode())
     return result
 
@@ -129,7 +131,7 @@ def score_rows(
         predicted = predictor.predict(corpus, read_vectors(corpus, columns))
     carried = corpus.utterances[[name for name in CARRIED if name in corpus.utterances]]
     scores = carried.merge(predicted, on="utterance_id", validate="one_to_one")
-    return scores.assign(model_version=champion.label)
+    return mark_unscored(scores.assign(model_version=champion.label), facts.trained_to_miss)
 
 
 @contextmanager
