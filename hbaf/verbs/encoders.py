@@ -55,7 +55,7 @@ def models(
     recipe: Recipe = "paper",
     set_: Set = None,  # cyclopts wants a list
 ) -> int:
-    """Brings pretrained weights, lists and verifies them, or holds an extractor against the contract.
+    """Brings pretrained weights, lists and verifies them, or holds an own extractor or system against its contract.
 
     Try:
 
@@ -67,17 +67,19 @@ def models(
 
         hbaf models verify
 
-        hbaf models check ./mine.py:MyFeatures
+        hbaf models check ./mine.py:MyFeatures ./mine.py:MyFusion
 
     Args:
         action: `list` what is here; `fetch` what a recipe needs, from the Hugging Face hub; `verify` every byte against
-            the checksums recorded then; `check` runs the contract of extractors.
-        names: Extractors, for `fetch` and `check`; default: those of the recipe with its `--set`.
+            the checksums recorded then; `check` runs the contract of extractors, or that of systems.
+        names: Extractors, for `fetch` and `check`; default: those of the recipe with its `--set`. For `check` also a
+            system's class, as `./mine.py:MyFusion`.
     """
     from hbaf.features import fetch
     from hbaf.features.columns import names as named
     from hbaf.features.contract import check_extractor
     from hbaf.features.registry import make_extractor
+    from hbaf.own_class import is_own, own_class
 
     wanted = list(names) or list(named(settings(recipe, set_)[0]).values())
     if action == "fetch":
@@ -85,7 +87,15 @@ def models(
             model = fetch.fetch_weights(name)
             print(f"{name:24} {model.said()}" if model else f"{name:24} needs no weights from the hub")
     elif action == "check":
+        from torch import nn
+
+        from hbaf.baselines.contract import check_system
+
         for name in wanted:
+            if is_own(name) and issubclass(own_class(name), nn.Module):
+                check_system(own_class(name))
+                print(f"{name}: keeps the contract of systems")
+                continue
             check_extractor(make_extractor(name), partial(make_extractor, name))
             print(f"{name}: keeps the contract of extractors")
     elif action == "verify":
