@@ -58,7 +58,7 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> Non
     tested = stages.test_scores(reference, columns, runs)
     say(f"5 of 5  scoring {NEW_CONVERSATIONS} new conversations")
     new = CorpusParameters(name="example-new", dialogues=NEW_CONVERSATIONS, seed=seed + 1)
-    scores = stages.score(stages.prepare(new, False, True), verdict.model, True, True)
+    scores = stages.score(stages.prepare(new, False, True), verdict.model, True, True, purpose="research")
     console.print(result_table(tested))
     console.print(f"runs and models:  {ui_command()}", soft_wrap=True)
     console.print(f"scores:           {scores.folder / 'scores.csv'}", soft_wrap=True)

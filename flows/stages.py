@@ -20,6 +20,7 @@ from hbaf.registry.encoders import finetune_and_log
 from hbaf.registry.promote import Verdict, promote
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.validations import log_validation
+from hbaf.scoring.purpose import Purpose
 from hbaf.scoring.score import KeepFeatures, Scores, score_corpus
 from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final, weighted_f1_by
@@ -81,9 +82,17 @@ def score(
     progress: bool,
     keep_features: KeepFeatures = "selected",
     audformat: bool = False,
+    *,
+    purpose: Purpose,
 ) -> Scores:
     return score_corpus(
-        reference, model=model, csv=csv, keep_features=keep_features, audformat=audformat, progress=progress
+        reference,
+        purpose=purpose,
+        model=model,
+        csv=csv,
+        keep_features=keep_features,
+        audformat=audformat,
+        progress=progress,
     )
 
 

@@ -216,12 +216,17 @@ def ignore(ledger: Ledger, name: str, reason: str, source: str | None, now: floa
 
 
 def _named(found: list[Entry], name: str, what: str) -> list[Entry]:
-    chosen = [entry for entry in found if name in (entry.name, entry.name.partition("/")[2])]
+    chosen = [entry for entry in found if name in (entry.name, f"{entry.source}/{entry.name}", _short(entry))]
     if not chosen:
         raise InboxError(f"{name}: nothing of that name is {what}. `hbaf inbox list` shows the names.")
     if len({entry.source for entry in chosen}) > 1:
         raise InboxError(f"{name}: in {', '.join(sorted({e.source for e in chosen}))}. Say which: `--source NAME`.")
     return chosen
+
+
+def _short(entry: Entry) -> str:
+    """A conversation without its source."""
+    return entry.name.partition("/")[2] if entry.kind == "conversation" else entry.name
 
 
 def _arrival_of(connection: sql.Connection, entry: Entry) -> str:

@@ -17,13 +17,14 @@ from hbaf.features.columns import check_identities, default_store, extract_featu
 from hbaf.home import published, room, write_atomically
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.models import RegisteredModel, find_model
+from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.report import write_report
 from hbaf.scoring.unscored import mark_unscored
 from hbaf.training.data import read_vectors
 
 CARRIED = [
     "utterance_id", "corpus", "dialogue_id", "turn", "speaker", "text", "audio", "channel", "start", "end", "seconds",
-    "emotion", "source_id", "text_problem", "audio_problem", "audio_digest", "cue",
+    "loudness", "emotion", "source_id", "text_problem", "audio_problem", "audio_digest", "cue",
 ]  # fmt: skip
 KeepFeatures = Literal["selected", "none"]
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones count in some locales
@@ -51,6 +52,7 @@ class Scores:
 def score_corpus(
     reference: CorpusReference,
     *,
+    purpose: Purpose,
     model: str | None = None,
     output: Path | None = None,
     csv: bool = False,
@@ -63,6 +65,7 @@ def score_corpus(
     """Scores every utterance of a prepared corpus with the champion.
 
     Args:
+        purpose: what the scores are made for; kept with every row.
         model: registered name; default: the only one with a champion.
         output: folder for the results; default: in the home, by corpus and model.
         audio: how the report's players find the sound.
@@ -73,15 +76,18 @@ def score_corpus(
     Raises:
         NoModelError: no champion, or several and none named.
         ExtractorMismatch: this installation makes other features than the model was trained on.
+        PurposeError: a licence forbids the purpose.
     """
     corpus = load_corpus(reference)
     champion = find_model(model)
     predictor = Predictor.load(champion.folder)
+    check_purpose(purpose, predictor.package.facts)
     scores = score_rows(corpus, champion, predictor, workers=workers, keep_features=keep_features, progress=progress)
     name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-v{champion.version}"
     folder = (output or room("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    provenance = _provenance(corpus, reference, champion, predictor)
+    scores = scores.assign(purpose=purpose)
+    provenance = {**_provenance(corpus, reference, champion, predictor), "purpose": purpose}
     write_table(scores, folder, csv)
     if audformat:
         write_audformat(scores, folder / "audformat")

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -31,6 +31,10 @@ Manifest = Annotated[str | None, Parameter(help="Manifest inside the folder, whe
 Channels = Annotated[
     str | None,
     Parameter(help="Who is on which channel, from 0, as `0=agent,1=customer`: each turn is cut from its speaker's."),
+]
+Purpose = Annotated[
+    Literal["research", "personal", "commercial"],
+    Parameter(help="What the scores are for; kept with every row. `commercial` refuses what its licence forbids."),
 ]
 Quiet = Annotated[bool, Parameter(negative="", help="No progress bars.")]
 

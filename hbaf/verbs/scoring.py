@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from hbaf.verbs.options import Channels, Manifest, Quiet, Reader, Set, Source, prepare
+from hbaf.verbs.options import Channels, Manifest, Purpose, Quiet, Reader, Set, Source, prepare
 
 
 def score(
     source: Source,
     *,
+    purpose: Purpose,
     manifest: Manifest = None,
     reader: Reader = None,
     channels: Channels = None,
@@ -25,9 +26,9 @@ def score(
 
     Try:
 
-        hbaf score ~/calls
+        hbaf score ~/calls --purpose research
 
-        hbaf score ~/calls --csv --output /tmp/scored --audio embed
+        hbaf score ~/calls --purpose research --csv --output /tmp/scored --audio embed
 
     Args:
         model: Registered model; default: the only one with a champion.
@@ -42,6 +43,7 @@ def score(
     reference = prepare(source, manifest, quiet, split=False, reader=reader, channels=channels, set_=set_)
     found = score_corpus(
         reference,
+        purpose=purpose,
         model=model,
         output=output,
         csv=csv,

@@ -16,7 +16,7 @@ STAGES = {
     "train": ["train", "example", "--recipe", "demo", "--quiet"],
     "train, bf16": ["train", "example", "--recipe", "demo", "--quiet", "--set", "training.precision=bf16"],
     "promote": ["promote", "example", "--quiet"],
-    "score": ["score", "example", "--quiet"],
+    "score": ["score", "example", "--purpose", "research", "--quiet"],
 }
 
 

@@ -136,7 +136,7 @@ def score() -> None:
     from hbaf.scoring.score import score_corpus
 
     promote(train(), reference(), extract())
-    score_corpus(reference(), csv=True, workers=1)
+    score_corpus(reference(), purpose="research", csv=True, workers=1)
 
 
 def score_left() -> Any:

@@ -54,7 +54,7 @@ def use(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def scores(trained: Prepared, home: Path) -> Scores:
-    return score_corpus(trained.reference, csv=True, workers=1)
+    return score_corpus(trained.reference, purpose="research", csv=True, workers=1)
 
 
 def saved(home: Path) -> Corpus:

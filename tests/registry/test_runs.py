@@ -101,7 +101,7 @@ def test_no_model_says_which_command_makes_one():
 
 
 def test_scoring_writes_every_utterance_once(prepared: Prepared, champion, tmp_path: Path):
-    scores = score_corpus(prepared.reference, output=tmp_path / "out", csv=True, workers=1)
+    scores = score_corpus(prepared.reference, purpose="research", output=tmp_path / "out", csv=True, workers=1)
     table = pd.read_parquet(scores.folder / "scores.parquet")
     corpus = load_corpus(prepared.reference)
     assert list(table["utterance_id"]) == list(corpus.utterances["utterance_id"])

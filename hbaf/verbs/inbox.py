@@ -1,0 +1,205 @@
+"""Verbs of scheduled scoring: what arrived, score it, score it again, replay it."""
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from hbaf.verbs.options import Purpose, Quiet, Set, changes_of
+
+if TYPE_CHECKING:
+    from hbaf.scoring.inbox import Entry
+    from hbaf.scoring.scheduled import SourceScores
+    from hbaf.scoring.source import SourceParameters
+
+SourceUrl = Annotated[str, Parameter(help="Folder, or any URL that fsspec knows, where conversations arrive.")]
+SourceSet = Annotated[
+    Set, Parameter(name="--set", negative="", help="source.NAME=VALUE, as `source.quiet_minutes=30`.")
+]
+FREE = ("waiting", "new", "validated", "scored", "quarantined", "ignored", "duplicate")
+
+
+def inbox(
+    action: Literal["list", "score", "retry", "ignore"] = "list",
+    name: str | None = None,
+    /,
+    *,
+    source: str | None = None,
+    reason: str = "",
+    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    purpose: Purpose | None = None,
+    model: str | None = None,
+    set_: SourceSet = None,
+) -> int:
+    """Shows what arrived for scheduled scoring, scores what is ready, and sends on or leaves out what is held.
+
+    Try:
+
+        hbaf inbox score ~/calls --purpose research
+
+        hbaf inbox list
+
+        hbaf inbox retry calls/2026:11:call7
+
+        hbaf inbox ignore calls/test-call --reason "a test of the line"
+
+    Args:
+        action: `list`; `score` a folder or URL now; `retry` or `ignore` an entry.
+        name: For `score` the folder or URL; for `retry` and `ignore` the entry's name, or `all` in quarantine to retry.
+        source: Only this source, by its name.
+        reason: For `ignore`: why.
+        all_: For `list`: what is published too.
+        model: For `score`: registered model; default: the only one with a champion.
+    """
+    from hbaf.home import prepare_environment
+    from hbaf.scoring import inbox as entries
+    from hbaf.scoring.ledger import Ledger
+
+    prepare_environment()
+    if action == "score":
+        return _score(name, purpose, model, set_)
+    ledger = Ledger.open()
+    if action == "list":
+        shown = entries.entries(ledger, source, entries.STATES if all_ else FREE)
+        _print(shown, entries.counts(ledger, source))
+        return 0
+    if name is None:
+        raise entries.InboxError(f"say which entry: `hbaf inbox {action} NAME`. `hbaf inbox list` shows the names.")
+    if action == "retry":
+        done = entries.retry(ledger, name, source, time.time())
+    else:
+        done = entries.ignore(ledger, name, reason, source, time.time())
+    for one in done:
+        print(f"{one}: {'is read again by the next run' if action == 'retry' else 'left out'}")
+    return 0
+
+
+def rescore(
+    source: SourceUrl,
+    *,
+    since: str,
+    purpose: Purpose,
+    model: str | None = None,
+    set_: SourceSet = None,
+) -> int:
+    """Scores again, with the champion of now, what arrived in a source since a day: after a promotion.
+
+    The earlier score of a conversation stands until the new one is published. Interrupted, it is finished by the same
+    command or by the next scheduled run.
+
+    Try:
+
+        hbaf rescore ~/calls --since 2026-11-01 --purpose research
+
+    Args:
+        since: Day or moment, as 2026-11-01 or 2026-11-01T18:30, in UTC.
+        model: Registered model; default: the only one with a champion.
+    """
+    from hbaf.home import prepare_environment
+    from hbaf.scoring.rescore import rescore as again
+
+    prepare_environment()
+    _tell(again(_parameters(source, set_), moment(since), purpose=purpose, model=model))
+    return 0
+
+
+def verify(
+    source: SourceUrl,
+    *,
+    conversations: int = 20,
+    seed: int = 0,
+    set_: SourceSet = None,
+    quiet: Quiet = False,
+) -> int:
+    """Replays published conversations with this environment and says whether it still says the same; else exit code 1.
+
+    Audio is decoded, features are extracted and the model version that scored them predicts, all anew.
+
+    Try:
+
+        hbaf verify ~/calls
+
+        hbaf verify ~/calls --conversations 0
+
+    Args:
+        conversations: How many, drawn by seed; 0: all.
+        quiet: Only the summary.
+    """
+    from hbaf.home import prepare_environment, room
+    from hbaf.scoring.verify_scores import verify_scores
+
+    prepare_environment()
+    parameters = _parameters(source, set_)
+    published = parameters.published or str(room("published", parameters.label))
+    found = verify_scores(parameters, published=published, conversations=conversations, seed=seed)
+    for name, what in {**found.differing, **found.not_replayed}.items():
+        if not quiet:
+            print(f"{name}: {what}")
+    verdict = "the same" if found.same else f"{len(found.differing)} DIFFER"
+    print(f"{found.rows} utterances replayed: {verdict}; largest difference of a probability {found.largest:.1e}")
+    if found.not_replayed:
+        print(f"{len(found.not_replayed)} conversations could not be replayed")
+    return 0 if found.same else 1
+
+
+class MomentError(ValueError):
+    """A day or a moment is not understood."""
+
+
+def moment(text: str) -> datetime:
+    """`2026-11-01` or `2026-11-01T18:30+01:00`; UTC where no zone is given.
+
+    Raises:
+        MomentError: it is of another form.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise MomentError(f"--since {text}: not a day or moment, as 2026-11-01 or 2026-11-01T18:30.") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _score(url: str | None, purpose: Purpose | None, model: str | None, set_: list[str] | None) -> int:
+    from hbaf.scoring.inbox import InboxError
+    from hbaf.scoring.scheduled import score_source
+
+    if url is None or purpose is None:
+        raise InboxError("say where conversations arrive and what for: `hbaf inbox score FOLDER --purpose research`.")
+    _tell(score_source(_parameters(url, set_), purpose=purpose, model=model))
+    return 0
+
+
+def _parameters(url: str, set_: list[str] | None) -> "SourceParameters":
+    from hbaf.scoring.source import SourceParameters
+
+    return SourceParameters(**{"url": url, **changes_of(set_, ("source",)).get("source", {})})
+
+
+def _tell(scores: "SourceScores") -> None:
+    done = ", ".join(f"{number} {what}" for what, number in scores.counts.items()) or "nothing new"
+    cached = " (MLflow cannot be reached: the champion that it named last)" if scores.champion_from == "cache" else ""
+    print(f"{scores.source}: {done}; {scores.rows} utterances with {scores.model_version}{cached}")
+    print(f"published: {scores.published}")
+    if scores.counts.get("quarantined"):
+        print("in quarantine: `hbaf inbox list` says why")
+
+
+def _print(shown: "list[Entry]", counts: dict[str, int]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for heading in ("state", "name", "since (UTC)", "reason"):
+        table.add_column(heading, overflow="fold")
+    for entry in shown:
+        name = entry.name if entry.kind == "conversation" else f"{entry.source}/{entry.name}"
+        # Names and reasons come from files: they are text, never markup.
+        table.add_row(entry.state, Text(name), f"{entry.since:%Y-%m-%d %H:%M}", Text(entry.reason))
+    console = Console()
+    if shown:
+        console.print(table)
+    told = [f"{number} {state}" for state, number in counts.items() if number]
+    console.print(", ".join(told) or "nothing arrived yet; `hbaf inbox score FOLDER --purpose research` looks")
