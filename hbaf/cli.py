@@ -34,6 +34,8 @@ VERBS = {
     "hbaf.verbs.model:train": "Train once, chosen on dev, and log run and model to MLflow.",
     "hbaf.verbs.search:search": "Search better settings with any number of workers; register the candidate.",
     "hbaf.verbs.compare:compare": "Compare systems over seeds, with intervals and paired tests.",
+    "hbaf.verbs.findings:findings": "Ask the paper's claims, or what improves HBAF on dev, of a corpus.",
+    "hbaf.verbs.reproduce:reproduce": "The paper's whole set of comparisons, or what it would cost.",
     "hbaf.verbs.model:evaluate": "Score the champion on dev, or on the test split with --final.",
     "hbaf.verbs.model:promote": "Make the best run the champion, if it beats the present one.",
     "hbaf.verbs.scoring:score": "Score conversations with the champion; table and report.",

@@ -16,8 +16,12 @@ from hbaf.corpus.schema import CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import ComparisonParameters, FeatureParameters, from_recipe
 
-Say = Callable[[str], None]
+Say = Callable[[str, int, int], None]  # what ended, the how-manieth, of how many
 TRIAL_SEED = 1000  # far from the seeds that are reported
+
+
+def silent(said: str, count: int, of: int) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,7 @@ def compare(
     asked: ComparisonParameters,
     changes: dict[str, dict[str, Any]] | None = None,
     *,
-    say: Say = lambda text: None,
+    say: Say = silent,
     done: Callable[[Run], None] = lambda run: None,
 ) -> Comparison:
     """Runs what is missing.
@@ -122,14 +126,14 @@ def compare(
     wanted: list[tuple[Cell, Job]] = []
     for cell, entrant in rows:
         base, found = bases[cell.name, entrant.name], chosen.get((cell.name, entrant.name), {})
-        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
+        for seed in range(asked.first_seed, asked.first_seed + (entrant.seeds or asked.seeds)):
             training = base.training.model_copy(update={"seed": seed})
             wanted.append((cell, replace(base, training=training, changes=found)))
     outcomes: dict[int, Outcome] = {}
     for number, outcome in run_all([job for _, job in wanted], asked.workers):
         outcomes[number] = outcome
         cell, job = wanted[number]
-        say(line(job, outcome, len(outcomes), len(wanted)))
+        say(line(job, outcome), len(outcomes), len(wanted))
         done(Run(cell, job, outcome))
     runs = tuple(Run(cell, job, outcomes[number]) for number, (cell, job) in enumerate(wanted))
     return Comparison(asked, tuple(cells), runs)
@@ -154,13 +158,13 @@ def _tune(
     for count, (number, outcome) in enumerate(run_all([job for _, job in jobs], asked.workers), 1):
         row, job = jobs[number]
         results.setdefault(row, []).append((job, outcome))
-        say("trial " + line(job, outcome, count, len(jobs)))
+        say(f"trial {line(job, outcome)}", count, len(jobs))
     return {row: choose(found) for row, found in results.items()}
 
 
-def line(job: Job, outcome: Outcome, count: int, of: int) -> str:
+def line(job: Job, outcome: Outcome) -> str:
     """One line of progress."""
-    head = f"[{count}/{of}] {job.label()} seed {job.training.seed}"
+    head = f"{job.label()} seed {job.training.seed}"
     if outcome.facts is None:
         return f"{head}: FAILED, {outcome.failure}"
     facts = outcome.facts

@@ -68,7 +68,7 @@ def blocks(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(title, of) for title, of in found.items() if of]
 
 
-def cells(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+def by_cell(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(name, [row for row in rows if row.cell == name]) for name in dict.fromkeys(row.cell for row in rows)]
 
 
@@ -101,6 +101,11 @@ def markdown(rows: Sequence[Row]) -> str:
         lines += [md_line([f"`{row.system}`", *by_system[row.system][1:]]) for row in of]
     failures = [f"- `{row.system}` failed, {failure}" for row in rows for failure in row.failures]
     return "\n".join([*lines, *(["", *failures] if failures else [])])
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """All cells under headings, with the legend."""
+    return "\n\n".join([*(f"## {name}\n\n{markdown(of)}" for name, of in by_cell(rows)), LEGEND]) + "\n"
 
 
 def md_line(values: Sequence[object]) -> str:
@@ -137,7 +142,7 @@ def pdf(rows: Sequence[Row], path: Path) -> None:
     from matplotlib.figure import Figure
 
     with published(path) as beside, PdfPages(beside) as pages:
-        for name, of in cells(rows):
+        for name, of in by_cell(rows):
             frame = shown([row for _, block in blocks(of) for row in block])
             figure = Figure(figsize=(1.05 * frame.shape[1] + 1, 0.28 * len(frame) + 1.4))
             axes = figure.subplots()
@@ -175,8 +180,7 @@ def write_tables(rows: Sequence[Row], folder: Path, stem: str = "table") -> list
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{stem}.{kind}" for kind in ("csv", "md", "tex", "pdf")]
     write_atomically(paths[0], numbers(rows).to_csv(index=False).encode())
-    text = [f"## {name}\n\n{markdown(of)}" for name, of in cells(rows)]
-    write_atomically(paths[1], ("\n\n".join([*text, LEGEND]) + "\n").encode())
-    write_atomically(paths[2], "\n".join(latex(of, name) for name, of in cells(rows)).encode())
+    write_atomically(paths[1], as_markdown(rows).encode())
+    write_atomically(paths[2], "\n".join(latex(of, name) for name, of in by_cell(rows)).encode())
     pdf(rows, paths[3])
     return paths

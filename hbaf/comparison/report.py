@@ -1,34 +1,90 @@
-"""What a comparison leaves behind: tables, and which runs they came from."""
+"""A comparison from question to report: run what is missing, log it, write tables and page."""
 
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from hbaf.comparison.bench import Comparison
+from hbaf.comparison.bench import Cell, Comparison, Say, compare, silent
+from hbaf.comparison.diary import comparison_log, nested_run, scores
+from hbaf.comparison.page import write_page
 from hbaf.comparison.render import write_tables
-from hbaf.comparison.table import ensembles_of, rows_of
+from hbaf.comparison.table import Row, ensembles_of, rows_of
 from hbaf.home import room, write_atomically
+from hbaf.parameters import ComparisonParameters
+from hbaf.registry.test_looks import share_test_looks
 
 
-def folder_of(comparison: Comparison) -> Path:
+@dataclass(frozen=True)
+class Report:
+    """What came of a comparison.
+
+    Attributes:
+        ensembles: rows of the mean over seeds; empty where they were not asked for.
+        files: tables, page and the list of runs.
+        parent_run_id: in MLflow; "" when it could not be reached.
+    """
+
+    comparison: Comparison
+    rows: list[Row]
+    ensembles: list[Row]
+    files: list[Path]
+    parent_run_id: str = ""
+
+    @property
+    def failures(self) -> list[str]:
+        return [f"{row.cell}, {row.system}: {failure}" for row in self.rows for failure in row.failures]
+
+
+def run_comparison(
+    cells: Sequence[Cell],
+    asked: ComparisonParameters,
+    changes: dict[str, dict[str, Any]] | None = None,
+    *,
+    page: Path | None = None,
+    say: Say = silent,
+) -> Report:
+    """Trains and evaluates what is missing, logs to MLflow and writes the tables.
+
+    Args:
+        changes: `{stage: {name: value}}` over every recipe.
+        page: also a page of results here.
+        say: is told of each run as it ends.
+    """
+    log = comparison_log(cells, asked)
+    log.begin()
+    comparison = compare(cells, asked, changes, say=say, done=lambda run: log.add(nested_run(run)))
+    rows, ensembles = rows_of(comparison), ensembles_of(comparison)
+    report = Report(comparison, rows, ensembles, write_report(comparison, rows, ensembles))
+    if page is not None:
+        report.files.append(write_page(report, page))
+    log.finish(scores(rows), report.files)
+    share_test_looks()
+    return replace(report, parent_run_id="" if log.lost else log.run_id)
+
+
+def folder_of(cells: Sequence[Cell], asked: ComparisonParameters) -> Path:
     """`comparison/<corpora>-<digest>` in the home: the same question, the same folder."""
-    corpora = "-".join(dict.fromkeys(cell.reference.name for cell in comparison.cells))
-    keys = json.dumps([run.job.key() for run in comparison.runs])
-    digest = hashlib.sha256(f"{comparison.asked.digest()} {keys}".encode()).hexdigest()
+    corpora = "-".join(dict.fromkeys(cell.reference.name for cell in cells))
+    data = [{"corpus": cell.reference.digest, **cell.columns.digests()} for cell in cells]
+    digest = hashlib.sha256(json.dumps([asked.digest(), data], sort_keys=True).encode()).hexdigest()
     return room("comparison", f"{corpora}-{digest[:10]}")
 
 
-def write_report(comparison: Comparison, page: Path | None = None) -> list[Path]:
+def write_report(comparison: Comparison, rows: Sequence[Row], ensembles: Sequence[Row]) -> list[Path]:
     """Writes tables and `comparison.json`, which lists the folders of all runs.
 
     Returns:
         The files.
     """
-    folder = folder_of(comparison)
+    folder = folder_of(comparison.cells, comparison.asked)
     runs = [
         {
             "cell": run.cell.name,
             "system": run.job.entrant.name,
+            "standing": run.job.entrant.standing,
             "seed": run.job.training.seed,
             "folder": run.outcome.folder.name,
             "failure": run.outcome.failure,
@@ -38,7 +94,5 @@ def write_report(comparison: Comparison, page: Path | None = None) -> list[Path]
     listed = {"asked": comparison.asked.model_dump(mode="json"), "runs": runs}
     path = folder / "comparison.json"
     write_atomically(path, json.dumps(listed, indent=1).encode())
-    written = [path, *write_tables(rows_of(comparison), folder)]
-    if comparison.asked.ensemble:
-        written += write_tables(ensembles_of(comparison), folder, "ensembles")
-    return written
+    written = [path, *write_tables(rows, folder)]
+    return [*written, *write_tables(ensembles, folder, "ensembles")] if ensembles else written

@@ -6,6 +6,7 @@
     hbaf@paper               another recipe
     bc-lstm:dropout=0.2      any argument of the system's class, or of the training
     ./mine.py:MyFusion       a class of one's own
+    dialogue-rnn:seeds=5     more runs of this one than of the others
 
 `@RECIPE` comes before `:settings`; both work for every system.
 """
@@ -17,6 +18,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -61,6 +63,7 @@ class Entrant:
         recipe: where it differs from the comparison's, else None.
         model: changes of `ModelParameters`, for HBAF; arguments of the class, for others.
         training: changes of `TrainingParameters`.
+        seeds: runs of this one, where that differs from the comparison's.
     """
 
     name: str
@@ -69,6 +72,7 @@ class Entrant:
     recipe: str | None = None
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    seeds: int | None = None
 
     @property
     def is_hbaf(self) -> bool:
@@ -105,11 +109,7 @@ class Entrant:
 
     def digest(self) -> str:
         """sha256 of the code that decides what the system computes: its module and what that imports of ours."""
-        modules = sorted(closure(sys.modules[self.kind().__module__]).items())
-        hasher = hashlib.sha256()
-        for name, path in modules:
-            hasher.update(name.encode() + b"\0" + path.read_bytes())
-        return hasher.hexdigest()
+        return _code_digest(self.kind().__module__)
 
 
 def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
@@ -127,39 +127,56 @@ def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
         elif part.strip():
             parts.append(part.strip())
     names = [name for part in parts for name in GROUPS.get(part, (part,))]
-    return tuple(entrant(name) for name in dict.fromkeys(names))
+    # Asked for twice, as by a group and by itself with other seeds: one row, at the first place, as said last.
+    return tuple({found.name: found for found in map(entrant, names)}.values())
 
 
 def entrant(name: str) -> Entrant:
     """One name, understood."""
-    head, settings = name, ""
-    if "=" in name:
-        before, equals, after = name.partition("=")
-        head, _, key = before.rpartition(":")
-        settings = key + equals + after
+    head, changes = _settings_of(name)
+    seeds = changes.pop("seeds", None)
+    if seeds is not None:  # how often is no part of what it is
+        settings = ",".join(f"{key}={json.dumps(value)}" for key, value in changes.items())
+        name = f"{head}:{settings}" if settings else head
     base, _, recipe = head.partition("@")
-    changes = dict(read_setting(name, part) for part in settings.split(",")) if settings else {}
-    found: Standing
-    if base in VARIANTS:
-        found, given, takes = "hbaf" if base == "hbaf" else "variant", VARIANTS[base], set(ModelParameters.model_fields)
-    elif is_own(base):
-        found, given, takes = "own", {}, set(arguments_of(own_class(base)))
-    elif base in SYSTEMS:
-        found, given, takes = standing(base), {}, set(arguments_of(SYSTEMS[base]))
-    else:
-        raise UnknownSystem(
-            f"no system {base!r}; there are {', '.join(SYSTEMS)}, {', '.join(VARIANTS)}, the groups "
-            f"{', '.join(GROUPS)}, and your own as `./file.py:Class`."
-        )
+    found, given, takes = _standing_of(base)
     if found == "hbaf" and (changes or recipe):
         found = "variant"
     training = {key: value for key, value in changes.items() if key not in takes}
-    unknown = sorted(set(training) - set(TrainingParameters.model_fields) | {"seed"} & set(training))
+    unknown = sorted(set(training) - (set(TrainingParameters.model_fields) - {"seed"}))
     if unknown:
-        raise UnknownSystem(f"{name}: no setting {', '.join(unknown)}; {base} takes {', '.join(sorted(takes))}, and "
-                            "what `training` takes except the seed.")  # fmt: skip
+        raise UnknownSystem(
+            f"{name}: no setting {', '.join(unknown)}; {base} takes {', '.join(sorted(takes))}, and what `training` "
+            "takes except the seed."
+        )
     model = {**given, **{key: value for key, value in changes.items() if key in takes}}
-    return Entrant(name, base, found, recipe or None, model, training)
+    return Entrant(name, base, found, recipe or None, model, training, seeds)
+
+
+def _settings_of(name: str) -> tuple[str, dict[str, Any]]:
+    """`"hbaf@paper:gate=false,mu=0"` -> `"hbaf@paper"`, {"gate": False, "mu": 0}; a path keeps its own colon."""
+    before, equals, after = name.partition("=")
+    if not equals:
+        return name, {}
+    head, _, key = before.rpartition(":")
+    return head, dict(read_setting(name, part) for part in f"{key}={after}".split(","))
+
+
+def _standing_of(base: str) -> tuple[Standing, dict[str, Any], set[str]]:
+    """What a row may claim, what a variant changes, and which settings the system takes."""
+    if base in VARIANTS:
+        return "hbaf" if base == "hbaf" else "variant", VARIANTS[base], set(ModelParameters.model_fields)
+    if is_own(base):
+        kind = own_class(base)
+        if not issubclass(kind, nn.Module):
+            raise UnknownSystem(f"{base}: a system is a torch.nn.Module; try `hbaf models check {base}`.")
+        return "own", {}, set(arguments_of(kind))
+    if base in SYSTEMS:
+        return standing(base), {}, set(arguments_of(SYSTEMS[base]))
+    raise UnknownSystem(
+        f"no system {base!r}; there are {', '.join(SYSTEMS)}, {', '.join(VARIANTS)}, the groups "
+        f"{', '.join(GROUPS)}, and your own as `./file.py:Class`."
+    )
 
 
 def read_setting(name: str, part: str) -> tuple[str, Any]:
@@ -176,6 +193,14 @@ def arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
     """What a system's class takes beside the widths of its inputs."""
     parameters = inspect.signature(kind).parameters
     return {name: parameter for name, parameter in parameters.items() if name not in INPUTS}
+
+
+@cache
+def _code_digest(module: str) -> str:
+    hasher = hashlib.sha256()
+    for name, path in sorted(closure(sys.modules[module]).items()):
+        hasher.update(name.encode() + b"\0" + path.read_bytes())
+    return hasher.hexdigest()
 
 
 def closure(module: ModuleType) -> dict[str, Path]:

@@ -1,5 +1,7 @@
 """`hbaf compare`: systems x seeds x corpora x representations on the same batches, selection rule and budget."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,7 +10,10 @@ from cyclopts import Parameter
 from hbaf.verbs.options import RUN_STAGES, Channels, Manifest, Quiet, Reader, Set, SettingError, changes_of, prepare
 
 if TYPE_CHECKING:
-    pass
+    from rich.console import Console
+
+    from hbaf.comparison.bench import Say
+    from hbaf.comparison.report import Report
 
 Sources = Annotated[list[str] | None, Parameter(help="As SOURCE of every verb; several are compared one by one.")]
 TABLE_WIDTH = 130
@@ -62,43 +67,73 @@ def compare(
         workers: Runs at a time; default: one per core.
         write: Also write a page of results here, as docs/results.md is.
     """
-    from rich.console import Console
-
     from hbaf.comparison.bench import cells_of
-    from hbaf.comparison.bench import compare as run
-    from hbaf.comparison.render import LEGEND, cells, terminal
-    from hbaf.comparison.report import write_report
+    from hbaf.comparison.report import run_comparison
     from hbaf.comparison.systems import parse_systems
-    from hbaf.comparison.table import ensembles_of, rows_of
     from hbaf.parameters import ComparisonParameters
 
     asked_corpora = [*sources, *(corpus or ())]
     if not asked_corpora:
         raise SettingError("which corpus? `hbaf compare example`, or a folder.")
+    parse_systems(systems)  # a misspelt name is told before anything is extracted
     changes = changes_of(set_, RUN_STAGES)
     audio, text = representations(audio, text, extractor)
     asked = ComparisonParameters(
         systems=systems, seeds=seeds, recipe=recipe, audio=tuple(audio), text=tuple(text), trials=trials,
         ensemble=ensemble, selection=selection, workers=workers,
     )  # fmt: skip
-    parse_systems(systems)  # a misspelt name is told before anything is extracted
     references = [
         prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
         for source in asked_corpora
     ]
-    console = Console()
-    console.width = max(console.width, TABLE_WIDTH)  # a pipe has 80 columns, in which no table fits
-    say = (lambda said: None) if quiet else (lambda said: console.print(said, highlight=False, markup=False))
-    comparison = run(cells_of(references, asked, changes, progress=not quiet), asked, changes, say=say)
-    rows = rows_of(comparison)
-    for name, of in cells(rows):
-        console.print(terminal(of, name))
-    for name, of in cells(ensembles_of(comparison)):
-        console.print(terminal(of, f"{name}: ensembles, the mean over seeds of each system"))
+    cells = cells_of(references, asked, changes, progress=not quiet)
+    with telling(quiet) as say:
+        report = run_comparison(cells, asked, changes, page=write, say=say)
+    show(report)
+    return 1 if report.failures else 0
+
+
+@contextmanager
+def telling(quiet: bool) -> "Iterator[Say]":
+    """A progress bar with a line above it for each run that ends."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=wide_console(), transient=True, disable=quiet) as bar:
+        task = bar.add_task("comparing", total=None)
+
+        def say(said: str, count: int, of: int) -> None:
+            bar.update(task, completed=count, total=of)
+            if not quiet:
+                bar.console.print(f"[{count}/{of}] {said}", highlight=False, markup=False)
+
+        yield say
+
+
+def show(report: "Report") -> None:
+    """Prints tables, what failed, and where everything lies."""
+    from hbaf.comparison.render import LEGEND, by_cell, terminal
+    from hbaf.registry.tracking import ui_command
+
+    console = wide_console()
+    for name, rows in by_cell(report.rows):
+        console.print(terminal(rows, name))
+    for name, rows in by_cell(report.ensembles):
+        console.print(terminal(rows, f"{name}: ensembles, the mean over seeds of each system"))
     console.print(LEGEND, highlight=False)
-    written = write_report(comparison, page=write)
-    print("\n".join(f"wrote {path}" for path in written))
-    return 1 if any(row.failures for row in rows) else 0
+    for failure in report.failures:
+        console.print(f"failed: {failure}", markup=False)
+    print("\n".join(f"wrote {path}" for path in report.files))
+    print(f"look: {ui_command()}, experiment hbaf-comparison")
+
+
+def wide_console() -> "Console":
+    """A pipe has 80 columns, in which no table fits."""
+    from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
+    return console
 
 
 def representations(
