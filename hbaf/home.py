@@ -44,6 +44,14 @@ DATABASE_TROUBLE = (
 )
 
 
+# Where libraries that we call look for keys.
+SECRETS = (
+    "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING",
+    "PREFECT_SERVER_API_AUTH_STRING", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN",
+)  # fmt: skip
+SHORTEST_SECRET = 6  # letters; a shorter value would be found in ordinary words
+
+
 class HomeError(RuntimeError):
     """The home folder cannot be used."""
 
@@ -172,6 +180,16 @@ def storage_trouble(error: BaseException) -> str | None:
 def without_password(address: str) -> str:
     """A server's or database's address as it may be shown: user, password and query are left out."""
     return re.sub(r"(?<=://)[^/@]*@|\?.*", "", address) if "://" in address else address
+
+
+def without_passwords(text: str) -> str:
+    """A message without the users and passwords of addresses in it, nor the secrets of this environment."""
+    text = re.sub(r"(?<=://)[^/@\s'\"]+@", "", text)
+    for name in SECRETS:
+        value = os.environ.get(name, "")
+        if len(value) >= SHORTEST_SECRET:
+            text = text.replace(value, "***")
+    return text
 
 
 def prepare_environment() -> None:

@@ -71,7 +71,7 @@ def read_example(parameters: CorpusParameters, progress: bool = False) -> Corpus
     """The example corpus; makes what audio is not yet in the home folder, and continues where it was stopped.
 
     Args:
-        parameters: `seed` and `dialogues` count.
+        parameters: `seed`, `dialogues` and `name` count.
         progress: draw a progress bar while audio is made.
 
     Raises:
@@ -89,10 +89,11 @@ def read_example(parameters: CorpusParameters, progress: bool = False) -> Corpus
         if not (root / "manifest.csv").exists():
             write_atomically(root / "manifest.csv", manifest.to_csv(index=False).encode())
     columns = ["corpus", "dialogue_id", "turn", "speaker", "text", "audio", "emotion", "source_id", "cue"]
+    name = parameters.name or NAME
     return Corpus(
-        name=NAME,
+        name=name,
         root=root,
-        utterances=as_utterances(script[columns]),
+        utterances=as_utterances(script[columns].assign(corpus=name)),
         splits=script[["dialogue_id", "split"]].drop_duplicates().reset_index(drop=True),
         emotions=EMOTIONS,
         licence=LICENCE,

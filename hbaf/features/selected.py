@@ -43,8 +43,8 @@ def extract_selected(
     """
     extractor = make_extractor(name, **dict(settings or {}))
     full = Column(extractor_digest(extractor), name, extractor.dim, extractor.identity())
-    identity = {"name": SELECTED, "extractor": full.digest, "selection": selection.digest()}
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    identity = selected_identity(full.digest, selection.digest())
+    digest = digest_of(identity)
     column = Column(digest, f"{name} selected", selection.dim, {**identity, "run": run})
     keys = [key for key in utterance_keys(corpus.utterances, extractor.modality) if not is_missing(key)]
     wanted = store.missing(column, keys)
@@ -55,3 +55,13 @@ def extract_selected(
         vectors, problems = store.get(full, part)
         store.put(column, part, selection.apply(vectors), problems)
     return extract_column(corpus, name, store, settings=settings, selection=selection, into=column, **how)
+
+
+def selected_identity(extractor: str, selection: str) -> dict[str, str]:
+    """Identity of the column of selected numbers, by the digests of extractor and selection."""
+    return {"name": SELECTED, "extractor": extractor, "selection": selection}
+
+
+def digest_of(identity: Mapping[str, Any]) -> str:
+    """The digest of the column with this identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

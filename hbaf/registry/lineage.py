@@ -8,6 +8,7 @@ from typing import Any
 
 from hbaf.registry.models import CHAMPION
 from hbaf.registry.tracking import MlflowClient, mlflow
+from hbaf.training.data import Representation
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,10 @@ class Lineage:
 
     Attributes:
         model: registered name and version, `hbaf-calls/3`.
-        columns: modality -> digest of the feature column.
+        columns: modality -> digest of the feature column that the model was trained on.
         extractors: modality -> name of the extractor.
+        selection: digest of the choice of audio numbers; "" where the model reads them all.
+        store: folder or URL of the feature store that the run names; None for the one in the home.
         told: facts of the run for people: when, on what, with which commit.
     """
 
@@ -28,6 +31,8 @@ class Lineage:
     status: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     extractors: dict[str, str] = field(default_factory=dict)
+    selection: str = ""
+    store: str | None = None
     told: dict[str, str] = field(default_factory=dict)
 
 
@@ -40,6 +45,7 @@ def lineage_of(label: str) -> Lineage:
         run = client.get_run(str(version.run_id))
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}")) / "artifacts" / "package"
         facts = json.loads((folder / "package.json").read_text())
+        audio = Representation.load(folder).audio
     except (mlflow.exceptions.MlflowException, OSError):
         return Lineage(label)
     aliases = client.get_registered_model(name).aliases or {}
@@ -52,6 +58,8 @@ def lineage_of(label: str) -> Lineage:
         status=run.info.status,
         columns={part: tags[f"{part}_column"] for part in ("audio", "text", "commonsense") if f"{part}_column" in tags},
         extractors={part: str(identity.get("name", "?")) for part, identity in facts["extractors"].items()},
+        selection=audio.digest() if audio.indices is not None else "",
+        store=facts["features"].get("store"),
         told=_told(facts, run),
     )
 

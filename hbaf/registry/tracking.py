@@ -177,13 +177,14 @@ def prefect_origin() -> dict[str, str]:
     if not flow_run:
         return {}
     server = os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api")
+    server = without_password(server)
     link = {"prefect.flow_run_url": f"{server}/runs/flow-run/{flow_run}"} if server else {}
     return {"prefect.flow_run_id": flow_run, **link}
 
 
 def run_address(run_id: str) -> str:
     """Where a person finds a run: its page, or the command that serves the pages and the id."""
-    uri = os.environ["MLFLOW_TRACKING_URI"]
+    uri = tracking_address()
     if not uri.startswith("http"):
         return f"`{ui_command()}`, run {run_id}"
     return f"{uri}/#/experiments/{MlflowClient().get_run(run_id).info.experiment_id}/runs/{run_id}"

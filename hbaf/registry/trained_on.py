@@ -1,10 +1,19 @@
-"""Which models were trained on a corpus: the runs' digests tell."""
+"""What MLflow holds of a corpus: the models that were trained on it, its validations, and where its features went."""
 
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from hbaf.registry.models import CHAMPION
+from hbaf.home import room
+from hbaf.registry.models import CHAMPION, MODEL_URI_TAG
 from hbaf.registry.tracking import EXPERIMENT, MlflowClient, experiment_id
+from hbaf.registry.validations import EXPERIMENT as VALIDATIONS
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class TrainedModel:
 
 
 def models_trained_on(corpus_digests: Collection[str], experiment: str = EXPERIMENT) -> tuple[TrainedModel, ...]:
-    """Every run of these corpora that is not deleted, with the registered version that came of it."""
+    """Every run of these corpora that is not deleted and left a model or an encoder, with its registered version."""
     client = MlflowClient()
     registered = {}
     for name in [model.name for model in client.search_registered_models()]:
@@ -31,8 +40,75 @@ def models_trained_on(corpus_digests: Collection[str], experiment: str = EXPERIM
         for version in client.search_model_versions(f"name = '{name}'"):
             registered[version.run_id] = (f"{name}/{version.version}", aliases.get(CHAMPION) == version.version)
     found = []
-    for digest in sorted(filter(None, corpus_digests)):
-        for run in client.search_runs([experiment_id(experiment)], f"tags.corpus_digest = '{digest}'"):
-            model, champion = registered.get(run.info.run_id, ("", False))
-            found.append(TrainedModel(run.info.run_id, digest, model, champion))
+    for run in _runs_of(corpus_digests, experiment):
+        tags = run.data.tags
+        if MODEL_URI_TAG not in tags and "hbaf.encoder" not in tags:
+            continue  # a trial of a search, or a run that failed: nothing that learned is left of it
+        model, champion = registered.get(run.info.run_id, ("", False))
+        encoder = f"encoder {tags['hbaf.encoder'][:12]}" if "hbaf.encoder" in tags else ""
+        found.append(TrainedModel(run.info.run_id, tags["corpus_digest"], model or encoder, champion))
     return tuple(found)
+
+
+def run_keys(corpus_digests: Collection[str], experiment: str = EXPERIMENT) -> set[str]:
+    """Keys of the runs of these corpora, whatever became of them: what their folders in `runs/` are named by."""
+    return {run.data.tags["hbaf.key"] for run in _runs_of(corpus_digests, experiment) if "hbaf.key" in run.data.tags}
+
+
+def feature_stores(corpus_digests: Collection[str], experiment: str = EXPERIMENT) -> set[str]:
+    """Folders and URLs of the feature stores that runs of these corpora named, other than the one in the home."""
+    named = {run.data.params.get("features.store", "None") for run in _runs_of(corpus_digests, experiment)}
+    return named - {"None", ""}
+
+
+def validations_of(corpus_digests: Collection[str], corpora: Collection[str] = ()) -> "list[Run]":
+    """The logged validations of these versions, and of every version of the corpora named."""
+    conditions = [f"tags.corpus_digest = '{digest}'" for digest in sorted(filter(None, corpus_digests))]
+    conditions += [f"attributes.run_name = 'validate-{name}'" for name in sorted(corpora) if "'" not in name]
+    client, place = MlflowClient(), experiment_id(VALIDATIONS)
+    found = {run.info.run_id: run for condition in conditions for run in client.search_runs([place], condition)}
+    return list(found.values())
+
+
+def remove_studies_of(corpus_digests: Collection[str], url: str) -> list[str]:
+    """Removes the searches on these corpora, with their folders; they could not go on. Returns their names.
+
+    Args:
+        url: the studies' database.
+    """
+    from hbaf.training.search_studies import remove_studies
+
+    def about(attributes: Mapping[str, Any]) -> bool:
+        return attributes.get("plan", {}).get("reference", {}).get("digest") in corpus_digests
+
+    names = remove_studies(url, about)
+    for name in names:
+        shutil.rmtree(room("search", name), ignore_errors=True)
+    return names
+
+
+def remove_run(run: "Run") -> None:
+    """Removes a run and its files. A server keeps the bare run until `mlflow gc`; the embedded database forgets it."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    client = MlflowClient()
+    get_artifact_repository(run.info.artifact_uri).delete_artifacts()
+    client.delete_run(run.info.run_id)
+    store = client._tracking_client.store
+    if isinstance(store, SqlAlchemyStore):
+        store._hard_delete_run(run.info.run_id)
+
+
+def _runs_of(corpus_digests: Collection[str], experiment: str) -> "list[Run]":
+    client, place = MlflowClient(), experiment_id(experiment)
+    found: list[Run] = []
+    for digest in sorted(filter(None, corpus_digests)):
+        token = None
+        while True:
+            page = client.search_runs([place], f"tags.corpus_digest = '{digest}'", max_results=PAGE, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                break
+    return found

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import tempfile
+from pathlib import Path
 
-from hbaf.home import room, write_atomically
 from hbaf.parameters import ValidationParameters
 from hbaf.registry.tracking import finished_run, run
 from hbaf.validation.report import ValidationResult
@@ -29,9 +30,10 @@ def log_validation(result: ValidationResult, parameters: ValidationParameters, *
     with run(f"validate-{result.corpus}", tags=tags, experiment=experiment) as log:
         log.log_parameters(parameters.model_dump())
         log.log_metrics(_figures(result))
-        file = room("docs", "results") / "validation.json"
-        write_atomically(file, json.dumps(decides, indent=1).encode())
-        log.log_file(file)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "validation.json"
+            file.write_text(json.dumps(decides, indent=1))
+            log.log_file(file)
         for page in sorted(result.docs.iterdir()) if result.docs else ():
             log.log_file(page, "docs")
         return log.run_id

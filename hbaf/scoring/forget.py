@@ -19,15 +19,16 @@ import pandas as pd
 
 from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.prepare import save
-from hbaf.corpus.schema import Corpus, empty_set_aside, is_missing, load_corpus
+from hbaf.corpus.schema import Corpus, empty_set_aside, is_missing, load_corpus, save_corpus
 from hbaf.features.columns import default_store
+from hbaf.features.imported_columns import imported_keys
 from hbaf.home import home_folder, room, write_atomically
-from hbaf.registry.trained_on import TrainedModel, models_trained_on
+from hbaf.registry.trained_on import TrainedModel, feature_stores, models_trained_on
+from hbaf.scoring.forget_places import earlier_digests, files_that_hold, remove_traces, telling
 from hbaf.scoring.rewrite import ScoresFolder, rewrite_scores
 
 Kind = Literal["conversation", "speaker", "corpus"]
 KINDS: tuple[Kind, ...] = ("conversation", "speaker", "corpus")
-ABANDONED = 3600.0  # seconds after which a temporary file belongs to nobody: its writer was killed
 
 
 class ForgetError(LookupError):
@@ -45,8 +46,10 @@ class Receipt:
         shared_contents: contents that stay because conversations that stay hold the same words or sound.
         scores: rows of scored tables.
         score_folders: how many of them were written anew or removed.
+        validations, studies: runs of validations in MLflow, and searches, that were about those corpora.
         corpora: digest of each saved corpus before -> after; "" where nothing is left.
         models: runs that were trained on one of those corpora. They are not changed.
+        left_in: files of the home that still hold one of the texts, as paths inside it; a person has to look.
         file: where this receipt lies; None for a dry run.
     """
 
@@ -60,9 +63,17 @@ class Receipt:
     shared_contents: int = 0
     scores: int = 0
     score_folders: int = 0
+    validations: int = 0
+    studies: int = 0
     corpora: dict[str, str] = field(default_factory=dict)
     models: tuple[TrainedModel, ...] = ()
+    left_in: tuple[str, ...] = ()
     file: Path | None = None
+
+    @property
+    def touches_anything(self) -> bool:
+        """Whether there is a row to remove."""
+        return bool(self.utterances or self.scores)
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,9 @@ def forget(
     if name is not None and not hit and not hit_scores:
         raise ForgetError(f"no {kind} of that name is kept in {home_folder()}. Names are compared letter by letter.")
     keys, shared = _keys(saved, [(folder.table, rows[folder.folder]) for folder in scored])
+    # Models learned from every version that held it, and scoring runs from one that may not be saved any more.
+    digests = earlier_digests({one.corpus.digest() for one in hit} | {f.corpus_digest for f in hit_scores})
+    stores = [default_store(), *map(default_store, sorted(feature_stores(digests)))]
     salt = os.urandom(16).hex()
     receipt = Receipt(
         kind=kind or "older than",
@@ -124,26 +138,28 @@ def forget(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         state="dry run",
         utterances=int(sum(one.gone.sum() for one in hit)),
-        vectors=default_store().count(keys),
+        vectors=sum(store.count(keys) for store in stores),
         shared_contents=shared,
         scores=int(sum(rows[folder.folder].sum() for folder in hit_scores)),
         score_folders=len(hit_scores),
         corpora={one.corpus.digest(): _left(one).digest() if not one.gone.all() else "" for one in hit},
-        models=models_trained_on({one.corpus.digest() for one in hit} | {f.corpus_digest for f in hit_scores}),
+        models=models_trained_on(digests),
     )
     if dry_run:
         return receipt
+    texts = _texts_that_go(saved, [(folder.table, rows[folder.folder]) for folder in scored])
     file = room("receipts") / f"{receipt.at.replace(':', '')}-{receipt.subject[:8]}.json"
     _write(receipt, "begun", file)
     # The saved corpora go last: they know the rows, so whoever is interrupted can begin again.
     for folder in hit_scores:
         rewrite_scores(folder, rows[folder.folder])
-    default_store().forget(keys)
-    _clear_caches({one.corpus.name for one in hit})
+    for store in stores:
+        store.forget(keys)
+    whole = {one.corpus.name for one in hit if one.gone.all()}
+    validations, studies = remove_traces(digests, {one.corpus.name for one in hit}, whole)
     for one in hit:
-        if not one.gone.all():
-            save(_left(one))
-        shutil.rmtree(one.folder)
+        _replace(one)
+    receipt = replace(receipt, validations=validations, studies=studies, left_in=tuple(files_that_hold(texts)))
     return _write(receipt, "done", file)
 
 
@@ -175,6 +191,8 @@ def _keys(saved: list[_Saved], scored: list[tuple[pd.DataFrame, np.ndarray]]) ->
             keys = utterance_keys(table, modality).to_numpy(object)
             gone.update(str(key) for key in keys[going] if not is_missing(key))
             kept.update(str(key) for key in keys[~going] if not is_missing(key))
+        # Published features are kept by utterance and not by content.
+        gone.update(imported_keys(table[going]))
     return gone - kept, len(gone & kept)
 
 
@@ -188,21 +206,24 @@ def _left(one: _Saved) -> Corpus:
     )
 
 
-def _clear_caches(names: set[str]) -> None:
-    """What only saves time or is made anew by the next validation: whole, because its rows bear no names."""
-    for file in room("cache").glob("facts.sqlite*"):
-        file.unlink(missing_ok=True)
-    for name in names:
-        shutil.rmtree(home_folder() / "docs" / name, ignore_errors=True)
-    for file in abandoned_files():
-        file.unlink(missing_ok=True)
+def _replace(one: _Saved) -> None:
+    """Puts what is left in the place of a saved corpus, or nothing."""
+    if one.folder.parent.name == "imported":  # named by the user, not by content
+        if one.gone.all():
+            shutil.rmtree(one.folder)
+        else:
+            save_corpus(_left(one), one.folder)
+        return
+    if not one.gone.all():
+        save(_left(one))
+    shutil.rmtree(one.folder)
 
 
-def abandoned_files(seconds: float = ABANDONED) -> list[Path]:
-    """Temporary files of writers that were killed: they may hold rows."""
-    rooms = ("corpora", "scores", "docs", "runs", "receipts", "cache")
-    found = (file for name in rooms for file in (home_folder() / name).rglob(".*.tmp"))
-    return [file for file in found if time.time() - _written(file) > seconds]
+def _texts_that_go(saved: list[_Saved], scored: list[tuple[pd.DataFrame, np.ndarray]]) -> set[str]:
+    """What only rows that go say, in words of their own."""
+    tables = [*((one.corpus.utterances, one.gone) for one in saved), *scored]
+    gone = set().union(*(telling(table.loc[going, "text"]) for table, going in tables))
+    return gone - set().union(*(telling(table.loc[~going, "text"]) for table, going in tables))
 
 
 def _write(receipt: Receipt, state: Literal["begun", "done"], file: Path) -> Receipt:
@@ -213,7 +234,8 @@ def _write(receipt: Receipt, state: Literal["begun", "done"], file: Path) -> Rec
 
 
 def _corpus_folders() -> Iterator[Path]:
-    yield from sorted(file.parent for file in (home_folder() / "corpora").glob("*/corpus.json"))
+    for name in ("corpora", "imported"):
+        yield from sorted(file.parent for file in (home_folder() / name).glob("*/corpus.json"))
 
 
 def _score_folders() -> Iterator[Path]:

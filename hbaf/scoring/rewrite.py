@@ -92,4 +92,4 @@ def rewrite_scores(scores: ScoresFolder, gone: np.ndarray) -> None:
     write_table(table, folder, (folder / "scores.csv").exists())
 
 
-NOT_SHOWN = ("rows", "dialogues", "without_audio", "without_text", "corpus_root", "audio")
+NOT_SHOWN = ("rows", "dialogues", "without_audio", "without_text", "corpus_root", "audio", "keep_features")

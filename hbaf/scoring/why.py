@@ -10,6 +10,9 @@ import pandas as pd
 from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import is_missing
 from hbaf.features.columns import default_store
+from hbaf.features.imported import KIND as IMPORTED
+from hbaf.features.imported_columns import imported_keys
+from hbaf.features.selected import digest_of, selected_identity
 from hbaf.home import home_folder
 from hbaf.registry.lineage import Lineage, lineage_of
 from hbaf.scoring.rewrite import ScoresFolder
@@ -52,7 +55,7 @@ def why(utterance_id: str, scores: Path | None = None) -> list[Step]:
         _prediction(row, found),
         _model(lineage),
         _run(lineage),
-        *(_features(modality, row, lineage) for modality in lineage.columns),
+        *(_features(modality, row, lineage, facts.get("keep_features") != "none") for modality in lineage.columns),
         _corpus(facts),
         _audio(row, facts),
     ]
@@ -104,21 +107,37 @@ def _run(lineage: Lineage) -> Step:
     return Step("run", {name: value for name, value in facts.items() if value}, whole=lineage.status == "FINISHED")
 
 
-def _features(modality: str, row: dict[str, Any], lineage: Lineage) -> Step:
+def _features(modality: str, row: dict[str, Any], lineage: Lineage, keeps: bool) -> Step:
+    """The vector that was read; `keeps` says whether scoring kept any."""
     column = lineage.columns[modality]
+    named = f"{modality} features"
     facts = {"extractor": lineage.extractors.get(modality, "?"), "column": column}
-    key = utterance_keys(pd.DataFrame([row]), "audio" if modality == "audio" else "text").iloc[0]
+    key = _key(modality, row, facts["extractor"])
     if is_missing(key):
-        return Step(f"{modality} features", {**facts, "vector": "none: this modality was missing"})
-    place = default_store().locate(column, key)
-    if place is None:
-        return Step(
-            f"{modality} features",
-            {**facts, "key": key, "gone": "not in the store; `hbaf extract` makes it"},
-            whole=False,
-        )
-    shard = {"key": key, "shard": place.path, "row": f"{place.row}, written {place.created:%Y-%m-%d %H:%M} UTC"}
-    return Step(f"{modality} features", {**facts, **shard})
+        return Step(named, {**facts, "vector": "none: this modality was missing"})
+    candidates = [column]
+    if modality == "audio" and lineage.selection:
+        # Scoring keeps the numbers that the model reads, in a column of their own; training kept the whole rows.
+        facts["selection"] = lineage.selection
+        facts["selected"] = digest_of(selected_identity(column, lineage.selection))
+        candidates = [facts["selected"], column]
+    store = default_store(lineage.store)
+    place = next((place for digest in candidates if (place := store.locate(digest, key)) is not None), None)
+    if place is not None:
+        shard = {"key": key, "shard": place.path, "row": f"{place.row}, written {place.created:%Y-%m-%d %H:%M} UTC"}
+        return Step(named, {**facts, **shard})
+    if not keeps:
+        return Step(named, {**facts, "key": key, "vector": "not kept, as it was scored with --keep-features none"})
+    return Step(named, {**facts, "key": key, "gone": "not in the store; scoring again makes it"}, whole=False)
+
+
+def _key(modality: str, row: dict[str, Any], extractor: str) -> str | None:
+    """Where the store keeps this row's vector: by content, or by utterance where it was imported."""
+    table = pd.DataFrame([row])
+    if extractor == IMPORTED:
+        return imported_keys(table)[0]
+    key = utterance_keys(table, "audio" if modality == "audio" else "text").iloc[0]
+    return None if is_missing(key) else str(key)
 
 
 def _corpus(facts: dict[str, Any]) -> Step:

@@ -38,7 +38,7 @@ class Accepted:
 
 def accepted_before(corpus: Corpus) -> Accepted | None:
     """The last accepted version that is not this one, so that a validation repeated says the same again."""
-    versions = _versions(_file(corpus.name))
+    versions = _versions(accepted_file(corpus.name))
     others = [version for version in versions if version.digest != corpus.digest()]
     return others[-1] if others else None
 
@@ -47,7 +47,7 @@ def accept(corpus: Corpus, result: ValidationResult) -> bool:
     """Keeps this version's figures if it passed; returns whether it did."""
     if not result.ok:
         return False
-    file = _file(corpus.name)
+    file = accepted_file(corpus.name)
     versions = [version for version in _versions(file) if version.digest != corpus.digest()]
     counts = corpus.utterances["emotion"].value_counts()
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -77,6 +77,7 @@ def _versions(file: Path) -> list[Accepted]:
         return []  # a damaged file is as good as none: the next corpus that passes writes it anew
 
 
-def _file(name: str) -> Path:
+def accepted_file(name: str) -> Path:
+    """Where the figures of a corpus of this name are kept."""
     safe = re.sub(r"[^\w-]+", "_", name) or "corpus"
     return room("validated") / f"{safe}.json"

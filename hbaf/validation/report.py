@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hbaf.corpus.schema import CorpusError
+from hbaf.pseudonyms import shown_id
 from hbaf.validation.rules import Severity
 
 HEADINGS = ("rule", "severity", "result", "broken rows", "first ids", "what to do")
@@ -38,7 +39,7 @@ class RuleResult:
         checked_rows: rows that the rule applies to: utterances, dialogues or 1 for the whole corpus.
         broken_rows: how many of them break it; a kept rule may have some, up to the allowed share.
         share: broken_rows / checked_rows, 0..1; 0 where nothing was checked.
-        examples: up to five utterance ids that break it; of a dialogue, its first utterance.
+        examples: up to five utterance ids that break it, for the terminal; of a dialogue, its first utterance.
         found: what was counted, in words; empty where the rows say it all.
     """
 
@@ -53,6 +54,11 @@ class RuleResult:
     share: float = 0.0
     examples: tuple[str, ...] = ()
     found: str = ""
+
+    @property
+    def shown_examples(self) -> tuple[str, ...]:
+        """The examples as they may stand in pages, logs, Prefect and MLflow (`hbaf.pseudonyms`)."""
+        return tuple(shown_id(name) for name in self.examples)
 
     @property
     def failed(self) -> bool:
@@ -114,7 +120,7 @@ class ValidationResult:
             return
         lines = [
             f"  {rule.name}: {rule.meaning} Broken: {rule.broken()}"
-            + (f", first {', '.join(rule.examples)}" if rule.examples else "")
+            + (f", first {', '.join(rule.shown_examples)}" if rule.examples else "")
             + f". {rule.advice}"
             for rule in self.failures("critical")
         ] or ["  No rule found anything to judge: every value that a rule looks at is missing."]
@@ -142,7 +148,7 @@ class ValidationResult:
             "counts": self.counts,
             "notes": list(self.notes),
             "rules": [
-                {**asdict(rule), "examples": list(rule.examples), "outcome": rule.outcome} for rule in self.rules
+                {**asdict(rule), "examples": list(rule.shown_examples), "outcome": rule.outcome} for rule in self.rules
             ],
         }
 
@@ -188,5 +194,5 @@ class ValidationResult:
 
 def _cells(rule: RuleResult) -> tuple[str, ...]:
     """One row under `HEADINGS`; advice only where there is something to do."""
-    ids = ", ".join(rule.examples)
+    ids = ", ".join(rule.shown_examples)
     return (rule.name, rule.severity, rule.outcome, rule.broken(), ids, rule.advice if rule.failed else "")

@@ -12,6 +12,7 @@ import pandas as pd
 from hbaf.corpus.schema import UTTERANCE_COLUMNS, Corpus, CorpusError
 from hbaf.home import prepare_environment, room, write_atomically
 from hbaf.parameters import ValidationParameters
+from hbaf.pseudonyms import shown_id
 from hbaf.validation.accepted import accepted_before
 from hbaf.validation.broken_rows import as_csv, broken_rows
 from hbaf.validation.pages import data_docs_pages
@@ -51,22 +52,29 @@ def validate(
             "Complete it with hbaf.corpus.schema.as_utterances."
         )
     prepare_environment()
-    tables = tables_of(corpus, accepted_before(corpus))
+    tables, ids = _shown(tables_of(corpus, accepted_before(corpus)))
     with _ONE_AT_A_TIME:
         outcomes = _run_suites(tables, parameters)
         pages = data_docs_pages(outcomes) if docs else {}
-    results = tuple(_rule_result(rule, outcomes[rule.table].results, tables[rule.table], parameters) for rule in RULES)
+    results = tuple(
+        _rule_result(rule, outcomes[rule.table].results, tables[rule.table], parameters, ids) for rule in RULES
+    )
     counts = split_counts(corpus)
     result = ValidationResult(corpus.name, corpus.digest(), results, counts=counts, notes=corpus.notes)
     if not docs:
         return result
-    folder = docs_folder or room("docs", re.sub(r"[^\w-]+", "_", corpus.name) or "corpus")
+    folder = docs_folder or room("docs", docs_name(corpus.name))
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():
         write_atomically(folder / f"{name}.html", page.encode())
     write_atomically(folder / "broken_rows.csv", as_csv(broken_rows(tables, parameters)))
     write_atomically(folder / "index.html", result.html().encode())
     return replace(result, docs=folder)
+
+
+def docs_name(corpus: str) -> str:
+    """What the folder of a corpus' pages is called."""
+    return re.sub(r"[^\w-]+", "_", corpus) or "corpus"
 
 
 def _run_suites(tables: Mapping[TableName, pd.DataFrame], parameters: ValidationParameters) -> dict[TableName, Any]:
@@ -127,8 +135,23 @@ def _has_something_to_judge(rule: Rule, table: pd.DataFrame) -> bool:
     return rule.kind == "rows" or bool(table[rule.column].notna().any())
 
 
+def _shown(tables: dict[TableName, pd.DataFrame]) -> tuple[dict[TableName, pd.DataFrame], dict[str, str]]:
+    """The tables with ids as they may stand on pages, and the way back from there to the ids themselves."""
+    ids: dict[str, str] = {}
+    shown = dict(tables)
+    for name in ("utterances", "dialogues"):
+        table = tables[name]
+        shown[name] = table.assign(utterance_id=[shown_id(own) for own in table["utterance_id"]])
+        ids |= dict(zip(shown[name]["utterance_id"], table["utterance_id"], strict=True))
+    return shown, ids
+
+
 def _rule_result(
-    rule: Rule, outcomes: Sequence[Any], table: pd.DataFrame, parameters: ValidationParameters
+    rule: Rule,
+    outcomes: Sequence[Any],
+    table: pd.DataFrame,
+    parameters: ValidationParameters,
+    ids: Mapping[str, str],
 ) -> RuleResult:
     """What great_expectations found, in our words.
 
@@ -165,6 +188,6 @@ def _rule_result(
         checked_rows=checked,
         broken_rows=broken,
         share=broken / checked,
-        examples=tuple(dict.fromkeys(str(entry["utterance_id"]) for entry in entries))[:EXAMPLES],
+        examples=tuple(dict.fromkeys(ids[str(entry["utterance_id"])] for entry in entries))[:EXAMPLES],
         found=counted,
     )

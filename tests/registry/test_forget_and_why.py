@@ -138,11 +138,11 @@ def test_a_corpus_leaves_no_word(home: Path, scores: Scores):
 
 
 def test_an_interrupted_forget_is_completed(home: Path, scores: Scores, monkeypatch: pytest.MonkeyPatch):
-    def stop(names: set[str]) -> None:
+    def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("hbaf.scoring.forget._clear_caches", stop)
+        patch.setattr("hbaf.scoring.forget.remove_traces", stop)
         with pytest.raises(KeyboardInterrupt):
             forget("d5")
     (begun,) = (home / "receipts").glob("*.json")

@@ -96,9 +96,9 @@ def test_nothing_is_written_elsewhere(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_second_run_replaces_the_pages_and_leaves_other_files(tmp_path: Path) -> None:
     validate(private(), PARAMETERS, docs_folder=tmp_path / "docs")
     (tmp_path / "docs" / "notes.txt").write_text("mine")
-    validate(private(dialogue_id="later"), PARAMETERS, docs_folder=tmp_path / "docs")
+    validate(private(dialogue_id="d7"), PARAMETERS, docs_folder=tmp_path / "docs")
     assert {path.name for path in (tmp_path / "docs").iterdir()} == PAGES | {"notes.txt"}
-    assert "tiny/later/0" in text_of(tmp_path / "docs")
+    assert "tiny/d7/0" in text_of(tmp_path / "docs")
     assert "tiny/d/0" not in text_of(tmp_path / "docs")
 
 
@@ -113,7 +113,26 @@ def test_the_pages_load_nothing_and_run_nothing() -> None:
         assert targets <= PAGES
 
 
-def test_ids_are_escaped() -> None:
+def test_ids_that_may_name_somebody_are_shown_by_digests_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pages_and_more() -> str:
+        result = validate(private(dialogue_id="anna_smith"), PARAMETERS)
+        assert result.docs is not None
+        with pytest.raises(ValidationFailed) as failed:
+            result.raise_if_failed()
+        assert "tiny/anna_smith/0" in repr(result.rules), "the terminal names the rows"
+        said = [text_of(result.docs), str(result.to_json_dict()), result.markdown(), result.html(), str(failed.value)]
+        return "\n".join(said)
+
+    closed = pages_and_more()
+    assert "anna" not in closed
+    assert re.search(r"tiny/~[0-9a-f]{10}/0", closed)
+    assert "tiny/e/0" in closed, "an id that names nobody stays as it is"
+    monkeypatch.setenv("HBAF_SHOW_NAMES", "1")
+    assert "tiny/anna_smith/0" in pages_and_more()
+
+
+def test_ids_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HBAF_SHOW_NAMES", "1")
     result = validate(private(dialogue_id="<script>alert(1)</script><b>"), PARAMETERS)
     assert result.docs is not None
     pages = "".join(path.read_text() for path in result.docs.glob("*.html"))

@@ -1,0 +1,111 @@
+"""What people and their files are called, as it may stand in logs, Data Docs, Prefect and MLflow.
+
+An id out of numbers and the field's own words (`d012`, `train-110`, `Ses05F_impro03`, `2026-03-14-1007`) says nothing
+of anybody and stays. Any other (`anna_smith`, a file's name, a telephone number) becomes `~` and a short digest, keyed
+by a secret of this home so that nobody can find a name by trying names. `HBAF_SHOW_NAMES=1` shows everything as it is.
+"""
+
+import hashlib
+import hmac
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+
+from hbaf.home import home_folder
+
+SHOW = "HBAF_SHOW_NAMES"
+LENGTH = 10  # hex digits
+# Words that ids of conversations are made of, beside single letters.
+PLAIN_WORDS = frozenset(
+    [
+        "call",
+        "calls",
+        "chunk",
+        "clip",
+        "conv",
+        "conversation",
+        "dev",
+        "dia",
+        "dialog",
+        "dialogue",
+        "dlg",
+        "file",
+        "fold",
+        "id",
+        "impro",
+        "item",
+        "no",
+        "part",
+        "rec",
+        "recording",
+        "row",
+        "script",
+        "ses",
+        "session",
+        "set",
+        "test",
+        "train",
+        "turn",
+        "utt",
+        "utterance",
+        "val",
+    ]
+)
+DATE = re.compile(r"(19|20)\d\d-?[01]\d-?[0-3]\d")
+MOST_DIGITS = 6  # beside a date: a longer number may be somebody's
+
+
+def shows_names() -> bool:
+    """Whether the user asked for names and words in logs, Data Docs, Prefect and MLflow."""
+    return os.environ.get(SHOW, "").lower() in ("1", "true", "yes", "on")
+
+
+def shown_name(name: str) -> str:
+    """A dialogue id or a name as it may be shown."""
+    return name if shows_names() or is_plain(name) else pseudonym(name)
+
+
+def shown_id(utterance_id: str) -> str:
+    """`corpus/dialogue/turn`, or `corpus/dialogue`, with the dialogue as it may be shown.
+
+    The corpus is called what the user called it (`corpus.name`).
+    """
+    corpus, slash, rest = utterance_id.partition("/")
+    dialogue, turn_slash, turn = rest.rpartition("/")
+    if not slash:
+        return shown_name(utterance_id)
+    if turn_slash and turn.isdecimal():
+        return f"{corpus}/{shown_name(dialogue)}/{turn}"
+    return f"{corpus}/{shown_name(rest)}"
+
+
+def pseudonym(name: str) -> str:
+    """`~` and a digest; the same name is the same pseudonym in this home."""
+    return (
+        "~" + hmac.new(_secret(home_folder()), name.encode("utf-8", "surrogateescape"), "sha256").hexdigest()[:LENGTH]
+    )
+
+
+def is_plain(name: str) -> bool:
+    """Whether an id is made of numbers and words of the field alone."""
+    if re.search(r"[^A-Za-z0-9._/-]", name):
+        return False
+    words = re.findall(r"[A-Za-z]+", name)
+    # A capital begins a word: Ses05F.
+    parts = [part.lower() for word in words for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]", word)]
+    known = all(part in PLAIN_WORDS or len(part) == 1 for part in parts) and sum(len(part) == 1 for part in parts) < 4
+    return known and len(re.sub(r"\D", "", DATE.sub("", name))) <= MOST_DIGITS
+
+
+@lru_cache
+def _secret(home: Path) -> bytes:
+    """This home's key, made once; several processes may come first."""
+    file = home / "pseudonyms.key"
+    try:
+        made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return hashlib.sha256(file.read_bytes()).digest()
+    with os.fdopen(made, "wb") as stream:
+        stream.write(os.urandom(32))
+    return hashlib.sha256(file.read_bytes()).digest()
