@@ -17,41 +17,11 @@ from hbaf.home import home_folder
 SHOW = "HBAF_SHOW_NAMES"
 LENGTH = 10  # hex digits
 # Words that ids of conversations are made of, beside single letters.
-PLAIN_WORDS = frozenset(
-    [
-        "call",
-        "calls",
-        "chunk",
-        "clip",
-        "conv",
-        "conversation",
-        "dev",
-        "dia",
-        "dialog",
-        "dialogue",
-        "dlg",
-        "file",
-        "fold",
-        "id",
-        "impro",
-        "item",
-        "no",
-        "part",
-        "rec",
-        "recording",
-        "row",
-        "script",
-        "ses",
-        "session",
-        "set",
-        "test",
-        "train",
-        "turn",
-        "utt",
-        "utterance",
-        "val",
-    ]
-)
+PLAIN_WORDS = {
+    "call", "calls", "chunk", "clip", "conv", "conversation", "dev", "dia", "dialog", "dialogue", "dlg",
+    "file", "fold", "id", "impro", "item", "no", "part", "rec", "recording", "row", "script", "ses",
+    "session", "set", "test", "train", "turn", "utt", "utterance", "val",
+}  # fmt: skip
 DATE = re.compile(r"(19|20)\d\d-?[01]\d-?[0-3]\d")
 MOST_DIGITS = 6  # beside a date: a longer number may be somebody's
 

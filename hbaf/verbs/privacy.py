@@ -1,17 +1,9 @@
 """Verbs about what is kept: forget it, and walk back from a prediction."""
 
-import re
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
-
-AGE_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
-
-class AgeError(ValueError):
-    """An age is not understood."""
 
 
 def forget(
@@ -44,6 +36,7 @@ def forget(
     """
     from hbaf.home import prepare_environment
     from hbaf.scoring.forget import forget as remove
+    from hbaf.scoring.retention import parse_age
 
     prepare_environment()
     age = None if older_than is None else parse_age(older_than)
@@ -53,26 +46,20 @@ def forget(
     shared = f"; {receipt.shared_contents} stay, others said the same" if receipt.shared_contents else ""
     print(f"  {receipt.vectors} feature vectors{shared}")
     print(f"  {receipt.scores} scored rows in {receipt.score_folders} folders, with their reports")
+    if not dry_run:
+        print(f"  {receipt.validations} validations in MLflow and {receipt.studies} searches; caches and Data Docs")
     if receipt.models:
         print("trained on what is forgotten, and not changed (train again without it, then promote or delete them):")
     for model in receipt.models:
         print(f"  run {model.run_id}  {model.model}{'  CHAMPION' if model.champion else ''}")
+    if receipt.left_in:
+        print("texts of what is forgotten still stand in these files of the home folder; look at them:")
+        for left in receipt.left_in:
+            print(f"  {left}")
     if receipt.file:
         print(f"receipt: {receipt.file}")
     print("The recordings and their manifest are where they were: deleting them is up to you.")
     return 0
-
-
-def parse_age(text: str) -> timedelta:
-    """`12h`, `90d`, `8w` -> a length of time.
-
-    Raises:
-        AgeError: it is of another form.
-    """
-    found = re.fullmatch(r"(\d+)([hdw])", text)
-    if found is None:
-        raise AgeError(f"--older-than {text}: not of the form 12h, 90d or 8w.")
-    return timedelta(**{AGE_UNITS[found[2]]: int(found[1])})
 
 
 def why(row: str, *, scores: Path | None = None) -> int:

@@ -38,6 +38,7 @@ def score(
         keep_features: Keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: How the report's players find the sound.
     """
+    from hbaf.scoring.retention import apply_retention
     from hbaf.scoring.score import score_corpus
 
     reference = prepare(source, manifest, quiet, split=False, reader=reader, channels=channels, set_=set_)
@@ -56,4 +57,7 @@ def score(
     if found.without_audio or found.without_text:
         print(f"  without audio: {found.without_audio}, without text: {found.without_text} (scored from the rest)")
     print(f"scores: {found.folder / 'scores.parquet'}\nreport: {found.report}")
+    receipt = apply_retention()
+    if receipt is not None:
+        print(f"forgotten by HBAF_RETENTION: {receipt.utterances} rows of corpora, {receipt.scores} of scores")
     return 0

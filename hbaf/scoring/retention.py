@@ -1,0 +1,44 @@
+"""Retention by setting: what was not prepared or scored for HBAF_RETENTION (as 90d) goes when something is scored."""
+
+import os
+import re
+from datetime import timedelta
+
+from hbaf.scoring.forget import Receipt, forget
+
+SETTING = "HBAF_RETENTION"
+UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+class AgeError(ValueError):
+    """An age is not understood."""
+
+
+def parse_age(text: str, named: str = "--older-than") -> timedelta:
+    """`12h`, `90d`, `8w` -> a length of time.
+
+    Raises:
+        AgeError: it is of another form.
+    """
+    found = re.fullmatch(r"([1-9]\d*)([hdw])", text.strip())
+    if found is None:
+        raise AgeError(f"{named} {text}: not of the form 12h, 90d or 8w.")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def retention() -> timedelta | None:
+    """What the setting says; None without one.
+
+    Raises:
+        AgeError: it is not understood. Nothing is kept longer than wanted because of a misprint.
+    """
+    said = os.environ.get(SETTING, "").strip()
+    return parse_age(said, SETTING) if said else None
+
+
+def apply_retention() -> Receipt | None:
+    """Forgets what is older than the setting; None where there is no setting or nothing as old."""
+    age = retention()
+    if age is None or not forget(older_than=age, dry_run=True).touches_anything:
+        return None
+    return forget(older_than=age)
