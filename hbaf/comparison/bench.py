@@ -168,9 +168,9 @@ def line(job: Job, outcome: Outcome) -> str:
     if outcome.facts is None:
         return f"{head}: FAILED, {outcome.failure}"
     facts = outcome.facts
-    return f"{head}: dev {facts.dev['weighted_f1']:.3f}, {facts.epochs} epochs of {facts.seconds_an_epoch:.2f} s" + (
-        ", reused" if outcome.reused else ""
-    )
+    took = "" if facts.seconds_an_epoch is None else f" of {facts.seconds_an_epoch:.2f} s"
+    reused = ", reused" if outcome.reused else ""
+    return f"{head}: dev {facts.dev['weighted_f1']:.3f}, {facts.epochs} epochs{took}{reused}"
 
 
 def run_all(jobs: Sequence[Job], workers: int | None) -> Iterator[tuple[int, Outcome]]:

@@ -54,7 +54,7 @@ def nested_run(run: Run) -> NestedRun:
             **{f"dev/best_{name}": value for name, value in facts.dev.items()},
             **{f"test/{name}": value for name, value in (facts.test or {}).items()},
             "parameters": facts.parameters,
-            "seconds_an_epoch": facts.seconds_an_epoch,
+            **({} if facts.seconds_an_epoch is None else {"seconds_an_epoch": facts.seconds_an_epoch}),
             "best_epoch": facts.best_epoch,
         },
         history=json.loads(history_file.read_text()) if history_file.exists() else (),

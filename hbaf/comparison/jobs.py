@@ -104,7 +104,7 @@ class RunFacts:
     Attributes:
         audio, text: names of the representations.
         parameters: trainable numbers of the system.
-        seconds_an_epoch: wall time, training and dev.
+        seconds_an_epoch: wall time, training and dev; None when the run was killed after its last epoch.
         epochs: trained; the best of them was kept.
         dev, test: metrics; `test` is None of a tuning trial.
         as_published: best test score of any epoch and that epoch, where it was asked for.
@@ -129,7 +129,7 @@ class RunFacts:
     digests: dict[str, str]
     emotions: list[str]
     parameters: int
-    seconds_an_epoch: float
+    seconds_an_epoch: float | None
     epochs: int
     best_epoch: int
     dev_loss: float
@@ -198,11 +198,13 @@ def _run(job: Job, folder: Path) -> RunFacts:
     train = load_split(corpus, vectors, representation, "train")
     dev = load_split(corpus, vectors, representation, "dev")
     watcher = _watcher(job, package, corpus, vectors)
+    before = len(json.loads((folder / "history.json").read_text())) if (folder / "last.ckpt").exists() else 0
     began = time.perf_counter()
     history = fit(
         package.system, train, dev, emotions=corpus.emotions, training=training, folder=folder, callbacks=watcher
     )
-    seconds = (time.perf_counter() - began) / len(history)
+    trained = len(history) - before  # by this process: a run that was killed has some epochs behind it
+    seconds = (time.perf_counter() - began) / trained if trained else None
     kept = best_epoch(history, training.monitor)
     on_dev = predict(package.system, dev, corpus.emotions)
     on_dev.as_frame().to_parquet(folder / "dev.parquet", index=False)

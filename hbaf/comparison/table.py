@@ -137,6 +137,7 @@ def _row(cell: str, runs: Sequence[Run], counts: dict[int, np.ndarray], ensemble
     hits = np.diagonal(whole, axis1=-2, axis2=-1)
     f1 = 2 * hits / np.maximum(support + whole.sum(-2), 1)
     there = support[0] > 0
+    seconds = [facts.seconds_an_epoch for facts in ended if facts.seconds_an_epoch is not None]
     published = [facts.as_published["weighted_f1"] for facts in ended if facts.as_published is not None]
     return replace(
         row,
@@ -151,7 +152,7 @@ def _row(cell: str, runs: Sequence[Run], counts: dict[int, np.ndarray], ensemble
         accuracy=float((hits.sum(-1) / support.sum(-1)).mean()),
         classes={emotion: float(value) for emotion, value in zip(ended[0].emotions, f1.mean(0), strict=True)},
         parameters=ended[0].parameters * (len(ended) if ensemble else 1),
-        seconds_an_epoch=float(np.mean([facts.seconds_an_epoch for facts in ended])),
+        seconds_an_epoch=float(np.mean(seconds)) if seconds else np.nan,
         epochs=float(np.mean([facts.epochs for facts in ended])),
         changes=runs[0].job.changes,
         as_published=float(np.mean(published)) if len(published) == len(ended) and not ensemble else None,

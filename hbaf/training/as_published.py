@@ -1,6 +1,7 @@
 """The habit of choosing the epoch by the test split, to show what it is worth. Nothing here chooses a checkpoint."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
@@ -25,8 +26,18 @@ class TestWatcher(Callback):
     def load_state_dict(self, state_dict: dict[str, list[float]]) -> None:
         self.epochs = list(state_dict["epochs"])
 
-    def on_validation_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        self.epochs.append(self.look()["weighted_f1"])
+    def on_validation_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        # At the last batch, not at the end of the epoch: averaged weights are taken out again by then.
+        if batch_idx == trainer.num_val_batches[0] - 1:
+            self.epochs.append(self.look()["weighted_f1"])
 
     def best(self) -> dict[str, float]:
         """`weighted_f1` of the epoch that would have been published, and which `epoch` from 1 it was."""
