@@ -21,6 +21,7 @@ from hbaf.registry.promote import Verdict, promote
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.validations import log_validation
 from hbaf.scoring.purpose import Purpose
+from hbaf.registry.test_looks import share_test_looks
 from hbaf.scoring.score import KeepFeatures, Scores, score_corpus
 from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final, weighted_f1_by
@@ -114,3 +115,4 @@ def test_scores(
 def artifact_key(name: str) -> str:
     """A corpus name as Prefect wants the key of an artifact: lowercase letters, numbers and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "corpus"
+    share_test_looks()

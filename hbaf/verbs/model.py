@@ -82,6 +82,7 @@ def evaluate(
     else:
         dev = load_split(corpus, vectors, package.representation, "dev")
         predictions = predict(package.system, dev, package.facts.emotions)
+    from hbaf.registry.test_looks import share_test_looks
     low, high = bootstrap_interval(predictions)
     print(f"{champion.label} on {corpus.name}, {'test' if final else 'dev'}: {len(predictions.truth)} utterances")
     for name, value in predictions.metrics().items():
@@ -91,6 +92,7 @@ def evaluate(
 
 def promote(
     source: Source,
+        share_test_looks()
     *,
     manifest: Manifest = None,
     reader: Reader = None,
