@@ -45,8 +45,10 @@ lint: $(READY)  ## ruff (lint and format) and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+# One alone: make bench BENCH=training. Longer ones go by name only: pipeline, ravdess, search (docs/benchmarks.md).
+BENCH ?= training or opensmile or text_encoding or scoring or dialogue_rnn
 bench: $(READY)  ## benchmarks: ratios against a named reference
-	@$(BIN)/python -m pytest -q -s -m benchmark tests/benchmarks
+	@$(BIN)/python -m pytest -q -s -m benchmark tests/benchmarks -k '$(BENCH)'
 
 audit: $(READY)  ## known vulnerabilities of the installed versions, where an index of them can be reached
 	@{ $(BIN)/pip-audit --progress-spinner off --skip-editable >$(VENV)/audit.log 2>&1; code=$$?; \

@@ -77,6 +77,6 @@ def test_extraction_against_bare_opensmile(
     seconds = corpus.utterances["seconds"].sum()
     with capsys.disabled():
         print(
-            f"\nopenSMILE, {len(clips)} clips, {seconds:.0f} s of speech, {CORES} processes: {ours:.1f} s into the store, "
-            f"bare {plain:.1f} s, start of the processes included: {plain / ours:.2f} of its speed; equal values"
+            f"\nopenSMILE, {len(clips)} clips, {seconds:.0f} s of speech, {CORES} processes: {ours:.1f} s into the "
+            f"store, bare {plain:.1f} s, start of the processes included: {plain / ours:.2f} of its speed; equal values"
         )

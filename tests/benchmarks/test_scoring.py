@@ -64,7 +64,9 @@ def test_end_to_end_against_bare_extractions(tmp_path: Path, monkeypatch: pytest
     marks = [time.perf_counter()]
     reference = prepare_corpus(CorpusParameters(reader="folder", root=root), split=False)
     marks.append(time.perf_counter())
-    scores = score_corpus(reference, model="benchmark", output=tmp_path / "scores", keep_features="none")
+    scores = score_corpus(
+        reference, purpose="research", model="benchmark", output=tmp_path / "scores", keep_features="none"
+    )
     marks.append(time.perf_counter())
     assert scores.rows > 500
     assert scores.report is not None

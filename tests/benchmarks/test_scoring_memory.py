@@ -86,7 +86,7 @@ PROGRAM = textwrap.dedent(
         reference = prepare_corpus(source, split=False, workers=1)
         prepared = peak()
         began = time.perf_counter()
-        scores = score_corpus(reference, model="memory", keep_features="none", workers=1)
+        scores = score_corpus(reference, purpose="research", model="memory", keep_features="none", workers=1)
         print(json.dumps({"rows": scores.rows, "prepared": prepared, "peak": peak(),
             "seconds": time.perf_counter() - began}))
     """

@@ -14,26 +14,7 @@ TEXTS = 512
 def texts() -> list[str]:
     """Made-up turns as long as MELD's: 8 words in the mean, few of more than 30."""
     random = np.random.default_rng(0)
-    words = [
-        "well",
-        "I",
-        "never",
-        "thought",
-        "that",
-        "you",
-        "would",
-        "really",
-        "do",
-        "it",
-        "so",
-        "what",
-        "happens",
-        "now",
-        "please",
-        "tell",
-        "me",
-        "everything",
-    ]
+    words = ("I", "you", "never", "really", "what", "happened", "tell", "everything", "please", "tomorrow", "and", "so")
     return [
         " ".join(random.choice(words, size=int(length)))
         for length in random.geometric(1 / 8, TEXTS).clip(1, 60)
@@ -75,8 +56,8 @@ def test_bucketed_against_one_by_one(encoder: str, tmp_path) -> None:
     ours = took["bucketed"]
     print(
         f"\ntext, {encoder}, {len(spoken)} turns: {len(spoken) / ours:.0f} a second in batches of like length, "
-        f"{took['one_by_one'] / ours:.2f} times the speed of one by one, {took['as_they_come'] / ours:.2f} times that of "
-        "batches as they come"
+        f"{took['one_by_one'] / ours:.2f} times the speed of one by one, {took['as_they_come'] / ours:.2f} times that "
+        "of batches as they come"
     )
 
 
