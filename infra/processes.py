@@ -110,12 +110,17 @@ def end(found: Sequence[psutil.Process]) -> None:
         _, found = psutil.wait_procs(found, timeout=seconds)
 
 
-def marked(folder: Path) -> list[psutil.Process]:
-    """Running processes with this stack's mark; those of other users cannot be read and are not ours."""
+def marked(folder: Path, argument: str = "") -> list[psutil.Process]:
+    """Running processes with this stack's mark; those of other users cannot be read and are not ours.
+
+    Args:
+        argument: only those that were started with it.
+    """
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARK) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            ours = process.environ().get(MARK) == str(folder) and process.status() != psutil.STATUS_ZOMBIE
+            if ours and (not argument or argument in process.cmdline()):
                 found.append(process)
         except (psutil.Error, OSError):
             continue

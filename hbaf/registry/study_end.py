@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hbaf.registry import trials_view
 from hbaf.registry.models import register
 from hbaf.registry.promote import model_name
 from hbaf.registry.runs import RunReference, best_run, run_key
 from hbaf.registry.study import StudyPlan
 from hbaf.registry.study_refit import Refit, choose, fresh_seeds
-from hbaf.registry.tracking import MlflowClient, MlflowRunLog
+from hbaf.registry.tracking import MlflowClient, MlflowRunLog, experiment_id, tracking_address
 from hbaf.training.search import SharedStudy, results
 from hbaf.training.search_plots import write_plots
 
@@ -24,6 +25,7 @@ class StudyOutcome:
     Attributes:
         start: dev weighted F1 of trial 0, the starting values; None if it failed.
         refits: by mean, the best first.
+        compared: address of the page that compares the trials; None without an MLflow server.
         candidate: the run whose model is registered.
         version: of the registered model, without an alias.
     """
@@ -38,6 +40,7 @@ class StudyOutcome:
     candidate: RunReference
     model: str
     version: str
+    compared: str | None
 
     def lines(self) -> list[str]:
         """The outcome for a person."""
@@ -55,6 +58,8 @@ class StudyOutcome:
         chosen = ", ".join(f"{name} {value:.4g}" for name, value in self.refits[0].values.items())
         said.append(f"chosen by the mean: trial {self.refits[0].setting}, {chosen}")
         said.append(f"candidate: {self.model} version {self.version}, run {self.candidate.run_id}")
+        if self.compared:
+            said.append(f"trials side by side: {self.compared}")
         return said
 
 
@@ -80,10 +85,16 @@ def end_study(plan: StudyPlan, search: SharedStudy, refit: SharedStudy) -> Study
     states = [trial.state for trial in trials]
     outcome = StudyOutcome(
         plan.study, plan.parent_run_id, states.count("complete") + states.count("pruned"), states.count("pruned"),
-        states.count("fail"), start, tuple(refits), candidate, name, version,
+        states.count("fail"), start, tuple(refits), candidate, name, version, trials_address(plan),
     )  # fmt: skip
     _show(plan, search, outcome)
     return outcome
+
+
+def trials_address(plan: StudyPlan) -> str | None:
+    """Where a person compares the trials of a study."""
+    server = tracking_address()
+    return trials_view.link(server, experiment_id(plan.experiment)) if server.startswith("http") else None
 
 
 def register_candidate(candidate: RunReference, name: str, tags: dict[str, str]) -> str:

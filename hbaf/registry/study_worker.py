@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from feature_store.files import Files
 from hbaf.corpus.schema import load_corpus
 from hbaf.features.columns import extractors
+from hbaf.monitoring.reference import keep_reference
 from hbaf.registry.models import log_package
 from hbaf.registry.runs import digests, flat, train_package, versions
 from hbaf.registry.study import STORAGE_VARIABLE, StudyPlan, read_plan, token_file
@@ -143,7 +144,7 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
                 pruned, history = reason, pruner.epochs
             seconds = time.perf_counter() - began
             kept = best_epoch(history, training.monitor)
-            log_history(log.run_id, [] if pruned else history, kept, seconds)
+            log_history(log.run_id, history, kept, seconds, curves=not pruned)
             log.log_tags({"hbaf.trial.state": f"pruned: {pruned}" if pruned else "complete"})
             trial.note(seconds=seconds)
     finally:
@@ -171,6 +172,7 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
             )  # fmt: skip
             if trial.notes.get("keeps_model"):
                 place = package.save(folder / "package")
+                keep_reference(package, corpus, plan.columns, place)
                 log.log_tags({"hbaf.model_uri": log_package(log.run_id, place, package.facts)})
         return float(package.facts.dev_metrics["weighted_f1"])
     finally:
@@ -189,16 +191,19 @@ def nested_run(name: str, role: str, trial: SearchTrial, plan: StudyPlan) -> Ite
         yield log
 
 
-def log_history(run_id: str, history: Sequence[Mapping[str, float]], kept: Mapping[str, float], seconds: float) -> None:
-    """Best values, and the curves in as few calls as MLflow allows."""
+def log_history(
+    run_id: str, epochs: Sequence[Mapping[str, float]], kept: Mapping[str, float], seconds: float, *, curves: bool
+) -> None:
+    """Best values, and the curves if they are kept, in as few calls as MLflow allows."""
     now = int(time.time() * 1000)
     best = {f"best/{name.removeprefix('dev/')}": value for name, value in kept.items() if name.startswith("dev/")}
-    metrics = [Metric(name, float(value), now, 0) for name, value in {**best, "seconds": seconds}.items()]
+    epoch = float(epochs.index(kept) + 1)
+    metrics = [Metric(n, float(v), now, 0) for n, v in {**best, "best/epoch": epoch, "seconds": seconds}.items()]
     metrics += [
-        Metric(name, float(epoch[name]), now, step)
-        for step, epoch in enumerate(history, 1)
+        Metric(name, float(values[name]), now, step)
+        for step, values in enumerate(epochs if curves else (), 1)
         for name in CURVES
-        if name in epoch
+        if name in values
     ]
     client = MlflowClient()
     for at in range(0, len(metrics), 1000):

@@ -130,7 +130,7 @@ def test_a_cancelled_search_stops_its_workers_and_leaves_a_study_that_goes_on(
     run_id = start(checkout, calls, "cancelled")
     in_the_middle(checkout, "cancelled")
     assert checkout.prefect("flow-run", "cancel", run_id).returncode == 0
-    until(lambda: flow_run(checkout, run_id)["state_type"] == "CANCELLED", 120, "the run was not cancelled")
+    until(lambda: flow_run(checkout, run_id)["state_type"] == "CANCELLED", 300, "the run was not cancelled")
     until(lambda: worker_states(checkout) <= set(FINAL), 120, "a trial worker went on")
     until(lambda: not any("prefect.engine" in line for line in checkout.left()), 60, "a process of the search is left")
 
