@@ -101,9 +101,9 @@ def stop(service: Service, sign: signal.Signals = signal.SIGTERM) -> bool:
     return True
 
 
-def end(found: Sequence[psutil.Process]) -> None:
+def end(found: Sequence[psutil.Process], patience: int = PATIENCE) -> None:
     """Asks processes to end and kills those that do not."""
-    for sign, seconds in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, 5)):
+    for sign, seconds in ((signal.SIGTERM, patience), (signal.SIGKILL, 5)):
         for process in found:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(sign)

@@ -183,7 +183,8 @@ def prefect_script(stack: Stack, verb: str) -> None:
 def down() -> None:
     """Flow runs first, while they can still queue their trials again and tell Prefect and MLflow; PostgreSQL last."""
     stack = Stack()
-    processes.end(processes.marked(stack.folder, "prefect.engine"))  # a worker that is stopped kills them with -9
+    # A worker that is stopped kills them with -9. Training hears a signal at the end of its epoch, so they have longer.
+    processes.end(processes.marked(stack.folder, "prefect.engine"), patience=45)
     servers = [stack.services[name].process() for name in ("prefect", "mlflow") if stack.runs(name)]
     kept = {process.pid for server in servers for process in (server, *server.children(recursive=True))}
     stopped = [name for name in stack.services if "worker" in name and processes.stop(stack.services[name])]
