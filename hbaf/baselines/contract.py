@@ -241,7 +241,7 @@ def total_loss(output: SystemOutput, batch: DialogueBatch) -> Tensor:
 def only(batch: DialogueBatch, row: int, turns: int) -> DialogueBatch:
     """One dialogue of a batch, without its padding."""
     parts = {item.name: getattr(batch, item.name) for item in fields(batch)}
-    return DialogueBatch(**{name: None if v is None else v[row : row + 1, :turns] for name, v in parts.items()})
+    return replace(batch, **{name: v[row : row + 1, :turns] for name, v in parts.items() if v is not None})
 
 
 def _finite(output: SystemOutput, case: str) -> None:

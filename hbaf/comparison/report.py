@@ -9,6 +9,7 @@ from typing import Any
 
 from hbaf.comparison.bench import Cell, Comparison, Say, compare, silent
 from hbaf.comparison.diary import comparison_log, nested_run, scores
+from hbaf.comparison.figures import write_figures
 from hbaf.comparison.page import write_page
 from hbaf.comparison.render import write_tables
 from hbaf.comparison.table import Row, ensembles_of, rows_of
@@ -60,6 +61,7 @@ def run_comparison(
     report = Report(comparison, rows, ensembles, write_report(comparison, rows, ensembles))
     if page is not None:
         report.files.append(write_page(report, page))
+    report.files.extend(write_figures(comparison, folder_of(cells, asked), rows))
     log.finish(scores(rows), report.files)
     share_test_looks()
     return replace(report, parent_run_id="" if log.lost else log.run_id)
