@@ -21,6 +21,7 @@ from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from flows import stages  # noqa: E402
+from flows.private import StageError  # noqa: E402
 from flows.validate_corpus import validate_corpus  # noqa: E402
 from hbaf.parameters import CorpusParameters, from_recipe  # noqa: E402
 from hbaf.registry.tracking import ui_command  # noqa: E402
@@ -54,8 +55,12 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> Non
         console.print(f"        {name:10}  weighted F1 on dev {runs[variant].weighted_f1:.3f}{known}")
     verdict = stages.decide(runs["bimodal"], reference, columns, None)
     say(f"4 of 5  promotion: {verdict.model} version {verdict.version}, {verdict.reason}")
-    console.print(f"        {verdict.candidate:.3f} against {verdict.champion:.3f} ({verdict.against})")
+    console.print(f"        {verdict.compared()}", soft_wrap=True)
     tested = stages.test_scores(reference, columns, runs)
+    if not verdict.promoted:
+        console.print(result_table(tested))
+        console.print(f"nothing is scored: {verdict.title}", soft_wrap=True)
+        return
     say(f"5 of 5  scoring {NEW_CONVERSATIONS} new conversations")
     new = CorpusParameters(name="example-new", dialogues=NEW_CONVERSATIONS, seed=seed + 1)
     scores = stages.score(stages.prepare(new, False, True), verdict.model, True, True, purpose="research")
@@ -87,7 +92,7 @@ if __name__ == "__main__":
     except Exception as error:
         from hbaf.cli import is_expected
 
-        if os.environ.get("HBAF_TRACEBACK") or not is_expected(error):
+        if os.environ.get("HBAF_TRACEBACK") or not (isinstance(error, StageError) or is_expected(error)):
             raise
         print(f"hbaf: {error}", file=sys.stderr)
         sys.exit(2)

@@ -1,12 +1,22 @@
-"""`promote-hbaf`: the best run of a corpus against the champion."""
+"""`promote-hbaf`: the best run of a corpus against the champion, by rules and, by setting, with a person's consent."""
 
-from prefect import flow
+from prefect import flow, pause_flow_run
+from prefect.exceptions import FlowPauseTimeout
+from prefect.input import RunInput
+from pydantic import Field
 
 from flows import stages
-from hbaf.parameters import CorpusParameters
-from hbaf.registry.promote import Verdict
+from hbaf.parameters import CorpusParameters, PromotionParameters
 from hbaf.registry.runs import best_run
+from hbaf.registry.verdict import Verdict
 from hbaf.training.package import ModelPackage
+
+
+class Approval(RunInput):
+    """What a person is asked before the alias moves; Prefect draws the form from it."""
+
+    agree: bool = Field(False, description="Make the candidate the champion.")
+    reason: str = Field("", description="Why, or why not; kept with the version.")
 
 
 @flow(name="promote-hbaf")
@@ -14,21 +24,32 @@ def promote_hbaf(
     corpus: CorpusParameters = CorpusParameters(),
     run: str | None = None,
     model: str | None = None,
+    rules: PromotionParameters = PromotionParameters(),
     progress: bool = False,
 ) -> Verdict:
-    """Registers a run's model and makes it the champion if it beats the present one on dev.
+    """Registers a run's model and makes it the champion if it meets every rule.
 
     Args:
         corpus: What the run was trained on.
         run: MLflow run id; default: the finished run of this corpus with the best dev score.
         model: Registered name; default `hbaf-<corpus>`.
+        rules: What it has to show; with `approval` the run then pauses until a person resumes it.
         progress: Show progress bars.
     """
     reference = stages.prepare(corpus, True, progress)
     candidate = best_run(reference, run)
     features = ModelPackage.load(candidate.package).facts.features
     columns = stages.extract(reference, features, progress)
-    return stages.decide(candidate, reference, columns, model)
+    verdict = stages.decide(candidate, reference, columns, model, rules)
+    if verdict.outcome != "waiting":
+        return verdict
+    form = Approval.with_initial_data(description=verdict.markdown())
+    try:
+        answer = pause_flow_run(wait_for_input=form, timeout=int(rules.approval_hours * 3600), poll_interval=5)
+    except FlowPauseTimeout:
+        stages.settle(verdict, False, f"nobody answered within {rules.approval_hours:g} hours")
+        raise
+    return stages.settle(verdict, answer.agree, answer.reason)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 import re
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
+from flows.private import stage
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extract_features
@@ -13,15 +13,19 @@ from hbaf.parameters import (
     FeatureParameters,
     FineTuneParameters,
     ModelParameters,
+    PromotionParameters,
     TrainingParameters,
     ValidationParameters,
 )
 from hbaf.registry.encoders import finetune_and_log
-from hbaf.registry.promote import Verdict, promote
+from hbaf.registry.promote import promote
+from hbaf.registry.promote import settle as settle_verdict
 from hbaf.registry.runs import RunReference, train_and_log
-from hbaf.registry.validations import log_validation
-from hbaf.scoring.purpose import Purpose
 from hbaf.registry.test_looks import share_test_looks
+from hbaf.registry.validations import log_validation
+from hbaf.registry.verdict import Verdict
+from hbaf.scoring.purpose import Purpose
+from hbaf.scoring.retention import apply_retention
 from hbaf.scoring.score import KeepFeatures, Scores, score_corpus
 from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final, weighted_f1_by
@@ -30,12 +34,12 @@ from hbaf.training.package import ModelPackage
 from hbaf.validation import ValidationResult, accept, validate
 
 
-@task
+@stage
 def prepare(corpus: CorpusParameters, split: bool, progress: bool) -> CorpusReference:
     return prepare_corpus(corpus, split=split, progress=progress)
 
 
-@task
+@stage
 def check(reference: CorpusReference, rules: ValidationParameters) -> ValidationResult:
     """Held against the rules; the result is an artifact of this run and one of MLflow's."""
     corpus = load_corpus(reference)
@@ -48,12 +52,12 @@ def check(reference: CorpusReference, rules: ValidationParameters) -> Validation
     return result
 
 
-@task
+@stage
 def extract(reference: CorpusReference, features: FeatureParameters, progress: bool) -> Columns:
     return extract_features(load_corpus(reference), features, progress=progress)
 
 
-@task
+@stage
 def fit(
     reference: CorpusReference,
     columns: Columns,
@@ -65,17 +69,36 @@ def fit(
     return train_and_log(reference, columns, features, model, training, progress=progress)
 
 
-@task
-def decide(candidate: RunReference, reference: CorpusReference, columns: Columns, name: str | None) -> Verdict:
-    return promote(candidate, reference, columns, name=name)
+@stage
+def decide(
+    candidate: RunReference,
+    reference: CorpusReference,
+    columns: Columns,
+    name: str | None,
+    rules: PromotionParameters = PromotionParameters(),
+) -> Verdict:
+    """Every rule with value and threshold is an artifact of this run; with `rules.approval` nothing moves yet."""
+    return told(promote(candidate, reference, columns, name=name, rules=rules))
 
 
-@task
+@stage
+def settle(verdict: Verdict, agreed: bool, reason: str) -> Verdict:
+    return told(settle_verdict(verdict, agreed=agreed, reason=reason))
+
+
+def told(verdict: Verdict) -> Verdict:
+    create_markdown_artifact(
+        verdict.markdown(), key=f"promotion-{artifact_key(verdict.model)}", description=verdict.title
+    )
+    return verdict
+
+
+@stage
 def finetune(reference: CorpusReference, parameters: FineTuneParameters, progress: bool) -> EncoderReference:
     return finetune_and_log(reference, parameters, progress=progress)
 
 
-@task
+@stage
 def score(
     reference: CorpusReference,
     model: str | None,
@@ -86,7 +109,7 @@ def score(
     *,
     purpose: Purpose,
 ) -> Scores:
-    return score_corpus(
+    scores = score_corpus(
         reference,
         purpose=purpose,
         model=model,
@@ -95,9 +118,11 @@ def score(
         audformat=audformat,
         progress=progress,
     )
+    apply_retention()
+    return scores
 
 
-@task
+@stage
 def test_scores(
     reference: CorpusReference, columns: Columns, runs: dict[str, RunReference]
 ) -> dict[str, dict[str, float]]:
@@ -109,10 +134,10 @@ def test_scores(
     for name, run in runs.items():
         predictions = evaluate_final(ModelPackage.load(run.package), corpus, vectors, reason="hbaf demo")
         found[name] = {"all": predictions.metrics()["weighted_f1"], **weighted_f1_by(predictions, cues)}
+    share_test_looks()
     return found
 
 
 def artifact_key(name: str) -> str:
     """A corpus name as Prefect wants the key of an artifact: lowercase letters, numbers and dashes."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "corpus"
-    share_test_looks()

@@ -1,34 +1,42 @@
-"""Candidate against champion, and the alias that moves when the candidate wins."""
+"""Candidate against champion by rules, on dialogues that neither fit nor search has seen; then the alias moves, or not.
 
-from dataclasses import asdict, dataclass
+`judge` measures and moves nothing; `settle` moves the alias. Between the two a person may be asked.
+"""
 
-import numpy as np
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
-from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
-from hbaf.features.columns import Columns
-from hbaf.model.batch import UNLABELLED
-from hbaf.registry.models import CHAMPION, NoModelError, find_model, load_package, register
+from hbaf.corpus.schema import Corpus, CorpusReference, Split, load_corpus
+from hbaf.features.columns import Columns, extract_features
+from hbaf.parameters import PromotionParameters
+from hbaf.registry.aliases import CHALLENGER, PromotionConflict, crown, turn, version_with
+from hbaf.registry.card import keep_figures, measure, publish_card
+from hbaf.registry.models import CHAMPION, NoModelError, RegisteredModel, find_model, load_package, register
+from hbaf.registry.rules import Rule, against_champion, against_floors, of_operation
 from hbaf.registry.runs import RunReference
+from hbaf.registry.seen import dialogues_learned_from
+from hbaf.registry.test_looks import share_test_looks
 from hbaf.registry.tracking import MlflowClient
-from hbaf.training.data import Vectors, load_split, read_vectors
-from hbaf.training.evaluate import metrics, predict
+from hbaf.registry.verdict import VERDICT_TAG, Verdict
+from hbaf.training.data import SplitError, Vectors, load_split, read_vectors
+from hbaf.training.evaluate import SplitPredictions
+from hbaf.training.floors import fit_floors
+from hbaf.training.gate import (
+    gate_predictions,
+    gate_split,
+    of_dialogues,
+    predictions_beside,
+    utterances_per_second,
+)
 from hbaf.training.package import ModelPackage
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was decided, and on what numbers (weighted F1 on dev, 0..1)."""
-
-    promoted: bool
-    model: str
-    version: str
-    candidate: float
-    champion: float
-    against: str
-    reason: str
-
-    def as_tags(self) -> dict[str, str]:
-        return {f"hbaf.verdict.{name}": str(value) for name, value in asdict(self).items()}
+NAN = float("nan")
+NOTES = {
+    "gate": "decided on dialogues set aside at assignment, which neither fit nor search has seen",
+    "test": "no gate split large enough (the corpus brings its own splits, is small, or has `gate_share` 0): decided "
+    "on the test split, and this look is in the ledger",
+}
 
 
 def model_name(corpus: str) -> str:
@@ -37,72 +45,206 @@ def model_name(corpus: str) -> str:
 
 
 def promote(
-    candidate: RunReference, reference: CorpusReference, columns: Columns, *, name: str | None = None
+    candidate: RunReference,
+    reference: CorpusReference,
+    columns: Columns,
+    *,
+    name: str | None = None,
+    rules: PromotionParameters = PromotionParameters(),  # noqa: B008  # frozen
+    ask: Callable[[Verdict], tuple[bool, str]] | None = None,
 ) -> Verdict:
-    """Registers the candidate and gives it the alias `champion` if it beats the present one on dev.
-
-    The first model must beat the floor of always saying the most frequent emotion of train. A champion with other
-    emotions cannot be compared and is never replaced silently.
+    """Registers the candidate; it becomes the champion if every rule is met and, with `approval`, a person agrees.
 
     Args:
         name: registered name; default `hbaf-<corpus>`.
+        ask: how that person is asked; returns (agreed, reason).
+    """
+    verdict = judge(candidate, reference, columns, name=name, rules=rules)
+    if verdict.outcome != "waiting":
+        return verdict
+    if not rules.approval:
+        return settle(verdict)
+    if ask is None:
+        return verdict
+    agreed, reason = ask(verdict)
+    return settle(verdict, agreed=agreed, reason=reason)
+
+
+def judge(
+    candidate: RunReference,
+    reference: CorpusReference,
+    columns: Columns,
+    *,
+    name: str | None = None,
+    rules: PromotionParameters = PromotionParameters(),  # noqa: B008  # frozen
+) -> Verdict:
+    """Holds a candidate against the champion. The verdict is `waiting` where every rule is met, and moves no alias.
+
+    Args:
+        columns: of the candidate's features, on this corpus.
+
+    Raises:
+        SplitError: the candidate has learned from the dialogues that would have to decide.
     """
     name = name or model_name(reference.name)
+    version = _register_once(name, candidate)
+    if (known := _champion_already(name, candidate)) is not None:
+        return known
     corpus = load_corpus(reference)
-    vectors = read_vectors(corpus, columns)
-    package = ModelPackage.load(candidate.package)
-    score = _dev_score(package, corpus, vectors)
-    against, floor, reason = _opponent(name, package, corpus, vectors)
-    same = against.endswith(candidate.run_id)
-    promoted = not reason and (same or score > floor)
-    version = _version_of(name, candidate)
+    vectors, package = read_vectors(corpus, columns), ModelPackage.load(candidate.package)
+    split = gate_split(corpus, rules.minimum_dialogues)
+    _check_unseen(package, corpus, split)
+    mine = gate_predictions(package, corpus, vectors, split)
+    if split == "test":
+        share_test_looks()
+    speed = utterances_per_second(package, corpus, vectors, mine.utterance_ids)
+    size = sum(path.stat().st_size for path in candidate.package.rglob("*") if path.is_file()) / 1e6
+    try:
+        champion: RegisteredModel | None = find_model(name)
+    except NoModelError:
+        champion = None
+    if champion is None:
+        held = _beside_floors(package, corpus, vectors, mine, rules)
+    else:
+        held = _beside_champion(champion, package, corpus, vectors, mine, rules)
+    found = (*held.rules, *of_operation(speed, size, rules))
+    failed = [rule.name for rule in found if rule.passed is False]
     verdict = Verdict(
-        promoted, name, version, score, floor, against,
-        reason or ("already champion" if same else "better on dev" if promoted else "not better on dev"),
+        outcome="refused" if failed else "waiting",
+        model=name, version=version, champion_version=champion.version if champion else "",
+        candidate=held.candidate, champion=held.champion, against=held.against,
+        reason=f"failed: {', '.join(failed)}" if failed else "every rule is met",
+        split=split, rules=found, notes=(NOTES[split], *held.notes),
+        at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )  # fmt: skip
-    client = MlflowClient()
-    if promoted:
-        client.set_registered_model_alias(name, CHAMPION, version)
-    for key, value in verdict.as_tags().items():
-        client.set_model_version_tag(name, version, key, value)
+    _record(verdict)
+    MlflowClient().set_registered_model_alias(name, CHALLENGER, version)
+    keep_figures(verdict, measure(mine, corpus, split, package.facts.calibration.threshold))
     return verdict
 
 
-def _opponent(name: str, candidate: ModelPackage, corpus: Corpus, vectors: Vectors) -> tuple[str, float, str]:
-    """(who, weighted F1 on this dev split, reason why it cannot be compared or "")."""
+def settle(verdict: Verdict, *, agreed: bool = True, reason: str = "") -> Verdict:
+    """Moves the alias to a candidate that meets every rule, and writes its card; or records that nobody agreed.
+
+    Raises:
+        PromotionConflict: another candidate became the champion since it was judged.
+    """
+    if not agreed:
+        return _record(replace(verdict, outcome="declined", reason=reason or "a person said no"))
+    promoted = replace(verdict, outcome="promoted", reason=reason or verdict.reason)
     try:
-        champion = find_model(name)
-    except NoModelError:
-        return "majority of train", _majority_score(corpus, vectors, candidate), ""
-    package = load_package(champion)
+        with turn(verdict.model) as mine:
+            crown(verdict.model, verdict.version, verdict.champion_version or None, mine, promoted.reason)
+    except PromotionConflict as conflict:
+        _record(replace(verdict, outcome="refused", reason=str(conflict)))
+        raise
+    publish_card(_record(promoted))
+    return promoted
+
+
+@dataclass(frozen=True)
+class Held:
+    """The candidate beside its opponent: the opponent in words, weighted F1 of both, rules and notes."""
+
+    against: str
+    candidate: float
+    champion: float
+    rules: tuple[Rule, ...]
+    notes: tuple[str, ...] = ()
+
+
+def _beside_floors(
+    package: ModelPackage, corpus: Corpus, vectors: Vectors, mine: SplitPredictions, rules: PromotionParameters
+) -> Held:
+    train, dev = (load_split(corpus, vectors, package.representation, part) for part in ("train", "dev"))
+    floors = {
+        name: predictions_beside(package, corpus, vectors, mine, system=system)
+        for name, system in fit_floors(train, dev, package.facts.emotions).items()
+    }
+    found = against_floors(mine, floors, rules)
+    scores = {name: weighted_f1(predictions) for name, predictions in floors.items()}
+    best = max(scores, key=lambda name: scores[name])
+    told = tuple(f"{name}: weighted F1 {score:.3f}" for name, score in scores.items())
+    return Held(f"floor: {best}", weighted_f1(mine), scores[best], found, told)
+
+
+def _beside_champion(
+    champion: RegisteredModel,
+    package: ModelPackage,
+    corpus: Corpus,
+    vectors: Vectors,
+    mine: SplitPredictions,
+    rules: PromotionParameters,
+) -> Held:
+    other = load_package(champion)
     who = f"version {champion.version}, run {champion.run_id}"
-    if package.facts.emotions != candidate.facts.emotions:
-        return who, float("nan"), "the champion knows other emotions; register under another name"
-    if package.facts.features != candidate.facts.features:
-        # Its columns are not at hand here: its own dev score on the same splits stands in.
-        same = package.facts.origin.get("splits_digest") == candidate.facts.origin.get("splits_digest")
-        return who, package.facts.dev_metrics["weighted_f1"], "" if same else "the champion was chosen on other splits"
-    return who, _dev_score(package, corpus, vectors), ""
+    if other.facts.emotions != package.facts.emotions:
+        asks = "the champion knows the same emotions; else register under another name (`--model`)"
+        said = f"{', '.join(other.facts.emotions)} there, {', '.join(package.facts.emotions)} here"
+        return Held(who, weighted_f1(mine), NAN, (Rule("emotions", asks, NAN, NAN, said, False),))
+    notes = []
+    learned = dialogues_learned_from(other.facts, corpus)
+    if learned is None:
+        notes.append(
+            "the champion was trained on other splits of this corpus, which are not in this home: it may have learned "
+            "from dialogues that decide here, which would favour it"
+        )
+    elif seen := learned & set(mine.dialogue_ids):
+        notes.append(f"{len(seen)} dialogues were left out: the champion has learned from them")
+        mine = of_dialogues(mine, set(mine.dialogue_ids) - seen)
+    if not len(mine.truth):
+        asks = "dialogues that the champion has not learned from, at least"
+        return Held(who, NAN, NAN, (Rule("dialogues", asks, 0, rules.minimum_dialogues, "0", False),), tuple(notes))
+    if other.facts.features != package.facts.features:
+        # Only what decides: the champion's extractors may be slow, and the rest of the corpus is of no use to it.
+        rows = corpus.utterances[corpus.utterances["utterance_id"].isin(mine.utterance_ids)]
+        corpus = corpus.with_utterances(rows.reset_index(drop=True))
+        vectors = read_vectors(corpus, extract_features(corpus, other.facts.features, out_of_fold=False))
+    theirs = predictions_beside(other, corpus, vectors, mine)
+    found = against_champion(mine, theirs, rules)
+    return Held(who, weighted_f1(mine), weighted_f1(theirs), found, tuple(notes))
 
 
-def _dev_score(package: ModelPackage, corpus: Corpus, vectors: Vectors) -> float:
-    dev = load_split(corpus, vectors, package.representation, "dev")
-    return predict(package.system, dev, package.facts.emotions).metrics()["weighted_f1"]
+def weighted_f1(predictions: SplitPredictions) -> float:
+    return predictions.metrics()["weighted_f1"]
 
 
-def _majority_score(corpus: Corpus, vectors: Vectors, package: ModelPackage) -> float:
-    train, dev = (
-        np.concatenate([d.label for d in load_split(corpus, vectors, package.representation, split)])
-        for split in ("train", "dev")
-    )
-    truth = dev[dev != UNLABELLED]
-    most = np.bincount(train[train != UNLABELLED]).argmax()
-    return metrics(truth, np.full_like(truth, most), corpus.emotions)["weighted_f1"]
+def _check_unseen(package: ModelPackage, corpus: Corpus, split: Split) -> None:
+    learned = dialogues_learned_from(package.facts, corpus)
+    decides = set(corpus.splits.loc[corpus.splits["split"] == split, "dialogue_id"])
+    if learned is None or learned & decides:
+        raise SplitError(
+            f"corpus {corpus.name}: the candidate was trained with other splits and "
+            f"{'may have' if learned is None else 'has'} learned from dialogues of the {split} split. Train again."
+        )
 
 
-def _version_of(name: str, candidate: RunReference) -> str:
+def _champion_already(name: str, candidate: RunReference) -> Verdict | None:
+    """The verdict that made this run the champion, if it is the champion now: another look would only cost."""
+    version = version_with(name, CHAMPION)
+    if version is None:
+        return None
+    known = MlflowClient().get_model_version(name, version)
+    if str(known.run_id) != candidate.run_id:
+        return None
+    reason = "already champion"
+    if VERDICT_TAG in known.tags:
+        return replace(Verdict.from_json(known.tags[VERDICT_TAG]), outcome="unchanged", reason=reason)
+    score = candidate.weighted_f1
+    return Verdict("unchanged", name, version, version, score, score, "itself", reason, "dev")
+
+
+def _record(verdict: Verdict) -> Verdict:
     client = MlflowClient()
-    known = client.search_model_versions(f"name = '{name}' and run_id = '{candidate.run_id}'")
-    if known:
-        return str(known[0].version)
-    return register(candidate.model_uri, name, {"hbaf.run_id": candidate.run_id})
+    for key, value in verdict.as_tags().items():
+        client.set_model_version_tag(verdict.model, verdict.version, key, value[:5000] if key != VERDICT_TAG else value)
+    return verdict
+
+
+def _register_once(name: str, candidate: RunReference) -> str:
+    client = MlflowClient()
+    with turn(name):
+        known = client.search_model_versions(f"name = '{name}' and run_id = '{candidate.run_id}'")
+        if known:
+            return str(known[0].version)
+        return register(candidate.model_uri, name, {"hbaf.run_id": candidate.run_id})

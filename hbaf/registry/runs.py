@@ -270,7 +270,15 @@ def best_run(reference: CorpusReference, run_id: str | None = None, *, experimen
             [experiment_id(experiment)], of_corpus, order_by=['metrics."best/weighted_f1" DESC'], max_results=1
         )
         if not found:
-            raise NoRunError(f"{reference.name}: no finished run of this corpus. Train one: `hbaf train`.")
+            others = f"tags.corpus_digest = '{reference.digest}' and attributes.status = 'FINISHED'"
+            split_otherwise = client.search_runs([experiment_id(experiment)], others, max_results=1)
+            told = ". Train one: `hbaf train`."
+            if split_otherwise:
+                told = (
+                    " with these splits; there are runs with other ones (`corpus.seed`, `corpus.split_shares`, "
+                    "`corpus.gate_share`). Set them as they were, or train again: `hbaf train`."
+                )
+            raise NoRunError(f"{reference.name}: no finished run of this corpus{told}")
         chosen = found[0]
     else:
         try:

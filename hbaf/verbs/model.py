@@ -1,6 +1,18 @@
 """Verbs about models: train, evaluate, promote."""
 
-from hbaf.verbs.options import RUN_STAGES, Channels, Manifest, Quiet, Reader, Recipe, Set, Source, prepare, settings
+from hbaf.verbs.options import (
+    RUN_STAGES,
+    Channels,
+    Manifest,
+    Quiet,
+    Reader,
+    Recipe,
+    Set,
+    Source,
+    changes_of,
+    prepare,
+    settings,
+)
 
 
 def train(
@@ -70,6 +82,7 @@ def evaluate(
     from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import extract_features
     from hbaf.registry.models import find_model, load_package
+    from hbaf.registry.test_looks import share_test_looks
     from hbaf.training.data import load_split, read_vectors
     from hbaf.training.evaluate import bootstrap_interval, evaluate_final, predict
 
@@ -79,10 +92,10 @@ def evaluate(
     vectors = read_vectors(corpus, extract_features(corpus, package.facts.features, progress=not quiet))
     if final:
         predictions = evaluate_final(package, corpus, vectors, reason=reason)
+        share_test_looks()
     else:
         dev = load_split(corpus, vectors, package.representation, "dev")
         predictions = predict(package.system, dev, package.facts.emotions)
-    from hbaf.registry.test_looks import share_test_looks
     low, high = bootstrap_interval(predictions)
     print(f"{champion.label} on {corpus.name}, {'test' if final else 'dev'}: {len(predictions.truth)} utterances")
     for name, value in predictions.metrics().items():
@@ -92,7 +105,6 @@ def evaluate(
 
 def promote(
     source: Source,
-        share_test_looks()
     *,
     manifest: Manifest = None,
     reader: Reader = None,
@@ -100,34 +112,40 @@ def promote(
     set_: Set = None,
     model: str | None = None,
     run: str | None = None,
+    yes: bool = False,
     quiet: Quiet = False,
 ) -> int:
-    """Makes the best run of a corpus the champion, if it beats the present one on dev; exit code 1 if not.
+    """Makes the best run of a corpus the champion, if it meets every rule; exit code 1 if not (docs/promotion.md).
+
+    It is held against the present champion, or against the floors, on dialogues that neither fit nor search has seen.
 
     Try:
 
         hbaf promote example
 
-        hbaf promote example --run 0123456789abcdef
+        hbaf promote example --run 0123456789abcdef --set promotion.class_floor=0.1
+
+        hbaf promote example --set promotion.approval=true
 
     Args:
         model: Registered name; default `hbaf-<corpus>`.
         run: MLflow run id; default: the finished run of this corpus with the best dev score.
+        yes: Agree beforehand where `promotion.approval` asks.
     """
     from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import extract_features
+    from hbaf.parameters import PromotionParameters
     from hbaf.registry.promote import promote as decide
     from hbaf.registry.runs import best_run
     from hbaf.training.package import ModelPackage
+    from hbaf.verbs.promotion import ask_person, show
 
-    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_)
+    stages = ("corpus", "promotion")
+    rules = PromotionParameters(**changes_of(set_, stages).get("promotion", {}))
+    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
     candidate = best_run(reference, run)
     features = ModelPackage.load(candidate.package).facts.features
     columns = extract_features(load_corpus(reference), features, progress=not quiet)
-    verdict = decide(candidate, reference, columns, name=model)
-    print(
-        f"{verdict.model} version {verdict.version}: {'champion' if verdict.promoted else 'not promoted'}, "
-        f"{verdict.reason}"
-    )
-    print(f"  candidate {verdict.candidate:.3f} against {verdict.champion:.3f} ({verdict.against}), weighted F1 on dev")
+    verdict = decide(candidate, reference, columns, name=model, rules=rules, ask=ask_person(yes))
+    show(verdict)
     return 0 if verdict.promoted else 1
