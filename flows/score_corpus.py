@@ -1,34 +1,46 @@
-"""`score-corpus`: new conversations -> predictions and a report."""
+"""`score-corpus`: new conversations -> predictions; of a corpus with a report, or of a source whatever is new."""
 
 from prefect import flow
 
 from flows import stages
+from flows.shard_runner import ShardRunner, score_new
 from hbaf.parameters import CorpusParameters
+from hbaf.scoring.purpose import Purpose
+from hbaf.scoring.scheduled import SourceScores
 from hbaf.scoring.score import KeepFeatures, Scores
+from hbaf.scoring.source import SourceParameters
 
 
 @flow(name="score-corpus")
 def score_corpus(
+    purpose: Purpose,
+    source: SourceParameters | None = None,
     corpus: CorpusParameters = CorpusParameters(),
     model: str | None = None,
     csv: bool = False,
     audformat: bool = False,
     keep_features: KeepFeatures = "selected",
+    runner: ShardRunner = ShardRunner(),
     progress: bool = False,
-) -> Scores:
-    """Scores every utterance of a corpus with the champion.
+) -> Scores | SourceScores:
+    """Scores with the champion what is new in a source; or, without one, every utterance of a corpus.
 
     Args:
-        corpus: Where the conversations come from.
+        purpose: What the scores are for; kept with every row. `commercial` refuses what its licence forbids.
+        source: A folder or prefix that conversations arrive in; what is published already is not scored again.
+        corpus: Without a source: where the conversations come from.
         model: Registered model; default: the only one with a champion.
-        csv: Also write a CSV.
-        audformat: Also write an audformat database.
-        keep_features: Keep the numbers that the model reads, or nothing.
+        csv: Of a corpus: also write a CSV.
+        audformat: Of a corpus: also write an audformat database.
+        keep_features: Of a corpus: keep the numbers that the model reads, or nothing.
+        runner: Of a source: where its shards are worked on.
         progress: Show progress bars.
     """
+    if source is not None:
+        return score_new(source, purpose, model, runner)
     reference = stages.prepare(corpus, False, progress)
-    return stages.score(reference, model, csv, progress, keep_features, audformat)
+    return stages.score(reference, model, csv, progress, keep_features, audformat, purpose=purpose)
 
 
 if __name__ == "__main__":
-    score_corpus()
+    score_corpus(purpose="research")

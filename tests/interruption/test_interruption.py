@@ -124,7 +124,8 @@ def test_two_processes_prepare_and_train_the_same_once(tmp_path: Path) -> None:
     assert len({line for text in said for line in text.splitlines() if line.startswith("run ")}) == 1
     whole(tmp_path / "home")
     assert hbaf("promote", str(tmp_path / "calls"), "--quiet", home=tmp_path / "home").wait(200) == 0
-    both = [hbaf("score", str(tmp_path / "calls"), "--purpose", "research", "--quiet", "--csv", home=tmp_path / "home") for _ in range(2)]
+    asked = ("score", str(tmp_path / "calls"), "--purpose", "research", "--quiet", "--csv")
+    both = [hbaf(*asked, home=tmp_path / "home") for _ in range(2)]
     told = [process.communicate(timeout=250) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
     assert told[0][0] == told[1][0]

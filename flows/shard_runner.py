@@ -1,0 +1,81 @@
+"""Where the shards of scheduled scoring are worked on: in this process, or on many machines through Dask."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from pydantic import Field
+
+from flows.private import shielded, stage
+from hbaf.parameters import Parameters
+from hbaf.scoring.purpose import Purpose
+from hbaf.scoring.scheduled import SourceScores, score_source
+from hbaf.scoring.shards import ScoredShard, ScoringOrder, Shard, ValidatedShard, score_shard, validate_shard
+from hbaf.scoring.source import SourceParameters
+
+
+class ShardRunner(Parameters):
+    """Where shards are worked on. Other machines see the same home folder and the same source."""
+
+    kind: Literal["here", "dask"] = "here"
+    address: str | None = Field(None, description="Of a Dask scheduler; default: a cluster of local processes.")
+    workers: int = Field(2, ge=1, description="Dask workers, and shards that are worked on together.")
+
+
+@stage
+def read_shard(shard: Shard) -> ValidatedShard:
+    return validate_shard(shard)
+
+
+@stage
+def predict_shard(order: ScoringOrder) -> ScoredShard:
+    return score_shard(order)
+
+
+STAGES: dict[Callable[[Any], Any], Any] = {validate_shard: read_shard, score_shard: predict_shard}
+
+
+def score_new(source: SourceParameters, purpose: Purpose, model: str | None, runner: ShardRunner) -> SourceScores:
+    """What is new in a source, with its shards as tasks of this flow run."""
+    if runner.kind == "dask":
+        scored = _on_dask(runner)(source, purpose, model, runner.workers)
+    else:
+        with shielded("score_source"):
+            scored = score_source(source, purpose=purpose, model=model, map_shards=_here)
+    create_markdown_artifact(_told(scored), key=f"scores-{scored.source.replace('_', '-')}", description="What was new")
+    return scored
+
+
+def _here(step: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    return (STAGES[step](task) for task in tasks)
+
+
+def _submitted(step: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    # All at once; a shard that fails ends the run, and the next one takes it up again.
+    futures = [STAGES[step].submit(task) for task in tasks]
+    return (future.result() for future in futures)
+
+
+def _on_dask(runner: ShardRunner) -> Callable[..., SourceScores]:
+    """A flow on a task runner of its own: which one is known only now."""
+    from prefect_dask import DaskTaskRunner
+
+    local = {"n_workers": runner.workers, "threads_per_worker": 1, "dashboard_address": None}
+    place = {"address": runner.address} if runner.address else {"cluster_kwargs": local}
+
+    def score_shards(source: SourceParameters, purpose: Purpose, model: str | None, at_a_time: int) -> SourceScores:
+        with shielded("score_source"):
+            # Many processes on one machine: each extracts with one of its own.
+            return score_source(
+                source, purpose=purpose, model=model, workers=1, at_a_time=at_a_time, map_shards=_submitted
+            )
+
+    return flow(name="score-corpus-shards", task_runner=DaskTaskRunner(**place))(score_shards)
+
+
+def _told(scores: SourceScores) -> str:
+    """Counts, no name of a conversation: the inbox has those."""
+    counts = "\n".join(f"| {what} | {number} |" for what, number in scores.counts.items()) or "| nothing new | |"
+    said = f"{scores.rows} utterances of `{scores.source}` with `{scores.model_version}`, named by the"
+    return f"{said} {scores.champion_from}.\n\n| conversations | |\n|---|---|\n{counts}\n"
