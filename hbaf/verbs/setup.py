@@ -2,7 +2,11 @@
 
 import subprocess
 import sys
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from hbaf.verbs.options import Recipe, Set, settings
 
 
 def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: int = 320, seed: int = 0) -> int:
@@ -24,14 +28,36 @@ def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: in
     return subprocess.run(command, check=False).returncode
 
 
-def doctor() -> int:
-    """Looks at the installation and says what is wrong, with the fix; exit code 1 if something is."""
+def doctor(
+    *,
+    recipe: Recipe = "paper",
+    set_: Set = None,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Looks at versions, home folder, GPU, weights, servers and licences; exit code 1 if something is wrong.
+
+    Servers are those that the environment or the active Prefect profile names; each gets a trial write, which is
+    removed again.
+
+    Try:
+
+        hbaf doctor
+
+        hbaf doctor --set features.text=roberta-large     # are these weights here, and whole
+
+    Args:
+        recipe: Whose weights are looked for.
+        json_: Print a list of findings as JSON: subject, verdict (ok, note, bad), said, fix.
+    """
+    import json
+    from dataclasses import asdict
+
     from hbaf.doctor import examine
 
-    findings = examine()
-    for finding in findings:
-        print(
-            f"{'ok  ' if finding.ok else 'BAD '} {finding.subject}: {finding.said}"
-            + ("" if finding.ok else f"\n     fix: {finding.fix}")
-        )
-    return 0 if all(finding.ok for finding in findings) else 1
+    findings = examine(settings(recipe, set_)[0])
+    if json_:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            print(finding.lines())
+    return int(any(finding.verdict == "bad" for finding in findings))

@@ -1,0 +1,40 @@
+"""Every look, in the order in which one would mend things."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from hbaf.doctor import environment, gpu, home, prefect_server, stores, versions, weights
+from hbaf.doctor.finding import Finding, bad
+from hbaf.home import prepare_environment, without_passwords
+from hbaf.parameters import FeatureParameters
+
+Look = Callable[[], Iterable[Finding]]
+
+
+def examine(features: FeatureParameters | None = None) -> list[Finding]:
+    """Looks at everything; a look that fails is a finding and ends none of the others.
+
+    Args:
+        features: whose weights are looked for; default: the recipe `demo`'s.
+    """
+    findings = _looked("home", home.look)
+    looks: dict[str, Look] = {"versions": versions.look, "environment": environment.look, "gpu": gpu.look}
+    if not any(finding.verdict == "bad" and finding.subject == "home" for finding in findings):
+        prepare_environment()
+        looks |= {
+            "weights": partial(weights.look, features or FeatureParameters()),
+            "prefect": prefect_server.look,
+            "mlflow": stores.look_at_mlflow,
+            "search storage": stores.look_at_studies,
+        }
+    for name, look in looks.items():
+        findings += _looked(name, look)
+    return findings + _looked("licences", weights.licences)
+
+
+def _looked(name: str, look: Look) -> list[Finding]:
+    try:
+        return list(look())
+    except Exception as error:  # the doctor itself must not need a doctor
+        said = without_passwords(f"could not be looked at: {type(error).__name__}: {error}")
+        return [bad(name, said, "mend what the message names, then run `hbaf doctor` again")]

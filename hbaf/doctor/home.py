@@ -1,0 +1,33 @@
+"""The home folder: can it be written, how much room is left, who else wrote it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+
+from hbaf.doctor.finding import Finding, bad, note, ok
+from hbaf.home import FORMAT_VERSION, HomeError, home_folder
+
+SPACE_WANTED = 5e9  # bytes: a model with its features and packages of some searches
+ROOMS = ("corpora", "features", "scores", "runs", "mlflow", "cache")
+
+
+def look() -> Iterator[Finding]:
+    try:
+        folder = home_folder()
+        for place in (folder, *(folder / name for name in ROOMS if (folder / name).exists())):
+            probe = place / f".probe-{os.getpid()}.tmp"
+            probe.write_text("probe")
+            probe.unlink()
+    except (HomeError, OSError) as error:
+        yield bad("home", str(error), "set HBAF_HOME to a folder that you own, or permit writing there")
+        return
+    yield ok("home", f"{folder}, format {FORMAT_VERSION}, can be written")
+    free = shutil.disk_usage(folder).free
+    said = f"{free / 1e9:.1f} GB free"
+    if free > SPACE_WANTED:
+        yield ok("disk", said)
+    else:
+        yield bad("disk", said, f"free {SPACE_WANTED / 1e9:.0f} GB, or move HBAF_HOME to another disk")
+    left = [file for name in ROOMS for file in (folder / name).rglob(".*.tmp")] if folder.exists() else []
+    if left:
+        yield note("home", f"{len(left)} temporary files of killed processes", "`hbaf forget` removes old ones")
