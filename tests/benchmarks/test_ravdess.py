@@ -1,6 +1,6 @@
 """RAVDESS as anybody's folder: eight emotions from the voice alone, actors of train, dev and test apart.
 
-HBAF's audio stream beside a linear SVM on the same selected numbers; figures and commands in docs/results-ravdess.md.
+HBAF's audio stream beside a linear SVM on the same selected numbers; figures and commands in docs/corpora.md.
 """
 
 import csv
