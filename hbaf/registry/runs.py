@@ -17,6 +17,7 @@ from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extractors
 from hbaf.home import room
 from hbaf.model.batch import UNLABELLED
+from hbaf.monitoring.reference import keep_reference
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, TrainingParameters
 from hbaf.registry.models import log_package
 from hbaf.registry.tracking import (
@@ -105,6 +106,7 @@ def train_and_log(
                 origin={"run_id": log.run_id, **digests(reference, columns)},
             )  # fmt: skip
             place = package.save(folder / log.run_id / "package")
+            keep_reference(package, corpus, columns, place)
             uri = log_package(log.run_id, place, package.facts)
         # Only now: a kill before this line goes on from the last checkpoint and trains nothing again.
         _remove_checkpoints(folder)

@@ -83,7 +83,7 @@ def write_report(
         around = (conversations[place - 1] if place else None, *conversations[place + 1 : place + 2])
         page = _conversation_page(conversation, colours, Clips(audio, corpus_root, pages), around, shared)
         _write(pages / f"{conversation.slug}.html", page)
-    _write(index, _render("report_index", **index_view(conversations, colours, scores), **shared))
+    _write(index, render("report_index", **index_view(conversations, colours, scores), **shared))
     current = {f"{conversation.slug}.html" for conversation in conversations}
     for page_file in pages.glob("*.html"):
         if page_file.name not in current and _is_ours(page_file):
@@ -146,7 +146,7 @@ def _conversation_page(
     shared: Mapping[str, Any],
 ) -> str:
     views = turn_views(conversation, colours, clips)
-    return _render(
+    return render(
         "report_conversation",
         conversation=conversation,
         turns=views,
@@ -178,7 +178,8 @@ def _own(name: str) -> tuple[Markup, str]:
     return Markup(text), "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _render(page: str, **content: Any) -> str:
+def render(page: str, **content: Any) -> str:
+    """A page of `templates/` with the style and the script that belong to it."""
     style, style_digest = _own("report.css")
     script, script_digest = _own(f"{page}.js")
     return (

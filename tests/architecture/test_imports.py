@@ -25,6 +25,7 @@ RANKS = {
     "hbaf.baselines": 3.5,  # reads the batch contract in hbaf.model
     "hbaf.training": 4,
     "hbaf.inference": 5,
+    "hbaf.monitoring": 5.5,  # a model that is being registered takes its reference along
     "hbaf.registry": 6,
     "hbaf.scoring": 7,
     "hbaf.comparison": 7,

@@ -1,0 +1,76 @@
+"""`monitor-scores`: what was scored in the last days against what the model was trained on."""
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
+
+from flows.stages import artifact_key
+from hbaf.parameters import MonitorParameters
+from hbaf.scoring.monitor import Monitored, as_metrics
+from hbaf.scoring.monitor import monitor_scores as look
+
+CHANGED = "hbaf.scores.changed"  # event: a check is beyond its bound
+
+
+@flow(name="monitor-scores")
+def monitor_scores(
+    monitor: MonitorParameters = MonitorParameters(), model: str | None = None, scores: list[str] | None = None
+) -> tuple[str, ...]:
+    """Looks at what the champion scored lately; an event says if something has changed beyond chance and tolerance.
+
+    Args:
+        monitor: How far back, and what counts as a change.
+        model: Registered model; default: the only one with a champion.
+        scores: Folders of scores or published datasets; default: everything that this home scored.
+    """
+    found = compare(monitor, model, scores)
+    get_run_logger().info(found.said)
+    if found.flagged:
+        tell(found)
+    return found.flagged
+
+
+@task
+def compare(monitor: MonitorParameters, model: str | None, scores: list[str] | None) -> Monitored:
+    found = look(monitor, model=model, scores=scores or ())
+    create_markdown_artifact(markdown(found), key=f"monitor-{artifact_key(found.model)}", description=found.said)
+    return found
+
+
+def tell(found: Monitored) -> None:
+    """The event `hbaf.scores.changed`, on which an automation can act; numbers only."""
+    assert found.findings is not None
+    emit_event(
+        CHANGED,
+        resource={
+            "prefect.resource.id": f"hbaf.model.{artifact_key(found.model)}",
+            "prefect.resource.name": found.model,
+        },
+        payload={
+            "flagged": list(found.flagged),
+            "said": found.said,
+            "metrics": {name: value for name, value in as_metrics(found.findings).items() if value == value},
+            "mlflow_run": found.run_id,
+        },
+    )
+
+
+def markdown(found: Monitored) -> str:
+    """The artifact of this flow run."""
+    if found.findings is None:
+        return found.said
+    lines = [f"**{found.said}**", "", "| check | distance | bound | |", "|---|---|---|---|"]
+    lines += [
+        f"| {check.name} | {check.value:.3f} | {check.threshold:.3f} | {'**changed**' if check.flagged else ''} |"
+        for check in found.findings.checks
+    ]
+    low, high = found.findings.expected_f1_interval
+    lines += [
+        "",
+        f"Expected weighted F1 {found.findings.expected_f1:.3f} ({low:.3f} to {high:.3f}), report {found.page}",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    monitor_scores()

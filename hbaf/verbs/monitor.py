@@ -1,0 +1,55 @@
+"""Verbs about a service that runs: what it scores, and how it is."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from hbaf.verbs.options import Set, changes_of
+
+
+def monitor(
+    scores: Annotated[list[str] | None, Parameter(negative="")] = None,
+    *,
+    model: str | None = None,
+    output: Path | None = None,
+    set_: Set = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Compares what was scored in the last days with what the model was trained on.
+
+    Label mix, confidence, input quality, drift of both representations, and the weighted F1 that the calibrated
+    probabilities promise. Exit code 1 where something has changed beyond chance and tolerance.
+
+    Try:
+
+        hbaf monitor
+
+        hbaf monitor ~/scored --set monitor.days=30 --json
+
+    Args:
+        scores: Folders of scores or published datasets; default: everything that this home scored.
+        model: Registered model; default: the only one with a champion.
+        output: Folder for the page; default: in the home folder.
+        json: For programs.
+    """
+    from hbaf.home import prepare_environment
+    from hbaf.parameters import MonitorParameters
+
+    prepare_environment()
+    parameters = MonitorParameters(**changes_of(set_, ("monitor",)).get("monitor", {}))
+    from hbaf.scoring.monitor import as_json, monitor_scores
+
+    found = monitor_scores(parameters, model=model, scores=scores or (), output=output)
+    if json:
+        print(as_json(found))
+    else:
+        print(found.said)
+        if found.findings is not None:
+            for check in found.findings.checks:
+                mark = "CHANGED" if check.flagged else ""
+                print(f"  {check.name:21} {check.value:7.3f}   bound {check.threshold:.3f}   {mark}".rstrip())
+            low, high = found.findings.expected_f1_interval
+            print(f"  expected weighted F1 {found.findings.expected_f1:.3f} ({low:.3f} to {high:.3f})")
+            print(f"report: {found.page}")
+    return 1 if found.flagged else 0
