@@ -79,7 +79,8 @@ def verify_scores(
     both = pd.concat([stored.iloc[:0].assign(difference=0.0, what=""), *found], ignore_index=True)
     wrong = both[(both["difference"] > tolerance) | (both["what"] != "")]
     differing = {
-        row.utterance_id: row.what or f"a probability by {row.difference:.4f}" for row in wrong.itertuples(index=False)
+        str(row.utterance_id): str(row.what) or f"a probability by {row.difference:.4f}"
+        for row in wrong.itertuples(index=False)
     }
     return Replay(len(both), differing, float(both["difference"].max() if len(both) else 0.0), not_replayed)
 
