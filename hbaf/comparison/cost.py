@@ -17,6 +17,7 @@ from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParamete
 
 TYPICAL_EPOCHS = 30  # with patience 15; the upper figure is `max_epochs`
 STEPS = 2
+TIMED_DIALOGUES = 8  # in a timed batch; a CPU takes time by the dialogue
 MEGABYTE = 1e6
 # Numbers an utterance, by extractor: what a column takes on disk, 4 bytes each.
 WIDTHS = {
@@ -64,7 +65,7 @@ class Cost:
         slowest = sorted(self.seconds_a_step.items(), key=lambda pair: -pair[1])[:3]
         return [
             f"{self.runs} runs, {self.workers} at a time on this machine",
-            f"training: about {self.hours:.1f} h with {TYPICAL_EPOCHS} epochs a run, at most {self.most_hours:.1f} h; "
+            f"training: about {self.hours:.1f} h at {TYPICAL_EPOCHS} epochs a run, at most {self.most_hours:.1f} h; "
             "from one timed batch of each system",
             f"slowest: {', '.join(f'{name} {seconds:.2f} s a batch' for name, seconds in slowest)}",
             f"extraction: about {self.extraction_hours:.1f} h",
@@ -81,7 +82,7 @@ def cost_of(
     training: TrainingParameters,
     workers: int | None,
 ) -> Cost:
-    """Times one batch of every system at full width, of the corpus's own number of dialogues and turns."""
+    """Times a part of a batch of every system, at the width asked for, with the corpus's own numbers of turns."""
     several = workers or default_workers()
     lengths = corpus.in_split("train").groupby("dialogue_id").size().to_numpy()
     steps = -(-len(lengths) // training.batch_dialogues)
@@ -92,26 +93,29 @@ def cost_of(
         "commonsense_dim": _width(commonsense) // 3 if commonsense else None,
         "emotions": max(2, len(corpus.emotions)),
     }
-    batch = made_up_batch(lengths[: training.batch_dialogues], dims)
+    timed = lengths[: min(TIMED_DIALOGUES, training.batch_dialogues)]
+    batch, share = made_up_batch(timed, dims), min(training.batch_dialogues, len(lengths)) / len(timed)
     seconds: dict[str, float] = {}
     sizes: dict[str, int] = {}
-    runs, total = 0, 0.0
+    runs, total, packages = 0, 0.0, 0.0
     for part in parts:
         trials = part.asked.trials if part.asked.trials > 1 else 0
         for entrant in parse_systems(part.asked.systems):
-            if entrant.name not in seconds:
-                seconds[entrant.name], sizes[entrant.name] = time_step(entrant, dims, model, batch)
+            name = "hbaf" if entrant.is_hbaf else entrant.name  # no variant costs more than the whole
+            if name not in seconds:
+                of_batch, sizes[name] = time_step(parse_systems(name)[0], dims, model, batch)
+                seconds[name] = share * of_batch
             times = len(part.asked.audio) * ((entrant.seeds or part.asked.seeds) + trials)
             runs += times
-            total += times * steps * seconds[entrant.name]
+            packages += times * 4 * sizes[name] if entrant.is_hbaf else 0
+            total += times * steps * seconds[name]
     named = {name for part in parts for name in (*part.asked.audio, *part.asked.text)} | ({commonsense} - {None})
     utterances = len(corpus.utterances)
-    packages = sum(4 * sizes[name] for name in sizes if name.startswith("hbaf")) * parts[0].asked.seeds
     predictions = runs * utterances * 4 * (dims["emotions"] + 8)
     columns = sum(utterances * 4 * _width(name) for name in named)
     return Cost(
         runs=runs,
-        hours=total * TYPICAL_EPOCHS / several / 3600,
+        hours=total * min(TYPICAL_EPOCHS, training.max_epochs) / several / 3600,
         most_hours=total * training.max_epochs / several / 3600,
         extraction_hours=sum(utterances / SPEEDS.get(name, UNKNOWN_SPEED) for name in named if name) / several / 3600,
         disk=columns + packages + predictions,
@@ -144,7 +148,7 @@ def made_up_batch(lengths: np.ndarray, dims: dict[str, int | None]) -> DialogueB
     """Dialogues of these lengths with random numbers."""
     draw = torch.Generator().manual_seed(0)
     turns = int(lengths.max())
-    mask = torch.arange(turns)[None] < torch.as_tensor(lengths)[:, None]
+    mask = torch.arange(turns)[None] < torch.tensor(lengths)[:, None]
     shape = (len(lengths), turns)
     commonsense = dims["commonsense_dim"]
     return DialogueBatch(

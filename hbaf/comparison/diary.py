@@ -69,7 +69,8 @@ def scores(rows: Sequence[Row]) -> dict[str, float]:
     for number, cell in enumerate(dict.fromkeys(row.cell for row in rows)):
         for _, of in blocks([row for row in rows if row.cell == cell]):
             for row in of:
-                name = "".join(sign if sign.isalnum() or sign in "-_./ " else "_" for sign in row.system)
+                own = row.system.rpartition("/")[2]  # MLflow takes no metric whose name is an absolute path
+                name = "".join(sign if sign.isalnum() or sign in "-_. " else "_" for sign in own)
                 if row.seeds:
                     found[f"{f'{number}/' if several else ''}{name}/weighted_f1"] = row.f1
     return found
