@@ -45,6 +45,7 @@ VERBS = {
     "hbaf.verbs.inbox:rescore": "Score again what arrived since a day, after a promotion.",
     "hbaf.verbs.inbox:verify": "Replay published scores with this environment.",
     "hbaf.verbs.search:search_worker": "Run trials of a search that was begun here or elsewhere.",
+    "hbaf.verbs.monitor:status": "How scoring is: last success, backlog, quarantine, champion, disk.",
     "hbaf.verbs.monitor:monitor": "Compare what was scored lately with what the model was trained on.",
     "hbaf.verbs.privacy:why": "Walk from a prediction back to model, run, features, corpus and recording.",
     "hbaf.verbs.privacy:forget": "Remove a conversation, a speaker or a corpus from all that is kept.",

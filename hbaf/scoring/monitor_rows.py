@@ -48,8 +48,8 @@ def _rows_at(place: str, model: str, since: float, until: float) -> pd.DataFrame
     if rows.empty:
         return rows
     at = pd.to_datetime(rows["scored_at"], utc=True)
-    limits = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in (since, until))
-    return rows[(rows["model_version"] == model) & at.between(*limits)]
+    first, last = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in (since, until))
+    return rows[(rows["model_version"] == model) & (at >= first) & (at <= last)]
 
 
 def _published(place: str) -> pd.DataFrame:

@@ -53,3 +53,42 @@ def monitor(
             print(f"  expected weighted F1 {found.findings.expected_f1:.3f} ({low:.3f} to {high:.3f})")
             print(f"report: {found.page}")
     return 1 if found.flagged else 0
+
+
+def status(
+    *,
+    model: str | None = None,
+    hours: float = 26,
+    quarantine: float = 0.05,
+    disk: float = 5,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Says how scoring is: last success, backlog, quarantine, champion, disk. Exit code 1 where a person should look.
+
+    Try:
+
+        hbaf status
+
+        hbaf status --json --hours 50
+
+    Args:
+        model: Registered model; default: the only one with a champion.
+        hours: Time since the last success, or in the backlog, after which something is wrong.
+        quarantine: Share of conversations in quarantine, 0..1, above which something is wrong.
+        disk: GB that must be free in the home folder.
+        json: For programs.
+    """
+    from hbaf.home import prepare_environment
+
+    prepare_environment()
+    from hbaf.scoring.status import Limits, examine
+
+    found = examine(Limits(hours, quarantine, disk), model)
+    if json:
+        print(found.as_json())
+    else:
+        for name, said in found.lines():
+            print(f"{name:13} {said}")
+        for problem in found.problems:
+            print(f"PROBLEM       {problem}")
+    return 1 if found.problems else 0
