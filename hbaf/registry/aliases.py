@@ -104,7 +104,8 @@ def _take(client: MlflowClient, ticket: str, token: str) -> bool:
         client.create_registered_model(ticket, {"holder": token}, "A promotion is under way; gone in a moment.")
         return True
     except mlflow.exceptions.MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        # It is there, or was when the name was refused and is gone by the time that MLflow looked it up.
+        if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
             raise
     try:
         made = client.get_registered_model(ticket).creation_timestamp / 1000

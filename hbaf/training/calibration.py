@@ -107,7 +107,7 @@ def fit_temperature(probability: np.ndarray, truth: np.ndarray) -> float:
         value.backward()
         return value
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)
     return float(log_temperature.detach().exp().clamp(0.05, 20.0).nan_to_num(1.0))
 
 

@@ -77,3 +77,18 @@ def test_given_splits_are_left_alone() -> None:
     one = corpus(5)
     one = Corpus(one.name, one.root, one.utterances, given, one.emotions)
     assert assign_splits(one, SHARES, 0) is one
+
+
+def test_the_gate_takes_from_train_alone_and_stays_as_the_corpus_grows() -> None:
+    plain = assigned(400)
+    gated = dict(assign_splits(corpus(400), SHARES, 0, 0.1).splits.itertuples(index=False))
+    moved = {name for name, split in gated.items() if split == "gate"}
+    assert {name for name in plain if plain[name] != gated[name]} == moved
+    assert {plain[name] for name in moved} == {"train"}
+    assert len(moved) == pytest.approx(28, abs=12)
+    grown = dict(assign_splits(corpus(600), SHARES, 0, 0.1).splits.itertuples(index=False))
+    assert {name: grown[name] for name in gated} == gated
+
+
+def test_a_gate_leaves_something_to_train_on() -> None:
+    assert "train" in set(assign_splits(corpus(4), SHARES, 0, 1.0).splits["split"])

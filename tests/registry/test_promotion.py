@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +43,7 @@ class Talks:
     def __init__(self, folder: Path):
         rows = [
             {
-                "dialogue": f"Ann{d}",
+                "dialogue": f"Zoe{d}",
                 "turn": t,
                 "speaker": "AB"[t % 2],
                 "emotion": emotion,
@@ -60,6 +61,7 @@ class Talks:
             training={"max_epochs": 25, "threads": 1},
         )
         self.folder = folder
+        self.runs: dict[tuple[Break | None, int, str], RunReference] = {}
         self.reference: CorpusReference = prepare_corpus(
             CorpusParameters(reader="folder", root=folder / "talks", gate_share=0.4), workers=1
         )
@@ -77,8 +79,18 @@ class Talks:
             folder=self.folder / name, log=SilentRunLog(), origin=origin,
         )  # fmt: skip
 
-    def logged(self, change: Break | None = None) -> RunReference:
-        """A run whose model is the trained one with its classifier's weights and biases changed."""
+    def logged(self, change: Break | None = None, number: int = 1) -> RunReference:
+        """A run whose model is the trained one with its classifier's weights and biases changed.
+
+        Args:
+            number: another one is another run of an equal model; logging takes a second, so each is logged once.
+        """
+        key = (change, number, self.package.facts.origin["splits_digest"])
+        if key not in self.runs:
+            self.runs[key] = self._log(change)
+        return self.runs[key]
+
+    def _log(self, change: Break | None) -> RunReference:
         with run("talks", tags={}) as log:
             facts = replace(self.package.facts, origin={**self.package.facts.origin, "run_id": log.run_id})
             place = replace(self.package, facts=facts).save(self.folder / log.run_id / "package")
@@ -108,6 +120,10 @@ def never_says_fear(weight: torch.Tensor, bias: torch.Tensor) -> None:
     bias[FEAR] -= 100
 
 
+def always_says_joy(weight: torch.Tensor, bias: torch.Tensor) -> None:
+    bias[JOY] += 100
+
+
 @pytest.fixture(scope="module")
 def talks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talks]:
     folder = tmp_path_factory.mktemp("talks")
@@ -132,7 +148,7 @@ def held() -> dict[str, str | None]:
 
 
 def test_worse_equal_and_better_models_and_the_way_back(talks: Talks, home: Path) -> None:
-    poor, good, equal = talks.logged(mixes_joy_and_anger), talks.logged(), talks.logged()
+    poor, good, equal = talks.logged(mixes_joy_and_anger), talks.logged(), talks.logged(number=2)
     first = talks.promote(poor, minimum_effect=-1.0)
     assert first.outcome == "promoted"
     assert first.split == "gate"
@@ -174,7 +190,7 @@ def test_a_gain_that_loses_one_emotion_is_refused(talks: Talks) -> None:
 
 
 def test_a_model_no_better_than_one_emotion_is_no_first_champion(talks: Talks) -> None:
-    verdict = talks.promote(talks.logged(lambda weight, bias: bias[JOY].add_(100)))
+    verdict = talks.promote(talks.logged(always_says_joy))
     assert verdict.outcome == "refused"
     assert {rule.name for rule in verdict.rules if rule.passed is False} == {"majority", "logistic regression"}
     assert version_with(NAME, CHAMPION) is None
@@ -183,7 +199,7 @@ def test_a_model_no_better_than_one_emotion_is_no_first_champion(talks: Talks) -
 def test_two_promotions_at_once_one_wins_and_the_other_is_told(talks: Talks) -> None:
     assert talks.promote(talks.logged(mixes_joy_and_anger), minimum_effect=-1.0).promoted
     rules = PromotionParameters(**LENIENT)
-    judged = [judge(talks.logged(), talks.reference, talks.columns, rules=rules) for _ in range(2)]
+    judged = [judge(talks.logged(number=n), talks.reference, talks.columns, rules=rules) for n in (1, 2)]
     told: list[str] = []
     ready = threading.Barrier(2)
 
@@ -225,13 +241,15 @@ def test_a_shared_registry_lends_its_ticket_to_one(talks: Talks, monkeypatch: py
 
 def test_one_ticket_for_many_at_once(talks: Talks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aliases.mlflow, "get_registry_uri", lambda: "https://mlflow.example")
-    inside, most = [0], [0]
+    inside, most, done = [0], [0], []
 
     def go() -> None:
         with turn(NAME):
             inside[0] += 1
             most[0] = max(most[0], inside[0])
+            time.sleep(0.05)
             inside[0] -= 1
+        done.append(threading.get_ident())
 
     MlflowClient()
     threads = [threading.Thread(target=go) for _ in range(4)]
@@ -240,6 +258,7 @@ def test_one_ticket_for_many_at_once(talks: Talks, monkeypatch: pytest.MonkeyPat
     for thread in threads:
         thread.join()
     assert most == [1]
+    assert len(done) == 4
 
 
 def test_a_person_is_asked_where_the_setting_says_so(talks: Talks) -> None:
@@ -281,7 +300,7 @@ def test_the_card_says_what_it_must_and_names_nobody(talks: Talks) -> None:
     ):  # fmt: skip
         assert said in text, said
     assert 'src="data:image/png;base64,' in page
-    for secret in ("Ann", "wonderful", str(talks.folder)):
+    for secret in ("Zoe", "wonderful", str(talks.folder)):
         assert secret not in text
         assert secret not in page
     version = MlflowClient().get_model_version(NAME, verdict.version)
