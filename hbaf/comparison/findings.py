@@ -14,6 +14,7 @@ from hbaf.comparison.statistics import counts_by_dialogue, drawn, holm, interval
 
 DRAWS = 2000
 LEVEL = 0.95
+MANY = 6  # rows beyond which a verdict names only what stands out
 
 
 @dataclass(frozen=True)
@@ -188,6 +189,15 @@ def verdict(question: Question, answers: Sequence[Answer], classes: dict[str, fl
             f"told from nothing at all: {', '.join(_short(name) for name in known)}."
             if known
             else "but none of these differences can be told from chance."
+        )
+    if len(answers) > MANY and not question.expected:
+        certain = [one for one in answers[1:] if one.p < 1 - LEVEL]
+        most = max(answers[1:], key=lambda one: one.difference or 0.0)
+        told = ", ".join(f"`{_short(one.system)}`" for one in certain) or "none"
+        return (
+            f"Of {len(answers) - 1} differences these can be told from chance after correction: {told}. The largest "
+            f"gain is that of `{_short(most.system)}`, {_signed(most.difference)} "
+            f"[{_signed(most.gap_low)}, {_signed(most.gap_high)}]."
         )
     parts = []
     for one in answers[1:]:

@@ -22,7 +22,7 @@ Source = Annotated[
 Reader = Annotated[
     str | None, Parameter(help="`folder`, `meld`, `iemocap` or `audformat`; default: by what lies in the folder.")
 ]
-Recipe = Annotated[str, Parameter(help="Set of values to start from: `paper` or `demo`.")]
+Recipe = Annotated[str, Parameter(help="Set of values to start from: `paper`, `best` or `demo`.")]
 Set = Annotated[
     list[str] | None,
     Parameter(name="--set", negative="", help="STAGE.NAME=VALUE, as `model.tau=0.2` or `features.audio=mfcc`."),
