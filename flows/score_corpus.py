@@ -3,6 +3,7 @@
 from prefect import flow
 
 from flows import stages
+from flows.on_call import tell_of_quarantine
 from flows.shard_runner import ShardRunner, score_new
 from hbaf.parameters import CorpusParameters
 from hbaf.scoring.purpose import Purpose
@@ -37,7 +38,9 @@ def score_corpus(
         progress: Show progress bars.
     """
     if source is not None:
-        return score_new(source, purpose, model, runner)
+        scored = score_new(source, purpose, model, runner)
+        tell_of_quarantine(scored)
+        return scored
     reference = stages.prepare(corpus, False, progress)
     return stages.score(reference, model, csv, progress, keep_features, audformat, purpose=purpose)
 

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import automations
 import yaml
 
 from hbaf.home import QUIET_ENVIRONMENT
@@ -36,8 +37,9 @@ def read(prefix: str, file: Path = ROOT / "prefect.yaml") -> dict[str, Any]:
         deployment["name"] = prefix + deployment["name"]
         pool = dict(deployment["work_pool"])  # YAML anchors share one mapping
         pool["name"] = prefix + pool["name"]
-        if prefix:
-            pool["job_variables"] = {"env": {"HBAF_PREFIX": prefix}}
+        # Signs of life, so that a run whose worker died does not stay `Running` (automations.py).
+        environment = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(automations.HEARTBEAT)}
+        pool["job_variables"] = {"env": environment | ({"HBAF_PREFIX": prefix} if prefix else {})}
         deployment["work_pool"] = pool
     return content
 
@@ -116,6 +118,8 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(error.stdout, file=sys.stderr)
         return 2
+    watched = asyncio.run(automations.make_automations(arguments.prefix))
+    print("watched: " + ", ".join(watched))
     print("deployed: " + ", ".join(deployment["name"] for deployment in content["deployments"]))
     return 0
 
