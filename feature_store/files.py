@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -17,6 +18,12 @@ class Files:
 
     def __init__(self, url: str | Path) -> None:
         text = str(Path(url).expanduser().absolute()) if "://" not in str(url) else str(url)
+        if "://" in text and urlsplit(text).password is not None:
+            raise StoreError(
+                f"{text.partition('://')[0]}://...: this store's address holds a password, and addresses go into runs, "
+                "models and logs. Leave it out; keys come from the environment: FSSPEC_<PROTOCOL>_PASSWORD, "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3."
+            )
         self.system, self.root = url_to_fs(text)
         self.local = isinstance(self.system, LocalFileSystem)
         self.url = self.root if self.local else text

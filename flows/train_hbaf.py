@@ -7,6 +7,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows import stages
+from flows.private import stage
 from flows.trial_runs import pool_workers
 from flows.validate_corpus import validate_corpus
 from hbaf.corpus.schema import CorpusReference
@@ -63,7 +64,7 @@ def train_hbaf(
     return run
 
 
-@task
+@stage
 def find_settings(
     reference: CorpusReference,
     columns: Columns,

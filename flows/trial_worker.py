@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.private import shielded
 from hbaf.home import prepare_environment
 from hbaf.parameters import SearchParameters
 from hbaf.registry.study import storage_url
@@ -20,4 +21,5 @@ def trial_worker(study: str, storage: str | None = None, number: int = 0) -> Non
         number: Of this worker among its fellows.
     """
     prepare_environment()
-    work(study, storage_url(SearchParameters(storage=storage)), number=number)
+    with shielded("trial-worker"):
+        work(study, storage_url(SearchParameters(storage=storage)), number=number)

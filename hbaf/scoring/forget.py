@@ -25,6 +25,7 @@ from hbaf.features.imported_columns import imported_keys
 from hbaf.home import home_folder, room, write_atomically
 from hbaf.registry.trained_on import TrainedModel, feature_stores, models_trained_on
 from hbaf.scoring.forget_places import earlier_digests, files_that_hold, remove_traces, telling
+from hbaf.scoring.forget_published import open_published, remove_published
 from hbaf.scoring.rewrite import ScoresFolder, rewrite_scores
 
 Kind = Literal["conversation", "speaker", "corpus"]
@@ -46,6 +47,7 @@ class Receipt:
         shared_contents: contents that stay because conversations that stay hold the same words or sound.
         scores: rows of scored tables.
         score_folders: how many of them were written anew or removed.
+        published: rows that scheduled scoring had published; conversations go whole there.
         validations, studies: runs of validations in MLflow, and searches, that were about those corpora.
         corpora: digest of each saved corpus before -> after; "" where nothing is left.
         models: runs that were trained on one of those corpora. They are not changed.
@@ -63,6 +65,7 @@ class Receipt:
     shared_contents: int = 0
     scores: int = 0
     score_folders: int = 0
+    published: int = 0
     validations: int = 0
     studies: int = 0
     corpora: dict[str, str] = field(default_factory=dict)
@@ -73,7 +76,7 @@ class Receipt:
     @property
     def touches_anything(self) -> bool:
         """Whether there is a row to remove."""
-        return bool(self.utterances or self.scores)
+        return bool(self.utterances or self.scores or self.published)
 
 
 @dataclass(frozen=True)
@@ -111,22 +114,29 @@ def forget(
         raise ForgetError("say what to forget: a name, or an age such as --older-than 90d.")
     corpora = {folder: load_corpus(folder) for folder in _corpus_folders()}
     scored = [ScoresFolder.open(folder) for folder in [*_score_folders(), *scores]]
+    published = open_published()
     if name is not None:
-        tables = [*(corpus.utterances for corpus in corpora.values()), *(folder.table for folder in scored)]
+        tables = [corpus.utterances for corpus in corpora.values()]
+        tables += [folder.table for folder in scored] + [one.table for one in published]
         kind = kind or _kind_of(name, tables)
         saved = [_Saved(folder, corpus, matches(corpus.utterances, kind, name)) for folder, corpus in corpora.items()]
         rows = {folder.folder: matches(folder.table, kind, name) for folder in scored}
+        shared_rows = {one.source: one.whole_conversations(matches(one.table, kind, name)) for one in published}
     else:
         assert older_than is not None
         limit = time.time() - older_than.total_seconds()
         old = {folder: _written(folder / "corpus.json") < limit for folder in corpora}
         saved = [_Saved(f, corpus, np.full(len(corpus.utterances), old[f])) for f, corpus in corpora.items()]
         rows = {s.folder: np.full(len(s.table), _written(s.folder / "scores.parquet") < limit) for s in scored}
+        shared_rows = {one.source: one.whole_conversations(one.older_than(limit)) for one in published}
     hit = [one for one in saved if one.gone.any()]
     hit_scores = [folder for folder in scored if rows[folder.folder].any()]
-    if name is not None and not hit and not hit_scores:
+    hit_published = [one for one in published if shared_rows[one.source].any()]
+    if name is not None and not hit and not hit_scores and not hit_published:
         raise ForgetError(f"no {kind} of that name is kept in {home_folder()}. Names are compared letter by letter.")
-    keys, shared = _keys(saved, [(folder.table, rows[folder.folder]) for folder in scored])
+    all_scored = [(folder.table, rows[folder.folder]) for folder in scored]
+    all_scored += [(one.table, shared_rows[one.source]) for one in published]
+    keys, shared = _keys(saved, all_scored)
     # Models learned from every version that held it, and scoring runs from one that may not be saved any more.
     digests = earlier_digests({one.corpus.digest() for one in hit} | {f.corpus_digest for f in hit_scores})
     stores = [default_store(), *map(default_store, sorted(feature_stores(digests)))]
@@ -142,23 +152,26 @@ def forget(
         shared_contents=shared,
         scores=int(sum(rows[folder.folder].sum() for folder in hit_scores)),
         score_folders=len(hit_scores),
+        published=int(sum(shared_rows[one.source].sum() for one in hit_published)),
         corpora={one.corpus.digest(): _left(one).digest() if not one.gone.all() else "" for one in hit},
         models=models_trained_on(digests),
     )
     if dry_run:
         return receipt
-    texts = _texts_that_go(saved, [(folder.table, rows[folder.folder]) for folder in scored])
+    texts = _texts_that_go(saved, all_scored)
     file = room("receipts") / f"{receipt.at.replace(':', '')}-{receipt.subject[:8]}.json"
     _write(receipt, "begun", file)
     # The saved corpora go last: they know the rows, so whoever is interrupted can begin again.
     for folder in hit_scores:
         rewrite_scores(folder, rows[folder.folder])
+    for one in hit_published:
+        remove_published(one, shared_rows[one.source])
     for store in stores:
         store.forget(keys)
     whole = {one.corpus.name for one in hit if one.gone.all()}
     validations, studies = remove_traces(digests, {one.corpus.name for one in hit}, whole)
-    for one in hit:
-        _replace(one)
+    for saved_corpus in hit:
+        _replace(saved_corpus)
     receipt = replace(receipt, validations=validations, studies=studies, left_in=tuple(files_that_hold(texts)))
     return _write(receipt, "done", file)
 

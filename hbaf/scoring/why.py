@@ -113,7 +113,7 @@ def _features(modality: str, row: dict[str, Any], lineage: Lineage, keeps: bool)
     named = f"{modality} features"
     facts = {"extractor": lineage.extractors.get(modality, "?"), "column": column}
     key = _key(modality, row, facts["extractor"])
-    if is_missing(key):
+    if key is None:
         return Step(named, {**facts, "vector": "none: this modality was missing"})
     candidates = [column]
     if modality == "audio" and lineage.selection:

@@ -46,6 +46,8 @@ def forget(
     shared = f"; {receipt.shared_contents} stay, others said the same" if receipt.shared_contents else ""
     print(f"  {receipt.vectors} feature vectors{shared}")
     print(f"  {receipt.scores} scored rows in {receipt.score_folders} folders, with their reports")
+    if receipt.published:
+        print(f"  {receipt.published} published rows, of whole conversations; no later run publishes them again")
     if not dry_run:
         print(f"  {receipt.validations} validations in MLflow and {receipt.studies} searches; caches and Data Docs")
     if receipt.models:
