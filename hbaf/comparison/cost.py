@@ -111,7 +111,7 @@ def cost_of(
             total += times * steps * seconds[name]
     named = {name for part in parts for name in (*part.asked.audio, *part.asked.text)} | ({commonsense} - {None})
     utterances = len(corpus.utterances)
-    predictions = runs * utterances * 4 * (dims["emotions"] + 8)
+    predictions = runs * utterances * 4 * (len(corpus.emotions) + 8)
     columns = sum(utterances * 4 * _width(name) for name in named)
     return Cost(
         runs=runs,

@@ -94,7 +94,7 @@ def terminal(rows: Sequence[Row], title: str) -> "Table":
 def markdown(rows: Sequence[Row]) -> str:
     """One Markdown table of one cell, the blocks set apart by rows of their own."""
     frame = shown(rows)
-    lines = [md_line(frame.columns), md_line(["---"] + ["---:"] * (frame.shape[1] - 1))]
+    lines = [md_line(list(frame.columns)), md_line(["---"] + ["---:"] * (frame.shape[1] - 1))]
     by_system = {str(line["system"]): line.tolist() for _, line in frame.iterrows()}
     for title, of in blocks(rows):
         lines.append(md_line([f"**{title}**", *[""] * (frame.shape[1] - 1)]))

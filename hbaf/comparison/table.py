@@ -84,7 +84,8 @@ def block(runs: Sequence[Run], cell: str, *, ensemble: bool = False) -> list[Row
         by_system[run.job.entrant.name].append(run)
     counts = {name: _counts(of, ensemble) for name, of in by_system.items()}
     reference = counts.get(REFERENCE)
-    rows, tested = [], []
+    rows: list[Row] = []
+    tested: list[tuple[int, float, float]] = []
     for name, of in by_system.items():
         row = _row(cell, of, counts[name], ensemble)
         found = counts[name]
@@ -115,9 +116,9 @@ def mean_of(tables: Sequence[pd.DataFrame], emotions: Sequence[str]) -> pd.DataF
     """One prediction table from the mean probabilities of several, joined by utterance."""
     columns = [f"p_{emotion}" for emotion in emotions]
     first = tables[0].set_index("utterance_id")
-    mean = sum(table.set_index("utterance_id").loc[first.index, columns] for table in tables) / len(tables)
-    label = np.asarray(emotions, dtype=object)[mean.to_numpy().argmax(1)]
-    return first.assign(**{name: mean[name] for name in columns}, label=label).reset_index()
+    mean = np.mean([table.set_index("utterance_id").loc[first.index, columns] for table in tables], axis=0)  # (n, C)
+    label = np.asarray(emotions, dtype=object)[mean.argmax(1)]
+    return first.assign(**dict(zip(columns, mean.T, strict=True)), label=label).reset_index()
 
 
 def _row(cell: str, runs: Sequence[Run], counts: dict[int, np.ndarray], ensemble: bool) -> Row:
