@@ -314,9 +314,7 @@ class PromotionParameters(Parameters):
     )
     level: float = Field(0.95, gt=0, lt=1, description="Of that two-sided interval.")
     draws: int = Field(2000, ge=100, description="Bootstrap draws of dialogues.")
-    minimum_dialogues: int = Field(
-        10, ge=1, description="Labelled dialogues without which a champion is not replaced."
-    )
+    minimum_dialogues: int = Field(10, ge=1, description="Labelled dialogues without which a champion is not replaced.")
     class_floor: Share = Field(0.05, description="F1 that any single emotion may lose.")
     class_support: int = Field(10, ge=1, description="Utterances without which an emotion's F1 is not judged.")
     calibration_tolerance: Share = Field(0.02, description="By how much the calibration error may be worse.")
