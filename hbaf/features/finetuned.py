@@ -26,6 +26,7 @@ from hbaf.features.language_models import LanguageModel
 from hbaf.features.speech_models import SpeechModel
 from hbaf.features.weights import WeightsError, locate_weights
 from hbaf.home import room
+from hbaf.pseudonyms import shown_id
 
 VERSION = 1  # raised when the golden vectors move
 KIND = "finetuned"
@@ -81,14 +82,24 @@ class EncoderFolder:
         folds = {dialogue: fold for fold, part in enumerate(self.facts["folds"]) for dialogue in part}
         learned = set(self.facts["dialogues"]) if corpus.name == self.facts["corpus"] else set()
         splits = dict(zip(corpus.splits["dialogue_id"], corpus.splits["split"], strict=True))
-        leaked = sorted(dialogue for dialogue in learned if splits.get(dialogue) in ("dev", "test", "gate"))
+        called = {dialogue: self.called(dialogue) for dialogue in {*splits, *corpus.utterances["dialogue_id"]}}
+        leaked = sorted(d for d, split in splits.items() if called[d] in learned and split in ("dev", "test", "gate"))
         if leaked:
             raise LeakError(
                 f"{self.name}: was fine-tuned on {len(leaked)} dialogues that are in dev, test or gate now, such as "
-                f"{corpus.name}/{leaked[0]}. Fine-tune again with these splits: `hbaf finetune`."
+                f"{shown_id(f'{corpus.name}/{leaked[0]}')}. Fine-tune again with these splits: `hbaf finetune`."
             )
-        dialogues = corpus.utterances["dialogue_id"]
-        return np.array([folds.get(dialogue, -1) if dialogue in learned else -1 for dialogue in dialogues], int)
+        names = [called[dialogue] for dialogue in corpus.utterances["dialogue_id"]]
+        return np.array([folds.get(name, -1) if name in learned else -1 for name in names], int)
+
+    def called(self, dialogue: str) -> str:
+        """What encoder.json calls a dialogue; the first format wrote its id."""
+        return dialogue if self.facts["format"] == 1 else dialogue_digest(self.facts["corpus"], dialogue)
+
+
+def dialogue_digest(corpus: str, dialogue: str) -> str:
+    """A dialogue in encoder.json, which travels with models and lies in MLflow: an id may be somebody's name."""
+    return hashlib.sha256(f"{corpus}/{dialogue}".encode()).hexdigest()[:24]
 
 
 def encoders_room() -> Path:

@@ -13,6 +13,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from hbaf.features.finetuned import (
     VERSION,
     EncoderFolder,
     apply_alignment,
+    dialogue_digest,
     encoders_room,
     fit_alignment,
     list_encoders,
@@ -152,7 +154,7 @@ def _facts(corpus: Corpus, base: Extractor, parameters: FineTuneParameters, task
     """What encoder.json says before anything is trained; `key` is what decides the outcome on one machine."""
     ids = corpus.utterances["utterance_id"].to_numpy(object)
     dialogues = corpus.utterances["dialogue_id"].to_numpy(object)[task.train]
-    facts = {
+    facts: dict[str, Any] = {
         "format": 1,
         "version": VERSION,
         "modality": base.modality,
@@ -172,7 +174,13 @@ def _facts(corpus: Corpus, base: Extractor, parameters: FineTuneParameters, task
     items = (
         _digest([corpus.digest()]) if base.modality == "audio" else _digest(task.examples.items(task.train.tolist()))
     )
-    return {**facts, "key": _digest([facts, items])}
+    key = _digest([facts, items])
+    called = partial(dialogue_digest, corpus.name)
+    names = {
+        "dialogues": [*map(called, facts["dialogues"])],
+        "folds": [[*map(called, fold)] for fold in facts["folds"]],
+    }
+    return {**facts, **names, "format": 2, "key": key}
 
 
 def _make_part(
