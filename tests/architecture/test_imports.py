@@ -16,8 +16,8 @@ PACKAGES = ("feature_store", "hbaf", "flows")
 RANKS = {
     "hbaf.home": 0,
     "hbaf.parameters": 0,
-    "hbaf.pseudonyms": 0,
     "hbaf.own_class": 0,
+    "hbaf.pseudonyms": 0,
     "hbaf.corpus": 1,
     "hbaf.validation": 2,
     "hbaf.features": 2,
