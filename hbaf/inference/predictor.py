@@ -1,6 +1,6 @@
 """A trained model + utterances -> predictions: the one path that scoring and the registered model both take."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,12 @@ import pandas as pd
 import torch
 
 from hbaf.corpus.schema import Corpus
+from hbaf.features.columns import Columns
 from hbaf.model.batch import SystemOutput
-from hbaf.training.data import Dialogue, LengthBuckets, Vectors, collate, make_dialogues
+from hbaf.training.data import Dialogue, LengthBuckets, Vectors, collate, make_dialogues, read_vectors
 from hbaf.training.package import ModelPackage
+
+SHARD = 1024  # utterances whose vectors are in memory at a time; a longer dialogue is one shard
 
 
 class Predictor:
@@ -53,6 +56,11 @@ class Predictor:
         predicted = pd.concat(parts, ignore_index=True).set_index("utterance_id")
         return predicted.loc[wanted["utterance_id"]].reset_index()
 
+    def predict_in_shards(self, corpus: Corpus, columns: Columns, utterances: int = SHARD) -> pd.DataFrame:
+        """As `predict`, with the vectors read for some whole dialogues at a time: memory does not grow with them."""
+        parts = [self.predict(part, read_vectors(part, columns)) for part in in_shards(corpus, utterances)]
+        return pd.concat(parts, ignore_index=True)
+
     def _predict_batch(self, dialogues: Sequence[Dialogue]) -> pd.DataFrame:
         system = self.package.system
         batch = collate(dialogues).to(next(system.parameters()).device)
@@ -83,6 +91,18 @@ class Predictor:
 
     def _names(self, probability: np.ndarray) -> np.ndarray:
         return np.asarray(self.emotions, dtype=object)[probability.argmax(1)]
+
+
+def in_shards(corpus: Corpus, utterances: int) -> Iterator[Corpus]:
+    """The corpus in parts of whole dialogues, in table order; one part, without rows, of one without rows."""
+    table = corpus.utterances
+    begins = np.flatnonzero((table["dialogue_id"] != table["dialogue_id"].shift()).to_numpy())
+    start = 0
+    for begin in begins[1:]:
+        if begin - start >= utterances:
+            yield corpus.with_utterances(table.iloc[start:begin].reset_index(drop=True))
+            start = int(begin)
+    yield corpus.with_utterances(table.iloc[start:].reset_index(drop=True))
 
 
 def _probability(output: SystemOutput, temperature: float) -> np.ndarray:

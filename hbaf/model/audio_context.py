@@ -3,6 +3,8 @@
 B dialogues, U utterances, D model dimension.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -66,15 +68,47 @@ class AudioContextNetwork(nn.Module):
         # The convolution reads one step beyond the end of a dialogue, so padding is made exactly zero before it.
         x = audio.masked_fill(~mask[..., None], 0.0)
         x = F.relu(self.conv(x.transpose(1, 2))).transpose(1, 2)  # (B, U, conv_channels)
-        # Packed, because the backward direction would otherwise start in the padding.
-        lengths = mask.sum(1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        x, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=mask.shape[1])  # (B, U, D)
+        x = bidirectional(self.lstm, x, mask.sum(1).clamp(min=1))  # (B, U, D)
         if speaker is not None:
             x = x + speaker
         for layer in self.encoder:
             x = layer(x, keys)
         return x if self.norm is None else self.norm(x)
+
+
+def bidirectional(lstm: nn.LSTM, x: Tensor, lengths: Tensor) -> Tensor:
+    """Both directions over each dialogue's own turns: (B, U, in), (B) -> (B, U, 2 units), meaningless on padding."""
+    lengths = lengths.cpu()
+    if x.device.type != "cpu":
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(lstm(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+    # On a CPU torch computes all turns in one kernel, forward and backward, where a sequence is not packed: so the
+    # backward direction reads dialogues that are turned round, each at its own end.
+    turn = torch.arange(x.shape[1])
+    turned = torch.where(turn < lengths[:, None], lengths[:, None] - 1 - turn, turn)[..., None]  # (B, U, 1)
+    with torch.autocast("cpu", enabled=False):  # the kernel that learns is a float32 one
+        x = x.to(lstm.all_weights[0][0].dtype)
+        for layer in range(lstm.num_layers):
+            onwards, backwards = lstm.all_weights[2 * layer : 2 * layer + 2]
+            back = _one_way(backwards, x.gather(1, turned.expand_as(x)), lstm.training)
+            x = torch.cat([_one_way(onwards, x, lstm.training), back.gather(1, turned.expand_as(back))], -1)
+            if layer + 1 < lstm.num_layers and lstm.training and lstm.dropout > 0:
+                x = _drop_packed(x, lengths, lstm.dropout)
+    return x
+
+
+def _one_way(weights: Sequence[Tensor], x: Tensor, training: bool) -> Tensor:
+    start = x.new_zeros(1, len(x), weights[1].shape[1])
+    states: Tensor = torch.lstm(x, (start, start), list(weights), True, 1, 0.0, training, False, True)[0]
+    return states
+
+
+def _drop_packed(x: Tensor, lengths: Tensor, chance: float) -> Tensor:
+    """Dropout on the turns in the order of a packed sequence: what is drawn depends on no padding."""
+    place = torch.arange(x.shape[0] * x.shape[1]).view(x.shape[:2])
+    rows = pack_padded_sequence(place, lengths, batch_first=True, enforce_sorted=False).data
+    flat = x.flatten(0, 1)
+    return torch.zeros_like(flat).index_copy(0, rows, F.dropout(flat[rows], chance)).view_as(x)
 
 
 class AudioProjection(nn.Module):

@@ -7,8 +7,9 @@ content security policy allows only the scripts and styles whose digests stand i
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from hbaf.scoring.report_conversation import (
     turn_views,
     words_of,
 )
-from hbaf.scoring.report_index import index_view
+from hbaf.scoring.report_index import for_index, index_view
 
 TEMPLATES = Path(__file__).parent / "templates"
 MARK = b'<meta name="generator" content="hbaf report">'  # how a page of ours is known from a stranger's
@@ -76,13 +77,16 @@ def write_report(
     if index.exists() and not _is_ours(index):
         raise ReportError(f"{index}: not written by hbaf, so it is not replaced. Choose an empty folder.")
     colours = palette_of(emotions)
-    conversations = _conversations(scores, colours)
+    conversations: list[Conversation] = []  # as far as the index shows them
     pages.mkdir(parents=True, exist_ok=True)
     shared = {"title": title, "provenance": list(provenance.items()), "versions": _versions(scores)}
-    for place, conversation in enumerate(conversations):
-        around = (conversations[place - 1] if place else None, *conversations[place + 1 : place + 2])
+    # One conversation's rows at a time: memory does not grow with the rows of all.
+    for conversation, after in pairwise(chain(_conversations(scores, colours), [None])):
+        assert conversation is not None
+        around = (conversations[-1] if conversations else None, after)
         page = _conversation_page(conversation, colours, Clips(audio, corpus_root, pages), around, shared)
         _write(pages / f"{conversation.slug}.html", page)
+        conversations.append(for_index(conversation))
     _write(index, render("report_index", **index_view(conversations, colours, scores), **shared))
     current = {f"{conversation.slug}.html" for conversation in conversations}
     for page_file in pages.glob("*.html"):
@@ -116,13 +120,16 @@ def _check(scores: pd.DataFrame, emotions: Sequence[str]) -> None:
         )
 
 
-def _conversations(scores: pd.DataFrame, colours: Palette) -> list[Conversation]:
+def _conversations(scores: pd.DataFrame, colours: Palette) -> Iterator[Conversation]:
     """Sorted by corpus and id, numbers in ids by value, so that the order of rows does not matter."""
-    rows_of: dict[tuple[str, str], list[Any]] = {}
-    for row in scores.to_dict("records"):
-        rows_of.setdefault((str(row["corpus"]), str(row["dialogue_id"])), []).append(row)
-    keys = sorted(rows_of, key=lambda key: (_natural(key[0]), _natural(key[1]), key))
-    return [conversation_of(*key, rows_of[key], colours) for key in keys]
+    if scores.empty:
+        return
+    rows_of: dict[tuple[str, str], list[int]] = {}
+    for row, key in enumerate(zip(scores["corpus"].map(str), scores["dialogue_id"].map(str), strict=True)):
+        rows_of.setdefault(key, []).append(row)
+    for key in sorted(rows_of, key=lambda key: (_natural(key[0]), _natural(key[1]), key)):
+        rows: list[Any] = scores.iloc[rows_of[key]].to_dict("records")
+        yield conversation_of(*key, rows, colours)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -153,7 +160,7 @@ def _conversation_page(
         river=river_view(conversation, views, colours),
         mix=mix_of(conversation.labels, colours),
         before=around[0],
-        after=around[1] if len(around) > 1 else None,
+        after=around[1],
         **shared,
     )
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,11 +10,17 @@ import pandas as pd
 from markupsafe import Markup
 
 from hbaf.scoring.report_charts import BINS, COLUMN, mix_over_time, river
-from hbaf.scoring.report_conversation import Conversation, Palette, agreements, clock, mix_bar, mix_of, words_of
+from hbaf.scoring.report_conversation import Conversation, Palette, Row, agreements, clock, mix_bar, mix_of, words_of
 
 STRIP_CELLS = 160  # longest emotion strip in the index; longer conversations are drawn at this resolution
 WORDS_BYTES = 900_000  # of spoken words in the index, for its search; keeps 1,000 conversations below 2 MB
 CELLS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # class index -> letter of a strip
+
+
+def for_index(conversation: Conversation) -> Conversation:
+    """The conversation with what the index reads of its rows, and no more."""
+    rows: list[Row] = [{name: row.get(name) for name in ("text", "emotion", "label")} for row in conversation.rows]
+    return replace(conversation, rows=rows)
 
 
 def index_view(conversations: Sequence[Conversation], colours: Palette, scores: pd.DataFrame) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from hbaf.registry.models import RegisteredModel, find_model
 from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.report import write_report
 from hbaf.scoring.unscored import mark_unscored
-from hbaf.training.data import read_vectors
 
 CARRIED = [
     "utterance_id", "corpus", "dialogue_id", "turn", "speaker", "text", "audio", "channel", "start", "end", "seconds",
@@ -134,7 +133,7 @@ def score_rows(
         columns = extract_features(
             corpus, features, store, out_of_fold=False, selection=selection, run=champion.run_id, progress=progress
         )
-        predicted = predictor.predict(corpus, read_vectors(corpus, columns))
+        predicted = predictor.predict_in_shards(corpus, columns)
     carried = corpus.utterances[[name for name in CARRIED if name in corpus.utterances]]
     scores = carried.merge(predicted, on="utterance_id", validate="one_to_one")
     return mark_unscored(scores.assign(model_version=champion.label), facts.trained_to_miss)

@@ -255,7 +255,7 @@ class LengthBuckets(Sampler[list[int]]):
     little padding, and still other neighbours in every epoch, which the contrastive terms need.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int, shuffle: bool = True, pool: int = 8):
+    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int, shuffle: bool = True, pool: int = 32):
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.seed = seed
@@ -278,9 +278,13 @@ class LengthBuckets(Sampler[list[int]]):
         random = np.random.default_rng([self.seed, self.epoch])
         order = random.permutation(len(self.lengths))
         width = self.batch_size * self.pool
+        starts = list(range(0, len(order), width))
+        # A small rest would be batches of any length: it joins the last pool.
+        if len(starts) > 1 and 2 * (len(order) - starts[-1]) < width:
+            del starts[-1]
         batches: list[list[int]] = []
-        for at in range(0, len(order), width):
-            pool = order[at : at + width]
+        for at, end in zip(starts, [*starts[1:], len(order)], strict=True):
+            pool = order[at:end]
             pool = pool[np.argsort(self.lengths[pool], kind="stable")]
             batches += [pool[b : b + self.batch_size].tolist() for b in range(0, len(pool), self.batch_size)]
         for number in random.permutation(len(batches)):

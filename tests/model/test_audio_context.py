@@ -1,8 +1,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from hbaf.model.audio_context import AudioContextNetwork, AudioProjection, EncoderLayer
+from hbaf.model.audio_context import AudioContextNetwork, AudioProjection, EncoderLayer, bidirectional
 
 
 def network(**settings):
@@ -95,3 +96,24 @@ def test_sub_widths_follow_dim():
         AudioContextNetwork(6, 15, heads=5)
     with pytest.raises(ValueError, match="divisible by heads; 16 is not by 5"):
         AudioContextNetwork(6, 16, heads=5)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_both_directions_agree_with_the_packed_lstm_in_values_gradients_and_dropout(dropout):
+    torch.manual_seed(0)
+    lstm = nn.LSTM(3, 4, 2, batch_first=True, dropout=dropout, bidirectional=True).train()
+    lengths, mask = torch.tensor([2, 5, 3]), torch.arange(5) < torch.tensor([2, 5, 3])[:, None]
+    found = []
+    for ours in (True, False):
+        x = torch.ones(3, 5, 3).cumsum(1).requires_grad_()
+        torch.manual_seed(1)
+        if ours:
+            y = bidirectional(lstm, x, lengths)
+        else:
+            packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+            y = pad_packed_sequence(lstm(packed)[0], batch_first=True)[0]
+        lstm.zero_grad()
+        y[mask].square().sum().backward()
+        found.append([y[mask].detach(), x.grad, *(p.grad for p in lstm.parameters())])
+    for mine, reference in zip(*found, strict=True):
+        torch.testing.assert_close(mine, reference, atol=1e-5, rtol=1e-5)

@@ -65,3 +65,22 @@ def test_predictions_are_written_as_audformat(scored: tuple[Corpus, Predictor, p
     assert len(table) == len(expected)
     named = dict(zip(table["utterance_id"], table["emotion"], strict=True))
     assert named == dict(zip(expected["utterance_id"], expected["label"], strict=True))
+
+
+def test_predictions_in_shards_are_those_of_the_whole(prepared: Prepared, tmp_path: Path) -> None:
+    corpus = load_corpus(prepared.reference)
+    training = prepared.training.model_copy(update={"max_epochs": 1})
+    package = train_package(
+        corpus,
+        prepared.columns,
+        prepared.features,
+        prepared.model,
+        training,
+        folder=tmp_path,
+        log=SilentRunLog(),
+        origin={},
+    )
+    predictor = Predictor(package)
+    whole = predictor.predict(corpus, read_vectors(corpus, prepared.columns))
+    parts = predictor.predict_in_shards(corpus, prepared.columns, utterances=7)
+    pd.testing.assert_frame_equal(parts, whole, rtol=1e-4)

@@ -122,3 +122,10 @@ def _of_length(dialogue, length):
     from dataclasses import replace
 
     return replace(dialogue, utterance_ids=tuple(str(i) for i in range(length)))
+
+
+def test_a_small_rest_joins_the_last_pool():
+    lengths = np.random.default_rng(0).integers(1, 40, 4 * 8 * 2 + 8)  # two pools and a quarter
+    last = [sorted(int(lengths[i]) for i in batch) for batch in LengthBuckets(lengths, 8, seed=0, pool=4)]
+    assert len(last) == 9
+    assert max(batch[-1] - batch[0] for batch in last) < 20, "a batch of its own would hold any length"
