@@ -11,6 +11,7 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from hbaf.home import home_folder
 
@@ -36,11 +37,13 @@ def shown_name(name: str) -> str:
     return name if shows_names() or is_plain(name) else pseudonym(name)
 
 
-def shown_id(utterance_id: str) -> str:
+def shown_id(utterance_id: Any) -> Any:
     """`corpus/dialogue/turn`, or `corpus/dialogue`, with the dialogue as it may be shown.
 
-    The corpus is called what the user called it (`corpus.name`).
+    The corpus is called what the user called it (`corpus.name`). A missing id (NaN) is shown as it is.
     """
+    if not isinstance(utterance_id, str):
+        return utterance_id
     corpus, slash, rest = utterance_id.partition("/")
     dialogue, turn_slash, turn = rest.rpartition("/")
     if not slash:

@@ -141,7 +141,9 @@ def _shown(tables: dict[TableName, pd.DataFrame]) -> tuple[dict[TableName, pd.Da
     shown = dict(tables)
     for name in ("utterances", "dialogues"):
         table = tables[name]
-        shown[name] = table.assign(utterance_id=[shown_id(own) for own in table["utterance_id"]])
+        own = table["utterance_id"]
+        # Without any id there is no name to hide, and missing ids stay missing for the rules to find.
+        shown[name] = table.assign(utterance_id=own.map(shown_id)) if own.notna().all() else table
         ids |= dict(zip(shown[name]["utterance_id"], table["utterance_id"], strict=True))
     return shown, ids
 
