@@ -183,6 +183,7 @@ def _rule_result(
         checked, broken = found["element_count"] - found["missing_count"], found["unexpected_count"]
         counted = str(table[f"{rule.column}_found"].iloc[0]) if f"{rule.column}_found" in table else ""
     entries = found.get("partial_unexpected_index_list") or () if rule.table != "corpus" else ()
+    names = (str(entry["utterance_id"]) for entry in entries)  # a missing id comes as "nan" and stands for itself
     return replace(
         unjudged,
         passed=bool(outcome.success),
@@ -190,6 +191,6 @@ def _rule_result(
         checked_rows=checked,
         broken_rows=broken,
         share=broken / checked,
-        examples=tuple(dict.fromkeys(ids[str(entry["utterance_id"])] for entry in entries))[:EXAMPLES],
+        examples=tuple(dict.fromkeys(ids.get(name, name) for name in names))[:EXAMPLES],
         found=counted,
     )
