@@ -72,6 +72,8 @@ def log_package(run_id: str, package_folder: Path, facts: PackageFacts) -> str:
             signature=ModelSignature(inputs, outputs),
             input_example=example,
             metadata={"emotions": list(facts.emotions), "commercial": facts.commercial, "licences": facts.licences},
+            # MLflow would note the name that logs in to its server, and the path of the program.
+            tags={"mlflow.user": "hbaf", "mlflow.source.name": "hbaf"},
         )
         # Inside: leaving this block marks the run as finished, and a finished run must say where its model is.
         mlflow.set_tag(MODEL_URI_TAG, logged.model_uri)
