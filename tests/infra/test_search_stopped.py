@@ -109,8 +109,10 @@ def test_what_was_stopped_in_mid_search_goes_on_under_the_same_name(
 
     up = checkout.stack("up")
     assert up.returncode == 0, up.stderr
-    before = complete(trials(checkout, "stopped"))
+    stopped = trials(checkout, "stopped")
+    before = complete(stopped)
     assert 2 <= len(before) < TRIALS
+    assert "running" not in {trial.state for trial in stopped}, "a trial was left without a worker"
     assert ended(checkout, start(checkout, calls, "stopped")) == "COMPLETED"
 
     after = complete(trials(checkout, "stopped"))
