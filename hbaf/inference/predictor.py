@@ -1,5 +1,6 @@
 """A trained model + utterances -> predictions: the one path that scoring and the registered model both take."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,21 +14,27 @@ from hbaf.model.batch import SystemOutput
 from hbaf.training.data import Dialogue, LengthBuckets, Vectors, collate, make_dialogues, read_vectors
 from hbaf.training.package import ModelPackage
 
+SHOWN = 0.02  # a turn with a smaller share of the attention is not told
 SHARD = 1024  # utterances whose vectors are in memory at a time; a longer dialogue is one shard
 
 
 class Predictor:
-    """What both modalities, audio alone and text alone suggest for every utterance, as calibrated probabilities."""
+    """What both modalities, audio alone and text alone suggest for every utterance, as calibrated probabilities.
 
-    def __init__(self, package: ModelPackage, *, batch_dialogues: int = 32):
+    Args:
+        attention: to how many other turns of the dialogue each prediction looked most is told too; 0: to none.
+    """
+
+    def __init__(self, package: ModelPackage, *, batch_dialogues: int = 32, attention: int = 0):
         self.package = package
         self.batch_dialogues = batch_dialogues
+        self.attention = attention
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> "Predictor":
+    def load(cls, folder: Path, device: str = "auto", *, attention: int = 0) -> "Predictor":
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        return cls(ModelPackage.load(folder, device))
+        return cls(ModelPackage.load(folder, device), attention=attention)
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -43,7 +50,9 @@ class Predictor:
             One row per utterance in table order: utterance_id, label, confidence, uncertain (the confidence is below
             the threshold that training set by its target precision), p_<emotion> ..., audio_label,
             audio_confidence, text_label, text_confidence (missing where that modality is absent), gate_audio,
-            gate_text (mean over the model's dimensions, 0..1; absent for models without gates).
+            gate_text (mean over the model's dimensions, 0..1; absent for models without gates); where asked for,
+            attention (JSON: turn -> share of the attention, mean over heads and streams, most first; absent for models
+            without attention).
         """
         wanted = corpus.utterances if rows is None else rows
         if not len(wanted):
@@ -87,6 +96,12 @@ class Predictor:
             gate = output.views.get(f"gate_{modality}")
             if gate is not None:
                 columns[f"gate_{modality}"] = gate.float().mean(-1).cpu().numpy()[keep]
+        if self.attention and (attention := _attention(output)) is not None:
+            columns["attention"] = [
+                told
+                for dialogue, weights in zip(dialogues, attention, strict=True)
+                for told in _looked_at(weights[: len(dialogue), : len(dialogue)], dialogue, self.attention)
+            ]
         return pd.DataFrame(columns)
 
     def _names(self, probability: np.ndarray) -> np.ndarray:
@@ -108,3 +123,20 @@ def in_shards(corpus: Corpus, utterances: int) -> Iterator[Corpus]:
 def _probability(output: SystemOutput, temperature: float) -> np.ndarray:
     """(B, U, C) float32."""
     return (output.logits.float() / temperature).softmax(-1).cpu().numpy()
+
+
+def _attention(output: SystemOutput) -> np.ndarray | None:
+    """(B, U, U) share of its attention that each turn pays to each; None for a model without attention."""
+    maps = [view.mean(1) for name, view in output.views.items() if name.startswith("attention_")]
+    if not maps:
+        return None
+    both = torch.stack(maps).sum(0)  # a stream without anything to look at adds nothing
+    return (both / both.sum(-1, keepdim=True).clamp(min=1e-9)).cpu().numpy()
+
+
+def _looked_at(weights: np.ndarray, dialogue: Dialogue, most: int) -> Iterator[str]:
+    """The other turns that each turn of a dialogue looked at most, as JSON."""
+    turns = [utterance_id.rpartition("/")[2] for utterance_id in dialogue.utterance_ids]
+    others = np.where(np.eye(len(turns), dtype=bool), 0, weights)
+    for shares, first in zip(others, np.argsort(-others, axis=1)[:, :most], strict=True):
+        yield json.dumps({turns[turn]: round(float(shares[turn]), 3) for turn in first if shares[turn] >= SHOWN})

@@ -4,6 +4,7 @@ Everything here is plain text and numbers; escaping is the template's work (Jinj
 """
 
 import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -152,6 +153,7 @@ def _truth(row: Row, palette: Palette) -> dict[str, Any] | None:
 def turn_views(conversation: Conversation, palette: Palette, clips: Clips) -> list[dict[str, Any]]:
     """What the template shows of each turn."""
     ranks = {speaker: rank for rank, speaker in enumerate(conversation.speakers)}
+    turns = {int(row["turn"]): (place + 1, words_of(row.get("text"))) for place, row in enumerate(conversation.rows)}
     views: list[dict[str, Any]] = []
     for place, row in enumerate(conversation.rows):
         speaker = words_of(row.get("speaker")) or "(unknown)"
@@ -180,6 +182,7 @@ def turn_views(conversation: Conversation, palette: Palette, clips: Clips) -> li
                     for modality in ("audio", "text")
                     if (gate := number_of(row, f"gate_{modality}")) is not None
                 ],
+                "looked_at": _looked_at(row, turns),
                 "notes": _notes(row, clip),
                 "clip": clip,
             }
@@ -205,6 +208,17 @@ def _alone(row: Row, modality: str, label: str, palette: Palette) -> dict[str, A
         return None
     share = "" if confidence is None else percent(confidence)
     return {"modality": modality, "label": name, "slot": palette.slot(name), "share": share, "other": name != label}
+
+
+def _looked_at(row: Row, turns: Mapping[int, tuple[int, str]]) -> list[dict[str, Any]]:
+    """The other turns that the prediction looked at most: number, words, share, and whether it came earlier."""
+    told = words_of(row.get("attention"))
+    shares = {int(turn): float(share) for turn, share in json.loads(told or "{}").items() if int(turn) in turns}
+    here = int(row["turn"])
+    return [
+        {"number": turns[turn][0], "words": turns[turn][1], "share": share, "earlier": turn < here}
+        for turn, share in shares.items()
+    ]
 
 
 def _notes(row: Row, clip: Clip) -> list[str]:

@@ -16,16 +16,18 @@ from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import check_identities, default_store, extract_features
 from hbaf.home import published, room, write_atomically
 from hbaf.inference.predictor import Predictor
-from hbaf.registry.models import RegisteredModel, find_model
+from hbaf.registry.cached_champion import champion as find_champion
+from hbaf.registry.models import RegisteredModel
 from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.report import write_report
-from hbaf.scoring.unscored import mark_unscored
+from hbaf.scoring.unscored import UNSCORED, mark_unscored
 
 CARRIED = [
     "utterance_id", "corpus", "dialogue_id", "turn", "speaker", "text", "audio", "channel", "start", "end", "seconds",
     "loudness", "emotion", "source_id", "text_problem", "audio_problem", "audio_digest", "cue",
 ]  # fmt: skip
 KeepFeatures = Literal["selected", "none"]
+LOOKED_AT = 3  # other turns that a conversation's page names as what a prediction looked at
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones count in some locales
 
 
@@ -35,8 +37,10 @@ class Scores:
 
     Attributes:
         folder: holds scores.parquet, scores.json (provenance) and, where asked for, scores.csv and report/.
-        rows: utterances scored.
+        rows: utterances in the table.
         without_audio, without_text: how many of them lacked a modality.
+        unscored: how many of `rows` got no label, for want of what the model was not trained to miss.
+        champion_from: "cache" where MLflow could not be reached and its last champion scored.
     """
 
     folder: Path
@@ -46,6 +50,8 @@ class Scores:
     without_text: int
     model: str
     report: Path | None
+    champion_from: str = "registry"
+    unscored: int = 0
 
 
 def score_corpus(
@@ -73,13 +79,14 @@ def score_corpus(
         audformat: also write the predictions as an audformat database, in the folder `audformat`.
 
     Raises:
-        NoModelError: no champion, or several and none named.
+        NoModelError: no champion, or several and none named; or MLflow is away and none was used here before.
         ExtractorMismatch: this installation makes other features than the model was trained on.
         PurposeError: a licence forbids the purpose.
     """
     corpus = load_corpus(reference)
-    champion = find_model(model)
-    predictor = Predictor.load(champion.folder)
+    chosen = find_champion(model)
+    champion = chosen.model
+    predictor = Predictor.load(champion.folder, attention=LOOKED_AT)
     check_purpose(purpose, predictor.package.facts)
     scores = score_rows(corpus, champion, predictor, workers=workers, keep_features=keep_features, progress=progress)
     name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-v{champion.version}"
@@ -87,6 +94,7 @@ def score_corpus(
     folder.mkdir(parents=True, exist_ok=True)
     scores = scores.assign(purpose=purpose)
     provenance = {**_provenance(corpus, reference, champion, predictor), "purpose": purpose}
+    provenance["champion_from"] = chosen.champion_from
     write_table(scores, folder, csv)
     if audformat:
         write_audformat(scores, folder / "audformat")
@@ -107,6 +115,8 @@ def score_corpus(
         without_text=int(scores["text_problem"].notna().sum()),
         model=champion.label,
         report=report,
+        champion_from=chosen.champion_from,
+        unscored=int((scores["status"] == UNSCORED).sum()),
     )
     written = {**provenance, **{k: v for k, v in asdict(result).items() if k not in ("folder", "report")}}
     written |= {"corpus_root": str(corpus.root.absolute()), "audio": audio}  # to write the report anew without a row

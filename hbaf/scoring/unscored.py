@@ -25,7 +25,8 @@ def mark_unscored(scores: pd.DataFrame, trained_to_miss: Mapping[str, bool]) -> 
     marked = scores.assign(
         status=np.where(gone, UNSCORED, SCORED), unscored_reason=pd.Series(reason, index=scores.index, dtype="str")
     )
-    for name in ("label", "confidence", *(str(name) for name in scores if str(name).startswith("p_"))):
+    optional = [name for name in ("attention",) if name in marked]
+    for name in ("label", "confidence", *optional, *(str(name) for name in scores if str(name).startswith("p_"))):
         marked[name] = marked[name].mask(gone)
     if "uncertain" in marked:
         marked["uncertain"] = marked["uncertain"].astype("boolean").mask(gone)

@@ -53,9 +53,13 @@ def score(
         keep_features=keep_features,
         progress=not quiet,
     )
-    print(f"{found.rows} utterances of {found.dialogues} conversations scored with {found.model}")
+    print(f"{found.rows - found.unscored} utterances of {found.dialogues} conversations scored with {found.model}")
+    if found.champion_from == "cache":
+        print("  MLflow cannot be reached: this is the champion that it named last")
     if found.without_audio or found.without_text:
-        print(f"  without audio: {found.without_audio}, without text: {found.without_text} (scored from the rest)")
+        print(f"  without audio: {found.without_audio}, without text: {found.without_text}")
+    if found.unscored:
+        print(f"  {found.unscored} more are unscored: they lack what this model was not trained to miss")
     print(f"scores: {found.folder / 'scores.parquet'}\nreport: {found.report}")
     receipt = apply_retention()
     if receipt is not None:

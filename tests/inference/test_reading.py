@@ -1,12 +1,16 @@
 """What people are shown of the model is what its logits went through."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from hbaf.inference.predictor import _attention, _looked_at
 from hbaf.inference.reading import read
 from hbaf.model.hbaf import HBAF
-from hbaf.training.data import Dialogue
+from hbaf.training.data import Dialogue, collate
 
 EMOTIONS = ("a", "b", "c")
 
@@ -84,3 +88,29 @@ def test_what_is_missing_says_nothing_and_is_not_looked_at(system: HBAF, dialogu
     assert (reading.attention["text_to_audio"][:, 2] == 0).all()
     assert (reading.attention["audio_to_text"][:, 3] == 0).all()
     np.testing.assert_allclose(reading.attention["audio"].sum(1), 1, rtol=1e-5)
+
+
+def test_a_prediction_names_the_turns_it_looked_at_most(system: HBAF, dialogue: Dialogue) -> None:
+    """The shares are those of the maps, by turn; neither the turn itself nor what is too little is named."""
+    renumbered = replace(dialogue, utterance_ids=tuple(f"c/e/{turn}" for turn in (7, 9, 10, 12)))
+    batch = collate([dialogue, renumbered])
+    with torch.inference_mode():
+        shares = _attention(system(batch))
+    assert shares is not None
+    np.testing.assert_allclose(shares.sum(-1), 1, atol=1e-5)
+    maps = read(system, dialogue, EMOTIONS).attention
+    expected = sum(maps.values()) / sum(maps.values()).sum(1, keepdims=True)
+    np.testing.assert_allclose(shares[0], expected, atol=1e-5)
+    for row, told in enumerate(_looked_at(shares[0], dialogue, 2)):
+        looked = json.loads(told)
+        assert 1 <= len(looked) <= 2
+        assert str(row) not in looked
+        assert list(looked.values()) == sorted(looked.values(), reverse=True)
+        for turn, share in looked.items():
+            assert share == pytest.approx(expected[row, int(turn)], abs=1e-3)
+    assert {turn for told in _looked_at(shares[1], renumbered, 3) for turn in json.loads(told)} <= {
+        "7",
+        "9",
+        "10",
+        "12",
+    }

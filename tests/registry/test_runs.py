@@ -115,6 +115,9 @@ def test_scoring_writes_every_utterance_once(prepared: Prepared, champion, tmp_p
     assert table[["p_anger", "p_joy"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
     assert set(table["audio_label"]) | set(table["text_label"]) <= {"anger", "joy"}
     assert (pd.read_csv(scores.folder / "scores.csv")["label"] == table["label"]).all()
+    looked_at = [json.loads(told) for told in table["attention"]]
+    assert all(turn in {"0", "1", "2"} for told in looked_at for turn in told)
+    assert any(looked_at)
     assert scores.report is not None
     assert scores.report.exists()
     assert json.loads((scores.folder / "scores.json").read_text())["model"] == "hbaf-calls/1"

@@ -97,6 +97,7 @@ def fake_scores(
                     **alone,
                     "gate_audio": random.uniform(0.3, 0.7),
                     "gate_text": random.uniform(0.5, 0.9),
+                    "attention": json.dumps({str(other): 0.3 for other in (turn - 1, turn + 1) if 0 <= other < turns}),
                     "model_version": "hbaf/7",
                 }
             )
@@ -189,6 +190,8 @@ def test_the_pages_hold_what_the_scores_say(tmp_path):
     assert "No usable text: no word was recognised" in page.text
     assert "No usable audio: the clip is not in the release" in page.text
     assert len(page.with_class("gates")) == 20
+    assert len(page.with_class("looked-at")) == 20
+    assert page.text.count("earlier, turn") == page.text.count("later, turn") == 19
     bars = [attributes for tag, attributes in page.found if tag == "li" and "k" in (attributes.get("class") or "")[:1]]
     assert len(bars) >= 20 * len(EMOTIONS)
 
