@@ -25,7 +25,8 @@ from hbaf.corpus.schema import LABEL_SETS, SPLITS, Corpus, CorpusError, Split, a
 from hbaf.corpus.windows_1252 import repair_windows_1252
 from hbaf.parameters import CorpusParameters
 
-LICENCE = "GPL-3.0 (transcripts)"  # the clips are the broadcaster's
+# The release is GPL-3.0, which gives nobody a right to what it is made of: dialogue and sound are the broadcaster's.
+LICENCE = "GPL-3.0 for the annotation; words and clips are the broadcaster's: research use only"
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "StartTime", "EndTime")
 CLIP = re.compile(r"dia(\d+)_utt(\d+)")  # a whole stem; `final_videos_testdia1_utt0` are leftovers of the release
 # Beginning of a folder's name -> the split whose clips lie below it.

@@ -11,7 +11,8 @@ Purpose = Literal["research", "personal", "commercial"]
 # Words of a licence that rule out commercial use, wherever they stand.
 FORBIDS = re.compile(
     r"research (use|only|purposes)|non-?commercial|no commercial|not for commercial|academic|\bNC\b|-NC(-|\b)|"
-    r"\bunknown\b|see the model's card",
+    r"\bunknown\b|see the model's card|"
+    r"GPL-3\.0 \(transcripts\)",  # what packages trained on MELD said at first
     re.IGNORECASE,
 )
 
