@@ -9,9 +9,11 @@ without an entry, which nobody sees. Every byte that is read is checked against 
 """
 
 import re
+import threading
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -40,6 +42,16 @@ Strings: TypeAlias = list[str]
 Reasons: TypeAlias = list[str | None]  # why a row has no vector
 Problems: TypeAlias = list[Problem]
 Infos: TypeAlias = list[ColumnInfo]
+
+
+def open_store(url: str | Path) -> "FeatureStore":
+    """The store at a place, the same object again in the same thread: what it read of manifests is kept."""
+    return _opened(str(url), threading.get_ident())
+
+
+@lru_cache(maxsize=8)
+def _opened(url: str, thread: int) -> "FeatureStore":
+    return FeatureStore(url)
 
 
 class FeatureStore:
@@ -208,6 +220,17 @@ class FeatureStore:
                 self._seen.pop(digest, None)
         return [self._files.path(name) for name in garbage]
 
+    def _find(self, digest: str, keys: Sequence[str]) -> tuple[KeyIndex, np.ndarray, np.ndarray]:
+        """Where these keys lie. Looks at the manifest again only where what is known of it does not name them all:
+        a listing grows with the column, and reading goes by small pieces."""
+        known = self._indexes.get(digest) if digest in self._seen else None
+        if known is not None:
+            shards, rows = known.find(keys)
+            if (shards >= 0).all():
+                return known, shards, rows
+        index = self._index(digest)
+        return index, *index.find(keys)
+
     def _index(self, digest: str) -> KeyIndex:
         seen = self._seen.get(digest, {})
         names = {name for name in self._files.list(f"{digest}/manifest") if _is_entry(name)}
@@ -223,8 +246,7 @@ class FeatureStore:
         return self._indexes[digest]
 
     def _get(self, column: Column, keys: Sequence[str]) -> tuple[np.ndarray, Reasons]:
-        index = self._index(column.digest)
-        shards, rows = index.find(keys)
+        index, shards, rows = self._find(column.digest, keys)
         absent = int((shards < 0).sum())
         if absent:
             raise StoreError(

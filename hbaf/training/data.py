@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Sampler
 
-from feature_store.store import FeatureStore
+from feature_store.store import open_store
 from hbaf.corpus.schema import Corpus, is_missing
 from hbaf.features.columns import Columns
 from hbaf.features.cross_fit import read_cross_fitted
@@ -68,9 +68,9 @@ def read_vectors(corpus: Corpus, columns: Columns) -> Vectors:
 
 def _read(corpus: Corpus, column: ColumnReference, *, partly: bool = False) -> tuple[np.ndarray, np.ndarray]:
     if column.keyed_by == "utterance":
-        return read_imported_column(corpus, column, FeatureStore(column.store_url), partly=partly)
+        return read_imported_column(corpus, column, open_store(column.store_url), partly=partly)
     read = read_cross_fitted if column.folds else read_column
-    return read(corpus, column, FeatureStore(column.store_url))
+    return read(corpus, column, open_store(column.store_url))
 
 
 @dataclass(frozen=True)
