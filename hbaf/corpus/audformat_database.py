@@ -181,7 +181,13 @@ def write_audformat(scores: pd.DataFrame, folder: Path) -> Path:
     header = folder / "db.yaml"
     if header.exists() and (yaml.safe_load(header.read_text(encoding="utf-8")) or {}).get("name") != OWN_NAME:
         raise CorpusError(f"{header}: another database is here and would be replaced. Choose an empty folder.")
-    database = audformat.Database(OWN_NAME, source="hbaf", description="Predicted emotions and their probabilities.")
+    database = audformat.Database(
+        OWN_NAME,
+        source="hbaf",
+        usage=audformat.define.Usage.OTHER,  # audformat's default claims that anybody may do anything with them
+        license="that of the corpus and of the model",
+        description="Predicted emotions and their probabilities.",
+    )
     emotions = [column.removeprefix("p_") for column in probabilities]
     database.schemes["emotion"] = audformat.Scheme("str", labels=emotions)
     database.schemes["probability"] = audformat.Scheme("float", minimum=0, maximum=1)

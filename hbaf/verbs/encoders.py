@@ -100,7 +100,7 @@ def models(
             print(f"{name}: keeps the contract of extractors")
     elif action == "verify":
         problems = fetch.verify_weights()
-        print("\n".join(problems) or "every fetched model is whole")
+        print("\n".join(problems) or "every model in models.lock.json is whole")
         return 1 if problems else 0
     else:
         for line in fetch.list_weights():

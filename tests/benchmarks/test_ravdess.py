@@ -22,6 +22,9 @@ from hbaf.training.package import ModelPackage
 SEEDS = range(5)
 # Actors by their number, as many women (even) as men (odd) in each part.
 LAST_TRAIN_ACTOR, LAST_DEV_ACTOR = 14, 18
+# Of seven settings the best on dev (mean of three seeds, ComParE): the loss on 64 clips rises long before the score does.
+CHOSEN_MODEL = {"variant": "audio", "dropout": 0.3}
+CHOSEN_TRAINING = {"monitor": "weighted_f1", "patience": 20, "max_epochs": 60}
 
 
 def write_folder(clips: Path, folder: Path) -> None:
@@ -51,7 +54,7 @@ def test_eight_emotions_of_unknown_actors(audio: str, real_data: Path, tmp_path:
     vectors = read_vectors(corpus, columns)
     scores = []
     for seed in SEEDS:
-        _, model, training = from_recipe("demo", model={"variant": "audio"}, training={"seed": seed, "max_epochs": 60})
+        _, model, training = from_recipe("demo", model=CHOSEN_MODEL, training={**CHOSEN_TRAINING, "seed": seed})
         run = train_and_log(reference, columns, features, model, training)
         predictions = evaluate_final(ModelPackage.load(run.package), corpus, vectors, reason="benchmark")
         scores.append(predictions.metrics()["weighted_f1"])

@@ -250,6 +250,7 @@ def test_predictions_are_written_as_a_table(tmp_path: Path) -> None:
     rest = database["predictions.unindexed"].get()
     assert rest["emotion"].to_dict() == {"c/a/2": "joy", "c/b/0": "anger"}
     assert database.schemes["emotion"].labels == ["anger", "joy"]
+    assert database.usage == "other", "what may be done with predictions is for corpus and model to say"
     assert load_database(header) == database
 
 
