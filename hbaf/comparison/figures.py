@@ -31,6 +31,9 @@ TABLE2 = {
     "hbaf-no-contrastive": "w/o contrastive learning",
 }
 BLUE, ORANGE = "#33618f", "#d98b3a"
+# Of the compared systems: what a row may claim is told by its colour.
+SHADES = {"floor": "#9a9a9a", "published": BLUE, "reading": "#8fabc8", "own": "#6a8f4e", "hbaf": ORANGE}
+SAID = {"floor": "floor", "published": "published", "reading": "our reading", "own": "your own", "hbaf": "HBAF"}
 PIXELS_PER_INCH = 160
 
 
@@ -49,6 +52,7 @@ def write_figures(
     rows, written = rows or rows_of(comparison), []
     drawn = {
         "figure6": figure6(rows, comparison.cells),
+        "figure6_systems": figure6_systems(rows, comparison.cells),
         "figure7": case_table(comparison.runs, words=words),
         "figure8": figure8(comparison.runs),
         "table2": table2(rows, comparison.cells),
@@ -104,6 +108,38 @@ def figure6(rows: Sequence[Row], cells: Sequence[Cell]) -> "Figure | None":
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.15, y=0.25)
         axes.legend(fontsize=8, frameon=False, loc="upper center", ncols=2)
+    return figure
+
+
+def figure6_systems(rows: Sequence[Row], cells: Sequence[Cell]) -> "Figure | None":
+    """Weighted F1 of the compared systems and HBAF, a panel per cell; whiskers are the 95 % interval over dialogues."""
+    from matplotlib.figure import Figure
+
+    panels = []
+    for cell in cells:
+        of = [row for row in rows if row.cell == cell.name and row.seeds and row.standing in SHADES]
+        if any(row.standing != "hbaf" for row in of):
+            panels.append((cell.name, sorted(of, key=lambda row: row.f1)))
+    if not panels:
+        return None
+    highest = max(len(of) for _, of in panels)
+    figure = Figure(figsize=(5.2 * len(panels), 1.2 + 0.27 * highest), layout="constrained")
+    for axes, (name, of) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
+        for standing, colour in SHADES.items():
+            at = [place for place, row in enumerate(of) if row.standing == standing]
+            if at:
+                shown = [of[place] for place in at]
+                beyond = np.array([[100 * (row.f1 - row.low), 100 * (row.high - row.f1)] for row in shown]).T
+                axes.barh(at, [100 * row.f1 for row in shown], 0.75, color=colour, label=SAID[standing],
+                          xerr=np.maximum(beyond, 0), ecolor="#444", capsize=2)  # fmt: skip
+        for place, row in enumerate(of):
+            axes.annotate(f"{100 * row.f1:.1f}", (0, place), (4, 0), textcoords="offset points", va="center",
+                          fontsize=8, color="w")  # fmt: skip
+        axes.set_yticks(range(len(of)), [row.system for row in of], fontsize=8)
+        axes.set_xlabel("weighted F1 (%)")
+        axes.set_title(name, fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(1, 0))
     return figure
 
 

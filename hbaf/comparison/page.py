@@ -1,16 +1,16 @@
-"""docs/results.md, rendered from the runs: nothing in it is written by hand."""
+"""docs/results.md, rendered from the runs: what stands between its marks; what people write round them stays."""
 
 import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hbaf.comparison.bench import Cell, Comparison
+from hbaf.comparison.findings_page import write_block
 from hbaf.comparison.implied import implied
 from hbaf.comparison.render import LEGEND, blocks, by_cell, markdown, md_line, percent
 from hbaf.comparison.table import REFERENCE, Row
-from hbaf.home import write_atomically
 
 if TYPE_CHECKING:
     from hbaf.comparison.report import Report
@@ -28,12 +28,15 @@ def write_page(report: "Report", path: Path) -> Path:
 
 
 def write_pages(reports: "Sequence[tuple[str, Report]]", path: Path) -> Path:
-    """Writes one page of several comparisons, each under its title."""
-    parts = ["# Results"]
+    """Writes several comparisons, each under its title, between the page's marks; a new page gets its heading."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("# Results\n")
+    parts = []
     for title, report in reports:
         parts += [f"# {title}" if title else "", *section(report)]
     parts += ["## How to read this", LEGEND, sources([report.comparison for _, report in reports])]
-    write_atomically(path, ("\n\n".join(part for part in parts if part) + "\n").encode())
+    write_block(path, "results", "\n\n".join(part for part in parts if part))
     return path
 
 
@@ -61,6 +64,7 @@ def facts(comparison: Comparison) -> str:
         f"Rendered by `hbaf compare --write` from {len(ended)} finished runs, {day}{commit()}.",
         f"- Recipe `{asked.recipe}`, seeds {asked.first_seed} to {asked.first_seed + asked.seeds - 1}, width (`dim`) "
         f"{', '.join(widths) or '–'}; the same batches, optimiser, early stopping on dev and code for all systems.",
+        *([trained(ended[0].training)] if ended else []),
         f"- Tuning on dev: {f'{asked.trials} trials of each system' if asked.trials > 1 else 'none, of no system'}.",
         f"- Each run looked at the test split once, {looks} looks; the ledger is `test-looks.jsonl` in the home and "
         "the experiment `hbaf-test-looks` in MLflow.",
@@ -70,6 +74,15 @@ def facts(comparison: Comparison) -> str:
         lines.append("- The column `as published` chooses the epoch by the test split. It is there to show what that "
                      "habit is worth, and nothing else uses it.")  # fmt: skip
     return "\n".join(lines)
+
+
+def trained(training: dict[str, Any]) -> str:
+    """How every system was trained; what a row changes stands in its name."""
+    return (
+        f"- {training['optimizer']}, learning rate {training['learning_rate']:g}, weight decay "
+        f"{training['weight_decay']:g}, {training['batch_dialogues']} dialogues a batch, at most "
+        f"{training['max_epochs']} epochs, {training['patience']} without a better {training['monitor']} on dev."
+    )
 
 
 def commit() -> str:

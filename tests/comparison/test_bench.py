@@ -10,6 +10,7 @@ import pytest
 from hbaf.comparison import jobs
 from hbaf.comparison.bench import Cell, Comparison, compare, job_of
 from hbaf.comparison.cost import cost_of
+from hbaf.comparison.page import write_page
 from hbaf.comparison.render import as_markdown, latex
 from hbaf.comparison.report import run_comparison
 from hbaf.comparison.reproduce import paper_set
@@ -172,7 +173,10 @@ def test_report_tables_page_and_mlflow(
     report = run_comparison([cell], asked, changes, page=page)
     names = {path.name for path in report.files}
     assert {"table.csv", "table.md", "table.tex", "table.pdf", "ensembles.md", "comparison.json"} <= names
+    page.write_text(page.read_text().replace("# Results\n", "# Results\n\nWhat people say of it.\n"))
+    write_page(report, page)
     text = page.read_text()
+    assert text.count("# Results") == text.count("What people say of it.") == text.count("## How to read this") == 1
     assert text.index("Floors") < text.index("Published, in") < text.index("HBAF, variants")
     assert "this one cannot" in text
     assert "place" in text

@@ -1,5 +1,6 @@
 """Figures and the findings page from the runs of a small, real comparison."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from hbaf.comparison.bench import Cell, Comparison, compare
 from hbaf.comparison.case import case_table
-from hbaf.comparison.figures import figure6, figure8, table2_latex, table2_lines, write_figures
+from hbaf.comparison.figures import figure6, figure6_systems, figure8, table2_latex, table2_lines, write_figures
 from hbaf.comparison.findings import QUESTIONS, Answer, Question, answer, section, systems_of, verdict
 from hbaf.comparison.findings_page import write_block
 from hbaf.comparison.recipe_search import RECIPE, on_dev
@@ -45,6 +46,20 @@ def test_bars_are_as_high_as_the_rows(comparison: Comparison) -> None:
     heights = [bar.get_height() for bar in figure.axes[0].patches]
     assert heights == pytest.approx([100 * rows["hbaf-audio"].f1, 100 * rows["hbaf-audio-no-acn"].f1])
     assert len(figure.axes) == 1  # nobody asked for audio + text without the audio context network
+
+
+def test_bars_of_compared_systems_stand_by_score_and_say_what_they_are(comparison: Comparison) -> None:
+    of = [row for row in rows_of(comparison) if row.system in ("hbaf", "hbaf-no-gate")]
+    assert figure6_systems(of, comparison.cells) is None  # nothing to compare HBAF with
+    rows = [replace(row, standing="hbaf" if row.system == "hbaf" else "floor") for row in of]
+    figure = figure6_systems(rows, comparison.cells)
+    assert figure is not None
+    axes = figure.axes[0]
+    order = sorted(rows, key=lambda row: row.f1)
+    assert [label.get_text() for label in axes.get_yticklabels()] == [row.system for row in order]
+    widths = {round(bar.get_y() + bar.get_height() / 2): bar.get_width() for bar in axes.patches}
+    assert [widths[place] for place in range(2)] == pytest.approx([100 * row.f1 for row in order])
+    assert {label.get_text() for label in axes.get_legend().get_texts()} == {"floor", "HBAF"}
 
 
 def test_confusion_shares_are_those_of_all_seeds(comparison: Comparison) -> None:
