@@ -17,7 +17,8 @@ from hbaf.parameters import CorpusParameters, SearchParameters, from_recipe
 from tests.flows.conftest import BIN, ROOT, free_port, stop
 
 pytestmark = [pytest.mark.benchmark, pytest.mark.timeout(3600)]
-# Smaller by environment where a machine is shared.
+# Smaller by environment where a machine is shared; HBAF_BENCH_WORKERS=2 and then =1 are two shorter measurements.
+WORKERS = [int(number) for number in os.environ.get("HBAF_BENCH_WORKERS", "2,1").split(",")]
 TRIALS = int(os.environ.get("HBAF_BENCH_TRIALS", "40"))
 EPOCHS = int(os.environ.get("HBAF_BENCH_EPOCHS", "40"))
 DIALOGUES = 60
@@ -70,24 +71,35 @@ def test_a_search_on_the_example_corpus(stack: None) -> None:
     reference = prepare_corpus(CorpusParameters(dialogues=DIALOGUES))
     columns = extract_features(load_corpus(reference), features)
     took, costs = {}, {}
-    for workers in (2, 1):
-        asked = SearchParameters(trials=TRIALS, workers=workers, study=f"workers-{workers}", top=1, seeds=1)
+    for workers in WORKERS:
+        asked = SearchParameters(trials=TRIALS, workers=workers, study=f"workers-{workers}", top=1, seeds=3)
+        began = time.perf_counter()
         outcome = run_study(reference, columns, features, model, training, asked)
+        whole = time.perf_counter() - began
         trials = open_study(asked.study or "", storage_url(asked), asked).get_trials()
         took[workers] = (
             max(t.datetime_complete for t in trials) - min(t.datetime_start for t in trials)
         ).total_seconds()
         costs[workers] = beyond_training(trials)
-        best = max(t.value for t in trials if t.state.name == "COMPLETE")
         print(
             f"\n{workers} workers: {len(trials)} trials ({outcome.pruned} pruned) in {took[workers]:.0f} s, "
+            f"with start, refits and registration {whole:.0f} s; "
             f"{statistics.fmean(t.user_attrs['seconds'] for t in trials):.1f} s of training each, "
             f"{statistics.median(costs[workers]):.2f} s beyond it (median; 90 %: "
             f"{statistics.quantiles(costs[workers], n=10)[-1]:.2f} s)\n"
-            f"  dev weighted F1: start {outcome.start:.3f}, best single {best:.3f}, refit {outcome.refits[0].mean:.3f}"
+            f"  dev weighted F1: start {outcome.start:.3f}, {best_so_far(trials)}, "
+            f"mean of 3 refits of the best {outcome.refits[0].mean:.3f} ± {outcome.refits[0].deviation:.3f}"
         )
-    print(f"two workers against one: {took[1] / took[2]:.2f} times the speed on {os.cpu_count()} cores")
-    assert statistics.median(costs[1]) < 2
+    if {1, 2} <= set(took):
+        print(f"two workers against one: {took[1] / took[2]:.2f} times the speed on {os.cpu_count()} cores")
+    assert statistics.median(costs[WORKERS[-1]]) < 2
+
+
+def best_so_far(trials: list) -> str:
+    """The best complete trial after so many ended ones."""
+    ended = sorted(trials, key=lambda t: t.datetime_complete)
+    complete = [t.value if t.state.name == "COMPLETE" else 0.0 for t in ended]
+    return ", ".join(f"best of {n} {max(complete[:n]):.3f}" for n in (5, 10, 20, 40) if n <= len(complete))
 
 
 def beyond_training(trials: list) -> list[float]:
