@@ -154,7 +154,9 @@ def _number(text: str | None) -> float | None:
 
 
 def write_audformat(scores: pd.DataFrame, folder: Path) -> Path:
-    """Writes predictions as an audformat database of their own; `Database.update` merges it into another.
+    """Writes predictions as an audformat database of their own.
+
+    `Database.update` merges it into another once `usage` and `license` are set to that one's, which audformat asks for.
 
     Args:
         scores: `utterance_id`, `audio` (path as in the corpus), `label`, `confidence`, `p_<emotion>` for every emotion;

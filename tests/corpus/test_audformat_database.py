@@ -261,7 +261,9 @@ def test_predictions_on_whole_files_merge_into_the_database_they_are_of(tmp_path
         utterance_id=rows["utterance_id"].tolist(), audio=rows["audio"].tolist()
     )  # fmt: skip
     write_audformat(scores, tmp_path / "out")
-    db.update(audformat.Database.load(str(tmp_path / "out"), load_data=True))
+    predictions = audformat.Database.load(str(tmp_path / "out"), load_data=True)
+    predictions.usage, predictions.license = db.usage, db.license  # audformat merges what may be used alike
+    db.update(predictions)
     assert db["predictions"].get()["emotion"].to_dict() == {"a.wav": "joy", "b.wav": "anger"}
     media(tmp_path / "out", "a.wav", "b.wav")
     assert read(tmp_path / "out").utterances["emotion"].tolist() == ["joy", "anger"]
