@@ -39,6 +39,7 @@ class Entry:
         first_seen: when it came.
         model_version: of the published score, as `hbaf-calls/3`; "" before.
         rows, unscored: of the published score.
+        arrival: that it came in; the name itself for an arrival.
     """
 
     source: str
@@ -51,6 +52,7 @@ class Entry:
     model_version: str = ""
     rows: int = 0
     unscored: int = 0
+    arrival: str = ""
 
 
 def entries(ledger: Ledger, source: str | None = None, states: Collection[str] = STATES) -> list[Entry]:
@@ -92,6 +94,7 @@ def _entry(row: dict[str, Any], kind: Literal["arrival", "conversation"]) -> Ent
         model_version=row.get("model_version") or "",
         rows=row.get("rows") or 0,
         unscored=row.get("unscored") or 0,
+        arrival=row["arrival"],
     )
 
 

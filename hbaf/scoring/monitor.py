@@ -14,8 +14,10 @@ from hbaf.monitoring.checks import Findings, compare
 from hbaf.monitoring.observations import observe
 from hbaf.monitoring.reference import FOLDER, Reference, ReferenceMissing, make_reference
 from hbaf.parameters import MonitorParameters
-from hbaf.registry.models import RegisteredModel, find_model
+from hbaf.registry.cached_champion import champion as find_champion
+from hbaf.registry.models import RegisteredModel
 from hbaf.registry.monitoring import curves, log_look, log_report
+from hbaf.registry.tracking import tracking_address
 from hbaf.scoring.monitor_report import write_monitor_page
 from hbaf.scoring.monitor_rows import scored_rows
 from hbaf.scoring.stored_vectors import stored_vectors
@@ -32,7 +34,7 @@ class Monitored:
         model: name and version, `hbaf-calls/3`.
         said: one line for people.
         page: the HTML report.
-        run_id: of the curves in MLflow; "" where nothing was measured.
+        run_id: of the curves in MLflow; "" where nothing was measured, or MLflow could not be reached.
     """
 
     model: str
@@ -67,7 +69,8 @@ def monitor_scores(
         ReferenceMissing: nothing to compare with, and the corpus that the model was trained on is not here.
     """
     now = time.time() if now is None else now
-    champion = find_model(model)
+    chosen = find_champion(model)
+    champion, away = chosen.model, chosen.champion_from == "cache"
     predictor = Predictor.load(champion.folder)
     reference = reference_of(champion, predictor)
     rows = scored_rows(champion.label, now - parameters.days * DAY, now, scores)
@@ -79,7 +82,12 @@ def monitor_scores(
         rows, reference.emotions, vectors=vectors, sketchers=reference.sketchers, known_pairs=reference.known_pairs
     )
     findings = compare(window, reference, parameters)
-    run_id = log_look(champion, as_metrics(findings), now, {"hbaf.monitor.flagged": _names(findings)})
+    said = summary(champion.label, findings, parameters)
+    if away:
+        said += f". {tracking_address()} cannot be reached: this look is no point of its curves"
+        run_id = ""
+    else:
+        run_id = log_look(champion, as_metrics(findings), now, {"hbaf.monitor.flagged": _names(findings)})
     folder = output or room("monitoring", _folder_name(champion))
     names = ["expected_f1", *(f"check/{check.name}" for check in findings.checks if check.name != "expected_f1")]
     page = write_monitor_page(
@@ -89,10 +97,11 @@ def monitor_scores(
         corpus=reference.corpus,
         since=now - parameters.days * DAY,
         now=now,
-        curves=curves(champion, names),
+        curves={name: [] for name in names} if away else curves(champion, names),
     )
-    log_report(run_id, page)
-    return Monitored(champion.label, findings, summary(champion.label, findings, parameters), page, run_id)
+    if not away:
+        log_report(run_id, page)
+    return Monitored(champion.label, findings, said, page, run_id)
 
 
 def reference_of(model: RegisteredModel, predictor: Predictor) -> Reference:

@@ -88,7 +88,7 @@ def examine(limits: Limits, model: str | None = None) -> Status:
     ledger, now = _ledger(), time.time()
     diary = runs(ledger) if ledger else []
     told = counts(ledger) if ledger else {}
-    waiting = [entry.since for entry in entries(ledger, states=BACKLOG)] if ledger else []
+    waiting = _backlog(ledger) if ledger else []
     oldest = max((now - since.timestamp() for since in waiting), default=0.0) / 3600
     known = len(sources(ledger)) if ledger else 0
     last = _last_success(diary)
@@ -117,6 +117,13 @@ def examine(limits: Limits, model: str | None = None) -> Status:
         sources=known,
         problems=tuple(problems),
     )
+
+
+def _backlog(ledger: Ledger) -> list[datetime]:
+    """Since when each waits; a conversation whose arrival waits to be read again is one thing, not two."""
+    found = entries(ledger, states=BACKLOG)
+    unread = {(entry.source, entry.arrival) for entry in found if entry.kind == "arrival"}
+    return [e.since for e in found if e.kind == "arrival" or (e.source, e.arrival) not in unread]
 
 
 def _ledger() -> Ledger | None:

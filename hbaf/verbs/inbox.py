@@ -185,6 +185,14 @@ def _tell(scores: "SourceScores") -> None:
         print("in quarantine: `hbaf inbox list` says why")
 
 
+def _scored(entry: "Entry") -> str:
+    """What is published of a conversation."""
+    if entry.state != "published":
+        return ""
+    unscored = f", {entry.unscored} of them unscored" if entry.unscored else ""
+    return f"{entry.rows} utterances{unscored}, {entry.model_version}"
+
+
 def _print(shown: "list[Entry]", counts: dict[str, int]) -> None:
     from rich import box
     from rich.console import Console
@@ -197,7 +205,7 @@ def _print(shown: "list[Entry]", counts: dict[str, int]) -> None:
     for entry in shown:
         name = entry.name if entry.kind == "conversation" else f"{entry.source}/{entry.name}"
         # Names and reasons come from files: they are text, never markup.
-        table.add_row(entry.state, Text(name), f"{entry.since:%Y-%m-%d %H:%M}", Text(entry.reason))
+        table.add_row(entry.state, Text(name), f"{entry.since:%Y-%m-%d %H:%M}", Text(entry.reason or _scored(entry)))
     console = Console()
     if shown:
         console.print(table)

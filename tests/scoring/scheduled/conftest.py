@@ -14,6 +14,7 @@ import soundfile
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import load_corpus
 from hbaf.features.columns import extract_features
+from hbaf.monitoring.reference import keep_reference
 from hbaf.parameters import CorpusParameters, from_recipe
 from hbaf.registry.runs import train_package
 from hbaf.training.run_log import SilentRunLog
@@ -56,9 +57,10 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cached]:
         )
         reference = prepare_corpus(CorpusParameters(reader="folder", root=folder / "calls"), workers=1)
         corpus = load_corpus(reference)
+        columns = extract_features(corpus, features)
         package = train_package(
             corpus,
-            extract_features(corpus, features),
+            columns,
             features,
             model,
             training,
@@ -66,7 +68,9 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cached]:
             log=SilentRunLog(),
             origin={"run_id": "0" * 32},
         )
-        yield Cached(package.save(folder / "package"), folder / "home" / "features")
+        place = package.save(folder / "package")
+        keep_reference(package, corpus, columns, place)
+        yield Cached(place, folder / "home" / "features")
 
 
 @pytest.fixture(autouse=True)
