@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 import pandas as pd
 
 from hbaf.corpus.facts import add_facts
@@ -135,12 +136,23 @@ def _found(corpus: Corpus, source: SourceParameters, pieces: dict[str, pd.DataFr
     rules = broken_rows(tables_of(corpus), ValidationParameters(bad_share=source.bad_share))
     critical = rules[(rules["severity"] == "critical") & ~rules["rule"].isin(NOT_JUDGED)]
     order = {name: place for place, name in enumerate(pieces)}
+    lacking = table["audio_problem"].notna()
+    closer = (
+        table["utterance_id"].isin(critical["utterance_id"])
+        | lacking & (table["audio_digest"].notna() | table["text_problem"].notna())
+        | ~table["dialogue_id"].duplicated(keep=False)
+    )
+    suspicious = set(table.loc[closer, "dialogue_id"])
+    content, arrivals = _content(table), table["arrival"].tolist()
     found = []
-    for dialogue, rows in table.groupby("dialogue_id", sort=False):
-        broken = critical[critical["utterance_id"].isin(rows["utterance_id"])]
-        arrival = str(rows["arrival"].iloc[0])
-        problem = _problem(rows, broken, source)
-        found.append(Found(f"{corpus.name}/{dialogue}", arrival, conversation_digest(rows), len(rows), problem))
+    for dialogue, indices in table.groupby("dialogue_id", sort=False).indices.items():
+        places = [int(place) for place in indices]
+        problem = ""
+        if dialogue in suspicious:  # a closer look costs more than all the rest
+            rows = table.iloc[places]
+            problem = _problem(rows, critical[critical["utterance_id"].isin(rows["utterance_id"])], source)
+        name, digest = f"{corpus.name}/{dialogue}", conversation_digest(content, places)
+        found.append(Found(name, str(arrivals[places[0]]), digest, len(places), problem))
     return tuple(sorted(found, key=lambda one: (order[one.arrival], one.name)))
 
 
@@ -165,18 +177,37 @@ def _problem(rows: pd.DataFrame, broken: pd.DataFrame, source: SourceParameters)
     return ""
 
 
-def conversation_digest(rows: pd.DataFrame) -> str:
-    """sha256 of what the model is given: words, speakers, times, sound and what is missing; names do not count."""
+@dataclass(frozen=True)
+class _Content:
+    """What counts of a table, as plain values: a conversation of ten rows costs pandas more than all the rest."""
+
+    turns: list[int]
+    values: list[tuple[object, ...]]
+    problems: tuple[np.ndarray, np.ndarray]
+
+
+def _content(table: pd.DataFrame) -> _Content:
     columns = ("turn", "speaker", "text", "channel", "start", "end", "audio_digest")
+    values = list(zip(*(table[name].tolist() for name in columns), strict=True))
+    # Without a readable file there is no audio digest: a recording that comes later makes other content.
+    audio, text = (table[name].notna().to_numpy(bool) for name in ("audio_problem", "text_problem"))
+    return _Content(table["turn"].tolist(), values, (audio, text))
+
+
+def conversation_digest(content: _Content, places: list[int]) -> str:
+    """sha256 of what the model is given: words, speakers, times, sound and what is missing; names do not count.
+
+    Args:
+        places: of the conversation's rows.
+    """
     hasher = hashlib.sha256()
-    for row in rows.sort_values("turn")[list(columns)].itertuples(index=False):
-        for value in row:
+    for place in sorted(places, key=content.turns.__getitem__):
+        for value in content.values[place]:
             hasher.update(b"\1" if is_missing(value) else repr(value).encode())
             hasher.update(b"\0")
         hasher.update(b"\n")
-    # Without a readable file there is no audio digest: a recording that comes later makes other content.
-    for problem in (rows["audio_problem"].notna(), rows["text_problem"].notna()):
-        hasher.update(problem.to_numpy(bool).tobytes())
+    for problem in content.problems:
+        hasher.update(problem[places].tobytes())
     return hasher.hexdigest()
 
 

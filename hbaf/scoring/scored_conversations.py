@@ -4,7 +4,7 @@ What is published of a conversation (`published_digest`, `model_version`, `part`
 it waits or is in quarantine: the earlier score stands until a later one supersedes it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,8 @@ import sqlalchemy as sql
 
 from hbaf.scoring.ledger import ARRIVALS, CONVERSATIONS, Ledger
 
+BLOCK = 500  # names in one statement
+HOLDS = ("validated", "scored", "published")  # a conversation in such a state makes another of its content a duplicate
 PART_ROWS = 50_000  # rows of a published file before the next one is begun
 Decision = Literal["score", "unchanged", "duplicate", "quarantined", "ignored"]
 
@@ -47,28 +49,68 @@ class Publication:
 def take_in(ledger: Ledger, source: str, found: Sequence[Found], model_version: str, now: float) -> dict[str, Decision]:
     """Decides for each conversation whether it is to be scored; one transaction."""
     decisions: dict[str, Decision] = {}
+    new: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
+    left: set[str] = set()  # digests that a conversation does not have any more
     with ledger.engine.begin() as connection:
+        known = _known(connection, source, [one.name for one in found])
+        holders = _holders(connection, source, {one.digest for one in found})
         for one in found:
-            known = _row(connection, source, one.name)
-            decision, reason = _decide(connection, source, one, known, model_version)
+            before = known.get(one.name)
+            decision, reason = _decide(one, before, holders.get(one.digest, {}), model_version)
             decisions[one.name] = decision
             values: dict[str, Any] = {"arrival": one.arrival, "state_at": now}
             if decision != "ignored":
                 state = {"score": "validated", "unchanged": "published"}.get(decision, decision)
                 values |= {"digest": one.digest, "state": state, "reason": reason[:1000], "rescore": False}
-            if known is None:
-                named = {"source": source, "conversation": one.name, "first_seen": now}
-                connection.execute(CONVERSATIONS.insert().values(**named, **values))
+                if before is not None:
+                    holders.get(before["digest"], {}).pop(one.name, None)
+                if state in HOLDS:
+                    holders.setdefault(one.digest, {})[one.name] = None
+            if before is None:
+                new.append({"source": source, "conversation": one.name, "first_seen": now, **values})
                 continue
-            connection.execute(CONVERSATIONS.update().where(_at(source, [one.name])).values(**values))
-            if known["digest"] != one.digest:
-                _release_duplicates(connection, source, known["digest"])
+            kept = {name: before[name] for name in ("digest", "state", "reason", "rescore")}
+            changed.append({"conversation": one.name, **kept, **values})
+            if before["digest"] != one.digest:
+                left.add(before["digest"])
+        if new:
+            connection.execute(CONVERSATIONS.insert(), new)
+        _update(connection, source, changed)
+        for digest in sorted(left):
+            _release_duplicates(connection, source, digest)
     return decisions
 
 
+def _known(connection: sql.Connection, source: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Conversation -> its row."""
+    found: dict[str, dict[str, Any]] = {}
+    for some in _blocks(names):
+        for row in connection.execute(sql.select(CONVERSATIONS).where(_at(source, some))).mappings():
+            found[row["conversation"]] = dict(row)
+    return found
+
+
+def _holders(connection: sql.Connection, source: str, digests: Collection[str]) -> dict[str, dict[str, None]]:
+    """Digest -> the conversations that are, or will be, published with that content, in a lasting order."""
+    found: dict[str, dict[str, None]] = {}
+    columns = (CONVERSATIONS.c.digest, CONVERSATIONS.c.conversation)
+    for some in _blocks(sorted(digests)):
+        place = (CONVERSATIONS.c.source == source) & CONVERSATIONS.c.digest.in_(some) & CONVERSATIONS.c.state.in_(HOLDS)
+        for digest, name in connection.execute(sql.select(*columns).where(place).order_by(*columns)):
+            found.setdefault(digest, {})[name] = None
+    return found
+
+
 def _decide(
-    connection: sql.Connection, source: str, one: Found, known: dict[str, Any] | None, model_version: str
+    one: Found, known: dict[str, Any] | None, holders: Collection[str], model_version: str
 ) -> tuple[Decision, str]:
+    """What becomes of a conversation, and why.
+
+    Args:
+        known: its row.
+        holders: conversations that have the same content.
+    """
     if known is not None and known["state"] == "ignored":
         return "ignored", ""
     if one.problem:
@@ -80,11 +122,7 @@ def _decide(
             return "unchanged", ""
         return "score", ""
     if known is None or known["published_digest"] is None:
-        place = (CONVERSATIONS.c.source == source) & (CONVERSATIONS.c.digest == one.digest)
-        taken = CONVERSATIONS.c.state.in_(("validated", "scored", "published"))
-        same = connection.scalar(
-            sql.select(CONVERSATIONS.c.conversation).where(place & taken & (CONVERSATIONS.c.conversation != one.name))
-        )
+        same = next((name for name in holders if name != one.name), None)
         if same is not None:
             return "duplicate", f"the same words and sound as {same}"
     return "score", ""
@@ -112,8 +150,8 @@ def parts_for(ledger: Ledger, source: str, sizes: dict[str, int]) -> dict[str, i
         sizes: conversation -> rows.
     """
     with ledger.engine.begin() as connection:
-        asked = sql.select(CONVERSATIONS.c.conversation, CONVERSATIONS.c.part).where(_at(source, list(sizes)))
-        parts = {str(name): part for name, part in connection.execute(asked)}
+        parts = {name: row["part"] for name, row in _known(connection, source, list(sizes)).items()}
+        placed: list[dict[str, Any]] = []
         last = connection.scalar(sql.select(sql.func.max(CONVERSATIONS.c.part)).where(CONVERSATIONS.c.source == source))
         part = int(last or 1)
         place = (CONVERSATIONS.c.source == source) & (CONVERSATIONS.c.part == part)
@@ -125,26 +163,30 @@ def parts_for(ledger: Ledger, source: str, sizes: dict[str, int]) -> dict[str, i
                 part, filled = part + 1, 0
             filled += rows
             parts[name] = part
-            connection.execute(CONVERSATIONS.update().where(_at(source, [name])).values(part=part, rows=rows))
+            placed.append({"conversation": name, "part": part, "rows": rows})
+        _update(connection, source, placed)
     return {name: int(parts[name]) for name in sizes}
 
 
 def published(ledger: Ledger, source: str, publications: Sequence[Publication], now: float) -> None:
     """Notes what stands in every place that the results go to."""
+    rows = [
+        {
+            "conversation": one.conversation,
+            "state": "published",
+            "reason": "",
+            "state_at": now,
+            "published_digest": one.digest,
+            "model_version": one.model_version,
+            "rows": one.rows,
+            "unscored": one.unscored,
+            "published_at": now,
+            "rescore": False,
+        }
+        for one in publications
+    ]
     with ledger.engine.begin() as connection:
-        for one in publications:
-            values = {
-                "state": "published",
-                "reason": "",
-                "state_at": now,
-                "published_digest": one.digest,
-                "model_version": one.model_version,
-                "rows": one.rows,
-                "unscored": one.unscored,
-                "published_at": now,
-                "rescore": False,
-            }
-            connection.execute(CONVERSATIONS.update().where(_at(source, [one.conversation])).values(**values))
+        _update(connection, source, rows)
 
 
 def to_rescore(ledger: Ledger, source: str, since: float, model_version: str) -> int:
@@ -176,9 +218,21 @@ def publications(ledger: Ledger, source: str) -> dict[str, int]:
         return {str(name): int(part) for name, part in connection.execute(asked)}
 
 
-def _row(connection: sql.Connection, source: str, name: str) -> dict[str, Any] | None:
-    found = connection.execute(sql.select(CONVERSATIONS).where(_at(source, [name]))).mappings().first()
-    return None if found is None else dict(found)
+def _update(connection: sql.Connection, source: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Sets columns of conversations, all of the same ones; a statement for each would cost more than its work."""
+    if not rows:
+        return
+    place = (CONVERSATIONS.c.source == source) & (CONVERSATIONS.c.conversation == sql.bindparam("which"))
+    values: dict[str, Any] = {name: sql.bindparam(f"new_{name}") for name in rows[0] if name != "conversation"}
+    given = [
+        {"which": row["conversation"], **{f"new_{name}": value for name, value in row.items() if name in values}}
+        for row in rows
+    ]
+    connection.execute(CONVERSATIONS.update().where(place).values(values), given)
+
+
+def _blocks(names: Sequence[str]) -> Iterator[list[str]]:
+    return (list(names[at : at + BLOCK]) for at in range(0, len(names), BLOCK))
 
 
 def _at(source: str, names: Collection[str]) -> sql.ColumnElement[bool]:

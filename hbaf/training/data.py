@@ -196,20 +196,25 @@ def make_dialogues(
     audio, text = _zero_missing(inputs.audio, has_audio), _zero_missing(inputs.text, has_text)
     commonsense = None if inputs.commonsense is None else _zero_missing(inputs.commonsense, has_text)
     position = pd.Series(np.arange(len(corpus.utterances)), index=corpus.utterances["utterance_id"])
+    every = position[rows["utterance_id"]].to_numpy()
+    ids, speakers = rows["utterance_id"].tolist(), rows["speaker"].fillna("").tolist()
+    groups = rows.groupby("dialogue_id", sort=False).indices
     dialogues = []
-    for dialogue_id, part in rows.groupby("dialogue_id", sort=False):
-        at = position[part["utterance_id"]].to_numpy()
+    for dialogue_id, places in sorted(groups.items(), key=lambda group: group[1][0]):
+        at = every[places]
+        ranks: dict[str, int] = {}
+        speaker = [ranks.setdefault(speakers[place], len(ranks)) for place in places]
         dialogues.append(
             Dialogue(
                 dialogue_id=str(dialogue_id),
-                utterance_ids=tuple(part["utterance_id"]),
+                utterance_ids=tuple(ids[place] for place in places),
                 audio=audio[at],
                 text=text[at],
                 commonsense=None if commonsense is None else commonsense[at],
                 has_audio=has_audio[at],
                 has_text=has_text[at],
                 # Unknown speakers each count as nobody in particular: one shared rank.
-                speaker=pd.factorize(part["speaker"].fillna(""))[0].astype(np.int64),
+                speaker=np.array(speaker, np.int64),
                 label=labels[at],
             )
         )
