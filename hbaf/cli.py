@@ -86,6 +86,11 @@ def expected(error: Exception) -> str | None:
 
     if is_expected(error):
         return str(error)
+    if type(error).__module__.startswith("mlflow"):
+        from hbaf.registry.tracking import server_trouble
+
+        if said := server_trouble(error):
+            return said
     # A full disk meets whoever writes at that moment: a library's own error says it in many ways.
     return storage_trouble(error)
 

@@ -75,6 +75,21 @@ def make_database(uri: str) -> None:
             connection.close()
 
 
+def server_trouble(error: BaseException) -> str | None:
+    """What to do about an MLflow server that refuses or does not answer; None for any other error."""
+    if not isinstance(error, mlflow.exceptions.MlflowException):
+        return None
+    server = without_password(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    if error.get_http_status_code() in (401, 403):
+        return (
+            f"MLflow: {server} does not let this user in. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+            "or MLFLOW_TRACKING_TOKEN, or ask for the right to write."
+        )
+    if "failed with exception" in str(error):  # so says MLflow after its own attempts to get an answer
+        return f"MLflow: {server} does not answer. Start it, or set MLFLOW_TRACKING_URI (`hbaf doctor` asks it)."
+    return None
+
+
 class MlflowRunLog:
     """Writes to one run by its id, so that several runs in one process never mix."""
 
