@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,10 @@ def first_arrivals() -> None:
     (source / "day").mkdir()
     (source / "day" / "calls.csv").write_text("speaker,text\nA,no dialogue column\n")
     tone(source / "late.wav", pitch=340)
+
+
+def nothing() -> None:
+    """All first arrivals lie there already."""
 
 
 def one_arrives() -> None:
@@ -144,12 +149,17 @@ def run(folder: Path, package: Path, kills: int, seed: int, database: str | None
     while done < kills:
         use(folder, "disturbed", package, database)
         first_arrivals()
-        for step in (None, one_arrives, transcript_comes):
-            if step:
+        for step in (nothing, one_arrives, transcript_comes):
+            attempts = min(chance.randint(1, 2), kills - done)
+            if step is transcript_comes or not attempts:
                 step()
-            for _ in range(min(chance.randint(1, 2), kills - done)):
+            for _ in range(attempts):
                 # An attempt right after another has little left to do.
-                done += killed(score, folder, chance.uniform(0, seconds if step is None else 0.6 * seconds))
+                after = chance.uniform(0, seconds if step is nothing else 0.6 * seconds)
+                meanwhile = threading.Timer(chance.uniform(0, after), one_arrives if step is one_arrives else nothing)
+                meanwhile.start()
+                done += killed(score, folder, after)
+                meanwhile.join()
         finish(score, folder)
         found = finish(left, folder)
         if found != expected:

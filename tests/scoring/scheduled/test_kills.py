@@ -42,6 +42,7 @@ def kill(cached: Cached, folder: Path, kills: int, database: str | None) -> dict
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow  # a minute; quick and in order: test_a_run_that_ends_at_any_step_is_continued_to_the_same_rows
 def test_three_kills(cached: Cached, tmp_path: Path, database: str) -> None:
     told = kill(cached, tmp_path, 3, database)
     assert told["kills"] == 3
@@ -49,8 +50,10 @@ def test_three_kills(cached: Cached, tmp_path: Path, database: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("where", ["embedded", "postgres"])
 def test_fifty_kills(cached: Cached, tmp_path: Path, where: str, request: pytest.FixtureRequest) -> None:
     database = request.getfixturevalue("database") if where == "postgres" else None
-    assert kill(cached, tmp_path, 50, database)["kills"] == 50
+    told = kill(cached, tmp_path, 50, database)
+    print(told)
+    assert told["kills"] == 50

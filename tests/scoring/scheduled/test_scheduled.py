@@ -1,17 +1,20 @@
 """Scheduled scoring of a source: once, again, of what comes later, and of what cannot be read."""
 
+import itertools
 import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hbaf.scoring import inbox, scheduled, scoring_runs
+from hbaf.scoring import inbox, scheduled, scored_conversations, scoring_runs
 from hbaf.scoring.inbox import InboxError
 from hbaf.scoring.ledger import Ledger
 from hbaf.scoring.publish_parquet import ParquetDataset
@@ -178,6 +181,54 @@ def test_one_that_arrives_while_the_run_goes_on_is_scored_too(source: Path, monk
 
     monkeypatch.setattr(scheduled, "score_shard", slow)
     assert run(source).counts == {"published": 2}
+
+
+class Stopped(BaseException):
+    """Nothing that any of our code waits for."""
+
+
+def stopping(step: Callable[..., Any], done: bool) -> Callable[..., Any]:
+    """The step, and then the end of the run at its second call; where not `done`, before it has done anything."""
+    calls = itertools.count(1)
+
+    def stopped(*arguments: Any, **named: Any) -> Any:
+        if (number := next(calls)) == 2 and not done:
+            raise Stopped
+        result = step(*arguments, **named)
+        if number == 2:
+            raise Stopped
+        return result
+
+    return stopped
+
+
+def test_a_run_that_ends_at_any_step_is_continued_to_the_same_rows(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between all writes, in order; test_kills.py kills at moments of chance."""
+    for number in range(3):
+        call(source, f"c{number}", 200 + 10 * number)
+
+    def told(result: SourceScores) -> list[tuple[Any, ...]]:
+        rows = as_scores(ParquetDataset(result.published).read()).sort_values(["dialogue_id", "turn"])
+        columns = ("dialogue_id", "turn", "label", "confidence", "conversation_digest", "model_version")
+        return list(rows.assign(confidence=rows["confidence"].round(3))[list(columns)].itertuples(index=False))
+
+    expected = told(run(source, shard=1))
+    assert len(expected) == 9
+    steps: list[tuple[Any, str]] = [
+        (scheduled, "validate_shard"), (scored_conversations, "take_in"), (scheduled, "score_shard"),
+        (scored_conversations, "scored"), (scored_conversations, "parts_for"), (ParquetDataset, "replace"),
+        (scored_conversations, "published"), (inbox, "was_read"),
+    ]  # fmt: skip
+    for (owner, name), done in itertools.product(steps, (False, True)):
+        label = f"{'after' if done else 'before'}_{name}".lower()
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, stopping(getattr(owner, name), done))
+            with pytest.raises(Stopped):
+                run(source, name=label, shard=1)
+        assert told(run(source, name=label, shard=1)) == expected, label
+        assert set(states(label).values()) == {"published"}, label
 
 
 def test_a_run_keeps_its_model_and_a_backfill_scores_again(source: Path, cached: Cached, home: Path) -> None:
