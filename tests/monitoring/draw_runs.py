@@ -1,0 +1,145 @@
+"""Corpora of the example by other seeds: as they are, with every voice higher, with the words of each turn shuffled.
+
+    python tests/monitoring/draw_runs.py --draws 20
+
+In the home of HBAF_HOME: a model is trained on seed 0 (or taken, where it was), each corpus is scored by it and held
+against its reference as the monitor does. Prints JSON: what was flagged, by draw. Synthesis and features are kept, so
+that a second run is quick.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hbaf.corpus.facts import add_facts
+from hbaf.corpus.prepare import prepare_corpus
+from hbaf.corpus.schema import Corpus, load_corpus
+from hbaf.features.columns import extract_features
+from hbaf.home import prepare_environment, room
+from hbaf.inference.predictor import Predictor
+from hbaf.monitoring.checks import Findings, compare
+from hbaf.monitoring.observations import observe
+from hbaf.monitoring.reference import Reference, make_reference
+from hbaf.parameters import CorpusParameters, MonitorParameters, from_recipe
+from hbaf.training.data import read_vectors
+from hbaf.training.package import ModelPackage
+
+DIALOGUES = 24
+SEMITONES = 3
+
+
+def higher(source: Path, target: Path, semitones: float = SEMITONES) -> None:
+    """The same recording some semitones higher, as long as it was."""
+    import av
+    import soundfile
+
+    samples, rate = soundfile.read(source, dtype="float32")
+    factor = 2 ** (semitones / 12)
+    graph = av.filter.Graph()
+    steps = [
+        graph.add_abuffer(format="flt", sample_rate=rate, layout="mono", time_base=f"1/{rate}"),
+        graph.add("asetrate", str(int(rate * factor))),
+        graph.add("aresample", str(rate)),
+        graph.add("atempo", str(1 / factor)),
+        graph.add("aformat", "sample_fmts=flt:channel_layouts=mono"),
+        graph.add("abuffersink"),
+    ]
+    graph.link_nodes(*steps).configure()
+    frame = av.AudioFrame.from_ndarray(samples[None], format="flt", layout="mono")
+    frame.sample_rate, frame.pts = rate, 0
+    graph.push(frame)
+    graph.push(None)
+    pieces = []
+    while True:
+        try:
+            pieces.append(graph.pull().to_ndarray()[0])
+        except (av.error.BlockingIOError, av.error.EOFError):
+            break
+    target.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(target, np.concatenate(pieces), rate)
+
+
+def pitched(corpus: Corpus) -> Corpus:
+    root = room("draws") / corpus.root.name
+    for name in corpus.utterances["audio"].dropna():
+        if not (root / name).exists():
+            higher(corpus.root / name, root / name)
+    return add_facts(replace(corpus, root=root), workers=1)
+
+
+def shuffled(corpus: Corpus, seed: int) -> Corpus:
+    """The words of each turn in random order: the same words, no sentence."""
+    random = np.random.default_rng(seed)
+    texts = [
+        " ".join(random.permutation(text.split())) if isinstance(text, str) else text
+        for text in corpus.utterances["text"]
+    ]
+    table = corpus.utterances.copy()
+    table["text"] = np.array(texts, object)
+    return corpus.with_utterances(table.astype({"text": corpus.utterances["text"].dtype}))
+
+
+def trained(audio: str) -> tuple[Predictor, Reference]:
+    """The model of `hbaf demo` and its reference."""
+    from hbaf.registry.runs import train_and_log
+
+    features, model, training = from_recipe("demo", features={"audio": audio})
+    prepared = prepare_corpus(CorpusParameters())
+    corpus = load_corpus(prepared)
+    columns = extract_features(corpus, features)
+    run = train_and_log(prepared, columns, features, model, training)
+    predictor = Predictor(ModelPackage.load(run.package))
+    return predictor, make_reference(predictor, corpus, read_vectors(corpus, columns))
+
+
+def findings(corpus: Corpus, predictor: Predictor, reference: Reference, parameters: MonitorParameters) -> Findings:
+    """What the monitor finds in a corpus."""
+    package = predictor.package
+    columns = extract_features(
+        corpus, package.facts.features, out_of_fold=False, selection=package.representation.audio
+    )
+    vectors = read_vectors(corpus, columns)
+    scores = corpus.utterances.merge(predictor.predict(corpus, vectors), on="utterance_id", validate="one_to_one")
+    window = observe(
+        scores, reference.emotions, vectors=package.representation.transform(vectors),
+        sketchers=reference.sketchers, known_pairs=reference.known_pairs,
+    )  # fmt: skip
+    return compare(window, reference, parameters)
+
+
+def draw(seed: int) -> Iterator[tuple[str, Corpus]]:
+    corpus = load_corpus(prepare_corpus(CorpusParameters(dialogues=DIALOGUES, seed=seed), split=False))
+    yield "undisturbed", corpus
+    yield "pitch", pitched(corpus)
+    yield "shuffled", shuffled(corpus, seed)
+
+
+def run(draws: int, audio: str, chance: int) -> dict[str, list[list[str]]]:
+    predictor, reference = trained(audio)
+    parameters = MonitorParameters(draws=chance)
+    told: dict[str, list[list[str]]] = {}
+    for seed in range(1, draws + 1):
+        began = time.monotonic()
+        for what, corpus in draw(seed):
+            found = findings(corpus, predictor, reference, parameters)
+            assert found.judged
+            told.setdefault(what, []).append([check.name for check in found.flagged])
+        now = {what: looks[-1] for what, looks in told.items()}
+        print(f"draw {seed}: {now}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return told
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--audio", default="compare2016")
+    parser.add_argument("--chance", type=int, default=500, help="draws by which the bounds are measured")
+    asked = parser.parse_args()
+    prepare_environment()
+    print(json.dumps(run(asked.draws, asked.audio, asked.chance)))
