@@ -64,13 +64,18 @@ def test_extraction_against_bare_opensmile(
     clips = sorted(root.rglob("*.flac")) or sorted(root.rglob("*.wav"))
     assert len(clips) == 384
     corpus = as_corpus(clips, root)
-    store = FeatureStore(tmp_path / "store")
-    began = time.perf_counter()
-    reference = extract_column(corpus, "compare2016", store, workers=CORES)
-    ours = time.perf_counter() - began
-    began = time.perf_counter()
-    expected = bare_vectors([root / name for name in corpus.utterances["audio"]])
-    plain = time.perf_counter() - began
+    paths = [root / name for name in corpus.utterances["audio"]]
+    took: dict[str, list[float]] = {"ours": [], "bare": []}
+    # Twice, the least of each: whoever comes first reads the clips and the libraries from the disk.
+    for again in ("first", "second"):
+        store = FeatureStore(tmp_path / again)
+        began = time.perf_counter()
+        reference = extract_column(corpus, "compare2016", store, workers=CORES)
+        took["ours"].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        expected = bare_vectors(paths)
+        took["bare"].append(time.perf_counter() - began)
+    ours, plain = min(took["ours"]), min(took["bare"])
     vectors, there = read_column(corpus, reference, store)
     assert there.all()
     np.testing.assert_array_equal(vectors, expected)
