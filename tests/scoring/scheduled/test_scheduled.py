@@ -202,8 +202,17 @@ def stopping(step: Callable[..., Any], done: bool) -> Callable[..., Any]:
     return stopped
 
 
+STEPS: list[tuple[Any, str]] = [
+    (scheduled, "validate_shard"), (scored_conversations, "take_in"), (scheduled, "score_shard"),
+    (scored_conversations, "scored"), (scored_conversations, "parts_for"), (ParquetDataset, "replace"),
+    (scored_conversations, "published"), (inbox, "was_read"),
+]  # fmt: skip
+EVERY = [(owner, name, done) for owner, name in STEPS for done in (False, True)]
+
+
+@pytest.mark.parametrize("steps", [EVERY[9:14:2], pytest.param(EVERY, marks=pytest.mark.slow)], ids=["three", "every"])
 def test_a_run_that_ends_at_any_step_is_continued_to_the_same_rows(
-    source: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, steps: list[tuple[Any, str, bool]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between all writes, in order; test_kills.py kills at moments of chance."""
     for number in range(3):
@@ -216,12 +225,7 @@ def test_a_run_that_ends_at_any_step_is_continued_to_the_same_rows(
 
     expected = told(run(source, shard=1))
     assert len(expected) == 9
-    steps: list[tuple[Any, str]] = [
-        (scheduled, "validate_shard"), (scored_conversations, "take_in"), (scheduled, "score_shard"),
-        (scored_conversations, "scored"), (scored_conversations, "parts_for"), (ParquetDataset, "replace"),
-        (scored_conversations, "published"), (inbox, "was_read"),
-    ]  # fmt: skip
-    for (owner, name), done in itertools.product(steps, (False, True)):
+    for owner, name, done in steps:
         label = f"{'after' if done else 'before'}_{name}".lower()
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, stopping(getattr(owner, name), done))
