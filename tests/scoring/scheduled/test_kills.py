@@ -42,7 +42,7 @@ def kill(cached: Cached, folder: Path, kills: int, database: str | None) -> dict
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow  # a minute; quick and in order: test_a_run_that_ends_at_any_step_is_continued_to_the_same_rows
+@pytest.mark.slow  # a minute; quick: test_a_run_that_ends_at_any_step...
 def test_three_kills(cached: Cached, tmp_path: Path, database: str) -> None:
     told = kill(cached, tmp_path, 3, database)
     assert told["kills"] == 3
