@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -229,10 +230,19 @@ def _in_processes(jobs: Sequence[Job], numbers: Iterable[int], workers: int) -> 
 
 
 def _begin() -> None:
-    """Each process is one of several on the same cores."""
+    """Each process is one of several on the same cores, and ends with the one that began it."""
     import torch
 
     from hbaf.home import prepare_environment
 
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare_environment()
     torch.set_num_threads(1)
+
+
+def _end_with_parent() -> None:
+    """A terminated comparison leaves nobody training: a run that is cut off goes on in the next one."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
