@@ -1,9 +1,11 @@
 """Retention by setting: what was not prepared or scored for HBAF_RETENTION (as 90d) goes when something is scored."""
 
+import logging
 import os
 import re
 from datetime import timedelta
 
+from hbaf.registry.cached_champion import unreachable
 from hbaf.scoring.forget import Receipt, forget
 
 SETTING = "HBAF_RETENTION"
@@ -37,8 +39,17 @@ def retention() -> timedelta | None:
 
 
 def apply_retention() -> Receipt | None:
-    """Forgets what is older than the setting; None where there is no setting or nothing as old."""
+    """Forgets what is older than the setting; None where there is no setting or nothing as old.
+
+    While MLflow is away nothing goes: the receipt names the models that learned from it. The next scoring tries again.
+    """
     age = retention()
-    if age is None or not forget(older_than=age, dry_run=True).touches_anything:
+    if age is None:
+        return None
+    if (trouble := unreachable()) is not None:
+        told = "%s=%s: nothing is forgotten now, MLflow cannot be reached (%s)"
+        logging.getLogger(__name__).warning(told, SETTING, os.environ[SETTING], trouble)
+        return None
+    if not forget(older_than=age, dry_run=True).touches_anything:
         return None
     return forget(older_than=age)

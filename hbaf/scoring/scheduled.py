@@ -25,6 +25,7 @@ from hbaf.scoring.publish_parquet import ParquetDataset
 from hbaf.scoring.publish_postgres import PostgresResult
 from hbaf.scoring.published import publications_in
 from hbaf.scoring.purpose import Purpose, check_purpose
+from hbaf.scoring.retention import apply_retention
 from hbaf.scoring.shards import (
     ScoredShard,
     ScoringOrder,
@@ -92,7 +93,9 @@ def score_source(
         hbaf.scoring.purpose.PurposeError: a licence forbids the purpose.
         hbaf.scoring.source.SourceError: the source cannot be listed.
         hbaf.scoring.ledger.SourceBusy: another run works on it, and `wait` is False.
+        hbaf.scoring.retention.AgeError: the setting of how long scores are kept is not understood.
     """
+    apply_retention()  # first, so that what is exported below holds what is left
     ledger = Ledger.open()
     with ledger.alone(parameters.label, wait=wait):
         chosen = champion(model)

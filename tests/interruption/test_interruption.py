@@ -23,18 +23,20 @@ def _encoder() -> None:
 
 
 def run_kills(folder: Path, kills: int, seed: int) -> dict[str, dict[str, float]]:
-    done = subprocess.run(
-        [sys.executable, str(KILLS), str(folder), "--kills", str(kills), "--seed", str(seed)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
+    log = folder / "kills.log"  # grows stage by stage, for whoever waits
+    with log.open("w") as said:
+        done = subprocess.run(
+            [sys.executable, str(KILLS), str(folder), "--kills", str(kills), "--seed", str(seed)],
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
+            stdout=subprocess.PIPE, stderr=said, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 0, log.read_text()[-4000:]
     told: dict[str, dict[str, float]] = json.loads(done.stdout.splitlines()[-1])
     print(told)
     return told
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(900)  # some 90 s on a quiet machine; five stages, each done three times
 def test_each_stage_survives_a_kill(tmp_path: Path) -> None:
     told = run_kills(tmp_path, kills=5, seed=1)
     assert {name: stage["kills"] for name, stage in told.items()} == dict.fromkeys(told, 1)
@@ -42,7 +44,7 @@ def test_each_stage_survives_a_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(7200)
 def test_a_hundred_kills(tmp_path: Path) -> None:
     assert sum(stage["kills"] for stage in run_kills(tmp_path, kills=100, seed=0).values()) == 100
 
