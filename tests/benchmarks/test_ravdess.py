@@ -22,7 +22,7 @@ from hbaf.training.package import ModelPackage
 SEEDS = range(5)
 # Actors by their number, as many women (even) as men (odd) in each part.
 LAST_TRAIN_ACTOR, LAST_DEV_ACTOR = 14, 18
-# Of seven settings the best on dev (mean of three seeds, ComParE): on 64 clips the loss rises long before the score does.
+# Of seven settings the best on dev (mean of three seeds, ComParE): on 64 clips the loss rises long before F1 does.
 CHOSEN_MODEL = {"variant": "audio", "dropout": 0.3}
 CHOSEN_TRAINING = {"monitor": "weighted_f1", "patience": 20, "max_epochs": 60}
 
