@@ -59,6 +59,7 @@ def facts(comparison: Comparison) -> str:
     versions = sorted({f"{name} {version}" for each in ended for name, version in each.versions.items()})
     widths = sorted({str(each.arguments["dim"]) for each in ended if "dim" in each.arguments})
     looks = len([each for each in ended if each.test is not None])
+    often = ", and after every epoch for the column `as published`" if asked.selection == "as-published" else ""
     day = time.strftime("%Y-%m-%d", time.gmtime())
     lines = [
         f"Rendered by `hbaf compare --write` from {len(ended)} finished runs, {day}{commit()}.",
@@ -66,8 +67,8 @@ def facts(comparison: Comparison) -> str:
         f"{', '.join(widths) or '–'}; the same batches, optimiser, early stopping on dev and code for all systems.",
         *([trained(ended[0].training)] if ended else []),
         f"- Tuning on dev: {f'{asked.trials} trials of each system' if asked.trials > 1 else 'none, of no system'}.",
-        f"- Each run looked at the test split once, {looks} looks; the ledger is `test-looks.jsonl` in the home and "
-        "the experiment `hbaf-test-looks` in MLflow.",
+        f"- Each run looked at the test split once at its end, {looks} looks{often}; the ledger is "
+        "`test-looks.jsonl` in the home and the experiment `hbaf-test-looks` in MLflow.",
         f"- {', '.join(versions)}.",
     ]
     if asked.selection == "as-published":
