@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from feature_store.store import FeatureStore
+from feature_store.store import FeatureStore, open_store
 from hbaf.corpus.schema import Corpus
 from hbaf.features.cross_fit import extract_cross_fitted, is_fine_tuned
 from hbaf.features.extract import ColumnReference, extract_column
@@ -41,7 +41,7 @@ class Columns:
 
 def default_store(url: str | None = None) -> FeatureStore:
     """The store at a folder or URL; without one, in the home folder."""
-    return FeatureStore(url or str(room("features")))
+    return open_store(url or str(room("features")))
 
 
 def extract_features(
