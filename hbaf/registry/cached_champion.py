@@ -50,8 +50,8 @@ def champion(name: str | None = None) -> Champion:
             "Start that server again, or set MLFLOW_TRACKING_URI."
         )
     said = json.loads(noted.read_text())
-    model = RegisteredModel(said["name"], said["version"], _place(said["name"], said["version"]), said["run_id"])
-    return Champion(model, "cache")
+    place = _copies(said["name"], said["version"]) / said["run_id"]
+    return Champion(RegisteredModel(said["name"], said["version"], place, said["run_id"]), "cache")
 
 
 def version(label: str) -> RegisteredModel:
@@ -61,21 +61,23 @@ def version(label: str) -> RegisteredModel:
         NoModelError: it is in neither.
     """
     name, _, number = label.rpartition("/")
-    if (_place(name, number) / "package.json").exists():
-        facts = json.loads((_place(name, number) / "package.json").read_text())
-        return RegisteredModel(name, number, _place(name, number), str(facts["origin"].get("run_id", "")))
+    copies = [found.parent for found in _copies(name, number).glob("*/package.json")]
+    if len(copies) == 1:
+        return RegisteredModel(name, number, copies[0], copies[0].name)
     try:
         run_id = str(MlflowClient().get_model_version(name, number).run_id)
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}"))
     except mlflow.exceptions.MlflowException as error:
-        raise NoModelError(f"{label}: not in {tracking_address()}, nor kept in the home.") from error
+        where = f"kept in the home {len(copies)} times, from other registries" if copies else "nor kept in the home"
+        raise NoModelError(f"{label}: not in {tracking_address()}, {where}.") from error
     return kept(RegisteredModel(name, number, folder / "artifacts" / "package", run_id))
 
 
 def kept(model: RegisteredModel) -> RegisteredModel:
-    """The same model with its package in the home; versions never change, so one copy is enough."""
-    place = _place(model.name, model.version)
+    """The same model with its package in the home, copied once: what a run made never changes."""
+    place = _copies(model.name, model.version) / model.run_id
     if not (place / "package.json").exists():
+        place.parent.mkdir(exist_ok=True)
         beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
         shutil.rmtree(beside, ignore_errors=True)
         shutil.copytree(model.folder, beside)
@@ -105,5 +107,6 @@ def unreachable() -> str | None:
     return None
 
 
-def _place(name: str, number: str) -> Path:
+def _copies(name: str, number: str) -> Path:
+    """Copies of a version, each under the run that made it: another registry may count to the same number."""
     return room("champions", "versions") / f"{name}-v{number}"

@@ -237,8 +237,9 @@ def new_home(folder: Path, name: str) -> None:
     if not (home / "features").exists():
         (home / "features").symlink_to(folder / "features")
     if (folder / "package").exists() and not (home / "champions" / "only.json").exists():
-        (home / "champions" / "versions" / "hbaf-calls-v1").symlink_to(folder / "package")
         said = {"name": "hbaf-calls", "version": "1", "run_id": "0" * 32}
+        (home / "champions" / "versions" / "hbaf-calls-v1").mkdir(exist_ok=True)
+        (home / "champions" / "versions" / "hbaf-calls-v1" / said["run_id"]).symlink_to(folder / "package")
         (home / "champions" / "only.json").write_text(json.dumps(said))
     os.environ |= {"HBAF_HOME": str(home), "MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     os.environ.pop("HBAF_SCORES_DATABASE", None)

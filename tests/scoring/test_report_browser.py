@@ -271,6 +271,7 @@ def test_pages_are_readable_without_script(browser, report):
     tab.goto((report / "index.html").as_uri())
     assert tab.locator(".plain a").all_inner_texts() == ["dia0", "dia1", "dia2", "dia3"]
     tab.locator(".plain a").first.click()
+    tab.wait_for_url("**/conversations/*")  # loaded whole
     assert tab.locator(".turn").count() == 12
     assert tab.locator("audio").first.is_visible()
     context.close()

@@ -32,7 +32,7 @@ class Cached:
     features: Path
 
     def put_into(self, home: Path, version: str = "1") -> None:
-        place = home / "champions" / "versions" / f"hbaf-calls-v{version}"
+        place = home / "champions" / "versions" / f"hbaf-calls-v{version}" / ("0" * 32)
         shutil.copytree(self.package, place)
         said = {"name": "hbaf-calls", "version": version, "run_id": "0" * 32}
         (home / "champions" / "only.json").write_text(json.dumps(said))

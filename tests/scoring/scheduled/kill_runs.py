@@ -113,7 +113,7 @@ def use(folder: Path, name: str, package: Path, database: str | None) -> None:
     home = folder / name
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(parents=True)
-    place = home / "champions" / "versions" / "hbaf-calls-v1"
+    place = home / "champions" / "versions" / "hbaf-calls-v1" / ("0" * 32)
     shutil.copytree(package, place)
     said = {"name": "hbaf-calls", "version": "1", "run_id": "0" * 32}
     (home / "champions" / "only.json").write_text(json.dumps(said))
