@@ -52,6 +52,7 @@ def test_two_dask_workers_publish_what_one_process_does(
         call(source, f"c{number}", 200 + 10 * number)
     call(source, "corrupt", 330)
     (source / "corrupt.wav").write_bytes(b"RIFF" + bytes(4000))
+    (source / "corrupt.ready").touch()  # a marker holds for what is older than it
     found = {}
     for kind, runner in (("here", {}), ("dask", {"kind": "dask", "workers": 2})):
         home = tmp_path / kind
