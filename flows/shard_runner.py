@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.private import shielded, stage
+from hbaf.home import room
 from hbaf.parameters import Parameters
 from hbaf.scoring.purpose import Purpose
 from hbaf.scoring.scheduled import SourceScores, score_source
@@ -61,7 +62,13 @@ def _on_dask(runner: ShardRunner) -> Callable[..., SourceScores]:
     """A flow on a task runner of its own: which one is known only now."""
     from prefect_dask import DaskTaskRunner
 
-    local = {"n_workers": runner.workers, "threads_per_worker": 1, "dashboard_address": None}
+    scratch = str(room("cache", "dask"))
+    local = {  # processes on this machine
+        "n_workers": runner.workers,
+        "threads_per_worker": 1,
+        "dashboard_address": None,
+        "local_directory": scratch,
+    }
     place = {"address": runner.address} if runner.address else {"cluster_kwargs": local}
 
     def score_shards(source: SourceParameters, purpose: Purpose, model: str | None, at_a_time: int) -> SourceScores:

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import RUN_STAGES, Channels, Manifest, Quiet, Reader, Set, SettingError, changes_of, prepare
+from hbaf.verbs.options import (
+    RUN_STAGES,
+    Channels,
+    Manifest,
+    Quiet,
+    Reader,
+    Representations,
+    Set,
+    SettingError,
+    changes_of,
+    prepare,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,7 +28,6 @@ if TYPE_CHECKING:
 
 Sources = Annotated[list[str] | None, Parameter(help="As SOURCE of every verb; several are compared one by one.")]
 TABLE_WIDTH = 130
-Many = Annotated[list[str] | None, Parameter(negative="", help="Representation; give it again for another.")]
 
 
 def compare(
@@ -26,8 +36,8 @@ def compare(
     systems: str = "all",
     seeds: int = 3,
     recipe: str = "demo",
-    audio: Many = None,
-    text: Many = None,
+    audio: Representations = None,
+    text: Representations = None,
     extractor: Annotated[
         list[str] | None, Parameter(negative="", help="`./mine.py:MyFeatures`, in place of --audio or --text.")
     ] = None,

@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import RUN_STAGES, Channels, Manifest, Quiet, Reader, Set, changes_of, prepare
-
-Many = Annotated[list[str] | None, Parameter(negative="", help="Representation; give it again for another.")]
+from hbaf.verbs.options import RUN_STAGES, Channels, Manifest, Quiet, Reader, Representations, Set, changes_of, prepare
 
 
 def findings(
@@ -17,8 +15,8 @@ def findings(
     ask: Literal["claims", "recipe"] = "claims",
     seeds: int = 3,
     recipe: str = "demo",
-    audio: Many = None,
-    text: Many = None,
+    audio: Representations = None,
+    text: Representations = None,
     systems: str | None = None,
     workers: int | None = None,
     set_: Set = None,

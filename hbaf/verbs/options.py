@@ -32,6 +32,7 @@ Channels = Annotated[
     str | None,
     Parameter(help="Who is on which channel, from 0, as `0=agent,1=customer`: each turn is cut from its speaker's."),
 ]
+Representations = Annotated[list[str] | None, Parameter(negative="", help="Representation; give it again for another.")]
 Purpose = Annotated[
     Literal["research", "personal", "commercial"],
     Parameter(help="What the scores are for; kept with every row. `commercial` refuses what its licence forbids."),
