@@ -243,5 +243,5 @@ def _check_bad_share(root: Path, set_aside: list[tuple[str, str, str]], total: i
         first = "; ".join(f"{where}: {rule} ({found})" for where, rule, found in set_aside[:5])
         raise CorpusError(
             f"{root}: {len(set_aside)} of {total} rows are bad, more than the {allowed:.0%} allowed. First: {first}. "
-            "Take the official tables, or raise `bad_share`."
+            "Take the official tables, or allow more: `--set corpus.bad_share=0.5`."
         )

@@ -94,7 +94,7 @@ UTTERANCE_RULES = (
         "text_usable",
         "true",
         "Every utterance has text.",
-        "text_problem of these utterances says why. Transcribe them, or raise bad_share to let them be carried along.",
+        "text_problem of these utterances says why. Transcribe, or raise validation.bad_share to carry them along.",
         tolerant=True,
     ),
     Rule(
@@ -104,7 +104,7 @@ UTTERANCE_RULES = (
         "audio_usable",
         "true",
         "Every utterance has audio that exists and decodes.",
-        "audio_problem of these utterances says why. Check the root folder and the files, or raise bad_share.",
+        "audio_problem of these utterances says why. Check root folder and files, or raise validation.bad_share.",
         tolerant=True,
     ),
     Rule(
@@ -326,7 +326,7 @@ CORPUS_RULES = (
         "set_aside_share",
         "between",
         "At most {bad_share} of the source's rows could not become utterances.",
-        "set_aside lists row, rule and what was found: mend those rows, or raise bad_share.",
+        "set_aside lists row, rule and what was found: mend those rows, or raise validation.bad_share.",
         bounds=lambda parameters: (None, parameters.bad_share),
     ),
     Rule(
