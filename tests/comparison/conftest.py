@@ -1,6 +1,5 @@
 """A small real corpus, whose words and pitch tell the emotion, read by two extractors of one's own."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -104,14 +103,14 @@ def home(shared_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cell(own: Path, shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cell]:
+def cell(own: Path, shared_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Cell:
     folder = tmp_path_factory.mktemp("calls") / "calls"
     write_calls(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HBAF_HOME", str(shared_home))
         reference = prepare_corpus(CorpusParameters(reader="folder", root=folder), workers=1)
         asked = ComparisonParameters(audio=(f"{own}/features.py:Tone",), text=(f"{own}/features.py:Letters",))
-        yield cells_of([reference], asked, {"features": {"workers": 1}})[0]
+        return cells_of([reference], asked, {"features": {"workers": 1}})[0]
 
 
 def write_calls(folder: Path) -> None:

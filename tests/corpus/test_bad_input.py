@@ -9,7 +9,7 @@ import csv
 import json
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -444,7 +444,7 @@ def rows_of_good(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def without_hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, tuple[pd.DataFrame, pd.DataFrame]]]:
+def without_hurt(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, tuple[pd.DataFrame, pd.DataFrame]]:
     """Tables and vectors of the good dialogues alone, from a manifest (False) and from transcripts (True)."""
     found = {}
     with pytest.MonkeyPatch.context() as patch:
@@ -458,7 +458,7 @@ def without_hurt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool
                 write_rows(folder / "calls", rows_of(*GOOD))
             corpus = load_corpus(prepare(str(folder / "calls"), None, True))
             found[transcripts] = (corpus.utterances, vectors_of(corpus, folder / "store"))
-        yield found
+    return found
 
 
 ALL = [pytest.param(group, case, id=f"{group}: {case.what}") for group, cases in CASES.items() for case in cases]

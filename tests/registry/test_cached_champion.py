@@ -18,7 +18,7 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RegisteredMo
     for run in RUNS:
         (tmp_path / run).mkdir()
         (tmp_path / run / "package.json").write_text(run)
-    return [kept(RegisteredModel("hbaf-calls", "1", tmp_path / run, run)) for run in RUNS]
+    return [kept(RegisteredModel("hbaf-copies", "1", tmp_path / run, run)) for run in RUNS]
 
 
 def test_another_registry_with_the_same_name_and_number_has_its_own_copy(copies: list[RegisteredModel]) -> None:
@@ -28,15 +28,15 @@ def test_another_registry_with_the_same_name_and_number_has_its_own_copy(copies:
 
 def test_a_kept_copy_is_found_again(copies: list[RegisteredModel], tmp_path: Path) -> None:
     (tmp_path / RUNS[0] / "package.json").unlink()  # what the registry gave is gone
-    again = kept(RegisteredModel("hbaf-calls", "1", tmp_path / RUNS[0], RUNS[0]))
+    again = kept(RegisteredModel("hbaf-copies", "1", tmp_path / RUNS[0], RUNS[0]))
     assert again == copies[0]
 
 
 def test_a_label_alone_is_not_guessed_among_registries(copies: list[RegisteredModel]) -> None:
     with pytest.raises(NoModelError, match="kept in the home 2 times, from other registries"):
-        version("hbaf-calls/1")
+        version("hbaf-copies/1")
 
 
 def test_a_label_of_the_only_copy_needs_no_registry(copies: list[RegisteredModel]) -> None:
     (copies[1].folder / "package.json").unlink()
-    assert version("hbaf-calls/1") == copies[0]
+    assert version("hbaf-copies/1") == copies[0]

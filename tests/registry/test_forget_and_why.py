@@ -22,7 +22,7 @@ from hbaf.registry.tracking import MlflowClient
 from hbaf.scoring.forget import ForgetError, forget
 from hbaf.scoring.score import Scores, score_corpus
 from hbaf.scoring.why import WhyError, why
-from tests.registry.conftest import Prepared
+from tests.registry.conftest import Prepared, use
 
 
 @pytest.fixture(scope="session")
@@ -48,11 +48,6 @@ def home(trained: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         source.backup(copy)
     use(tmp_path, monkeypatch)
     return tmp_path / "home"
-
-
-def use(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setenv("HBAF_HOME", str(folder / "home"))
-    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
 
 
 @pytest.fixture

@@ -22,11 +22,12 @@ SINCE_FORMAT_2 = ("calibration", "missing", "trained_to_miss")
 @pytest.fixture(scope="module")
 def now(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("package")
-    package = train_package(
-        load_corpus(prepared.reference), prepared.columns, prepared.features, prepared.model, prepared.training,
-        folder=folder, log=SilentRunLog(), origin={},
-    )  # fmt: skip
-    return package.save(folder / "now")
+    with prepared.in_use():
+        package = train_package(
+            load_corpus(prepared.reference), prepared.columns, prepared.features, prepared.model, prepared.training,
+            folder=folder, log=SilentRunLog(), origin={},
+        )  # fmt: skip
+        return package.save(folder / "now")
 
 
 def rewritten(package: Path, folder: Path, **changes: object) -> Path:

@@ -125,12 +125,12 @@ def always_says_joy(weight: torch.Tensor, bias: torch.Tensor) -> None:
 
 
 @pytest.fixture(scope="module")
-def talks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talks]:
+def talks(tmp_path_factory: pytest.TempPathFactory) -> Talks:
     folder = tmp_path_factory.mktemp("talks")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HBAF_HOME", str(folder / "home"))
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        yield Talks(folder)
+        return Talks(folder)
 
 
 @pytest.fixture(autouse=True)

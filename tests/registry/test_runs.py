@@ -26,7 +26,8 @@ from tests.registry.conftest import LINES, Prepared
 
 @pytest.fixture(scope="session")
 def run(prepared: Prepared) -> RunReference:
-    return train_and_log(prepared.reference, prepared.columns, prepared.features, prepared.model, prepared.training)
+    with prepared.in_use():
+        return train_and_log(prepared.reference, prepared.columns, prepared.features, prepared.model, prepared.training)
 
 
 def test_a_run_is_logged_whole(prepared: Prepared, run: RunReference):
@@ -75,14 +76,11 @@ def test_loading_nothing_says_so(tmp_path: Path):
 
 @pytest.fixture(scope="session")
 def champion(prepared: Prepared, run: RunReference):
-    assert best_run(prepared.reference).run_id == run.run_id
     # Two test dialogues prove nothing: the rules themselves are tested in test_promotion.py, on a larger corpus.
-    return promote(
-        run,
-        prepared.reference,
-        prepared.columns,
-        rules=PromotionParameters(minimum_effect=-1.0, calibration_tolerance=1.0),
-    )
+    rules = PromotionParameters(minimum_effect=-1.0, calibration_tolerance=1.0)
+    with prepared.in_use():
+        assert best_run(prepared.reference).run_id == run.run_id
+        return promote(run, prepared.reference, prepared.columns, rules=rules)
 
 
 def test_the_first_model_must_beat_the_majority(champion, run: RunReference):

@@ -20,7 +20,7 @@ from hbaf.registry.tracking import MlflowClient
 from hbaf.scoring.score import score_corpus
 from hbaf.scoring.why import Step, why
 from hbaf.training.package import ModelPackage
-from tests.registry.conftest import Prepared, write_calls
+from tests.registry.conftest import Prepared, use, write_calls
 
 SELECT = 16
 
@@ -40,11 +40,6 @@ def selecting(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> P
         version = register(run.model_uri, "hbaf-calls", {})
         MlflowClient().set_registered_model_alias("hbaf-calls", CHAMPION, version)
     return replace(prepared, folder=folder, columns=columns, features=features)
-
-
-def use(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setenv("HBAF_HOME", str(folder / "home"))
-    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
 
 
 @pytest.fixture

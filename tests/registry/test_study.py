@@ -42,7 +42,8 @@ def runs_of(study: str, role: str) -> list:
 
 @pytest.fixture(scope="session")
 def outcome(prepared: Prepared) -> StudyOutcome:
-    return search(prepared, SEARCH)
+    with prepared.in_use():
+        return search(prepared, SEARCH)
 
 
 def test_the_study_ends_with_the_trials_asked_for(prepared: Prepared, outcome: StudyOutcome):

