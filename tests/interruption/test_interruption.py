@@ -125,7 +125,8 @@ def test_two_processes_prepare_and_train_the_same_once(tmp_path: Path) -> None:
     assert sorted(text.split()[0] for text in said) == ["reused", "trained"]
     assert len({line for text in said for line in text.splitlines() if line.startswith("run ")}) == 1
     whole(tmp_path / "home")
-    assert hbaf("promote", str(tmp_path / "calls"), "--quiet", home=tmp_path / "home").wait(200) == 0
+    easy = ("--set", "promotion.minimum_effect=-1", "--set", "promotion.calibration_tolerance=1")  # two test dialogues
+    assert hbaf("promote", str(tmp_path / "calls"), "--quiet", *easy, home=tmp_path / "home").wait(200) == 0
     asked = ("score", str(tmp_path / "calls"), "--purpose", "research", "--quiet", "--csv")
     both = [hbaf(*asked, home=tmp_path / "home") for _ in range(2)]
     told = [process.communicate(timeout=250) for process in both]
