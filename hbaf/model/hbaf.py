@@ -13,7 +13,7 @@ from hbaf.model.audio_context import AudioContextNetwork, AudioProjection
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.model.contrastive import Anchor, FusedView, InterModalContrast, supervised_contrast
 from hbaf.model.fusion import CrossDirection, MultiModalFusion, UniModalFusion
-from hbaf.model.length_groups import TURN_COST, in_groups
+from hbaf.model.length_groups import GroupCosts, in_groups
 from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetwork
 
 Variant = Literal["bimodal", "audio", "text"]
@@ -150,7 +150,7 @@ class HBAF(nn.Module):
             nn.init.normal_(self.speaker.weight, std=0.02)  # a hint beside the streams, not a stream of its own
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2 * dim if variant == "bimodal" else dim, emotions)
-        self.turn_cost = TURN_COST / sum(parameter.numel() for parameter in self.parameters())
+        self.group_costs = GroupCosts.on_cpu(sum(parameter.numel() for parameter in self.parameters()))
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
         """Logits (B, U, C); losses and terms of `InterModalContrast`; the views of the fusion, detached.
@@ -167,13 +167,13 @@ class HBAF(nn.Module):
         losses: dict[str, Tensor] = {}
         terms: dict[str, Tensor] = {}
         if self.variant == "bimodal":
-            views = in_groups(self._both, batch, self.turn_cost)
+            views = in_groups(self._both, batch, self.group_costs)
             h_a, h_l = views.pop("h_a"), views.pop("h_l")
             h = torch.cat([h_a, h_l], -1)  # h_m, (B, U, 2D)
             if self.contrast is not None:
                 losses, terms = self.contrast(h_a, h_l, h, has_audio, has_text)
         else:
-            views = in_groups(self._single, batch, self.turn_cost)
+            views = in_groups(self._single, batch, self.group_costs)
             h = views.pop("h")
         if self.supervised > 0:
             labelled = batch.mask & (batch.label != UNLABELLED)

@@ -3,7 +3,9 @@
 B dialogues, U utterances of the longest. The batch stays one batch: its loss and its contrast see all dialogues.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,27 +13,41 @@ from torch import Tensor
 
 from hbaf.model.batch import DialogueBatch
 
-# What one more turn of the recurrences costs on a CPU, forward and backward, in weights: as much as one utterance costs
-# a model of so many weights. Measured on two cores; a narrow model is hardly ever worth a second group.
-TURN_COST = 60e6
+
+class GroupCosts(NamedTuple):
+    """What computing a batch in groups costs beside its utterances, forward and backward, each in utterances.
+
+    Attributes:
+        turn: one more turn of a group: recurrences go turn by turn, whatever the number of dialogues.
+        group: one more group: the gradient of every weight is written once more.
+    """
+
+    turn: float
+    group: float
+
+    @classmethod
+    def on_cpu(cls, weights: int) -> "GroupCosts":
+        """As measured on two cores (docs/benchmarks.md); a narrow model is hardly ever worth a second group."""
+        return cls(60e6 / weights, 50)
 
 
-def length_groups(lengths: Sequence[int], turn_cost: float) -> list[list[int]]:
-    """Places in groups of like length, the longest first, such that padding and turns cost least together.
+ONE_GROUP = GroupCosts(math.inf, 0)
 
-    A group of n dialogues whose longest has u turns costs n * u positions and u turns, each of them `turn_cost`
-    positions: recurrences go turn by turn, whatever the number of dialogues.
+
+def length_groups(lengths: Sequence[int], costs: GroupCosts) -> list[list[int]]:
+    """Places in groups of like length, the longest first, such that padding, turns and groups cost least together.
+
+    A group of n dialogues whose longest has u turns costs n * u utterances, u turns and itself.
 
     Args:
         lengths: of the dialogues, 1 or more each.
-        turn_cost: 0 makes a group of each length; infinity makes one group.
     """
     order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
     least, begins = [0.0], [0]  # of the first n dialogues in this order
     for end in range(1, len(order) + 1):
-        costs = [least[begin] + (end - begin + turn_cost) * lengths[order[begin]] for begin in range(end)]
-        begins.append(min(range(end), key=costs.__getitem__))
-        least.append(costs[begins[-1]])
+        sums = [least[begin] + (end - begin + costs.turn) * lengths[order[begin]] + costs.group for begin in range(end)]
+        begins.append(min(range(end), key=sums.__getitem__))
+        least.append(sums[begins[-1]])
     groups = []
     end = len(order)
     while end:
@@ -41,19 +57,18 @@ def length_groups(lengths: Sequence[int], turn_cost: float) -> list[list[int]]:
 
 
 def in_groups(
-    compute: Callable[[DialogueBatch], dict[str, Tensor]], batch: DialogueBatch, turn_cost: float
+    compute: Callable[[DialogueBatch], dict[str, Tensor]], batch: DialogueBatch, costs: GroupCosts
 ) -> dict[str, Tensor]:
     """`compute` on groups of the batch, joined again; what it finds is zero on padding that it never saw.
 
     Args:
         compute: returns tensors (B, U, ...), and (B, heads, U, U) where there are four axes. It may not mix dialogues.
-        turn_cost: see `length_groups`.
     """
     turns = batch.mask.shape[1]
     # A GPU computes the padding of a batch in less time than it starts another group in.
     on_cpu = batch.mask.device.type == "cpu"
     lengths = batch.mask.sum(1).clamp(min=1).tolist() if on_cpu else [turns] * len(batch.mask)
-    groups = length_groups(lengths, turn_cost) if on_cpu else [list(range(len(lengths)))]
+    groups = length_groups(lengths, costs) if on_cpu else [list(range(len(lengths)))]
     if len(groups) == 1:
         return compute(batch)
     parts = [compute(batch.cut(torch.tensor(rows), max(lengths[row] for row in rows))) for rows in groups]

@@ -5,7 +5,6 @@ single dialogues without padding, the LSTM by its weights, and the comparisons o
 dialogues. So padding, element-wise work, optimiser and data loading all lower the share.
 """
 
-import math
 import time
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hbaf.model.hbaf import HBAF
-from hbaf.model.length_groups import length_groups
+from hbaf.model.length_groups import ONE_GROUP, GroupCosts, length_groups
 from hbaf.parameters import TrainingParameters
 from hbaf.training.data import Dialogue, LengthBuckets, collate, padding_share
 from hbaf.training.fit import SystemTraining, seed_everything
@@ -117,9 +116,9 @@ def operations(of_length: OfLength, lengths: np.ndarray, batches: list[list[int]
     return of_length(lengths) + 3 * 3 * 2 * WIDTH * between
 
 
-def computed_padding(lengths: np.ndarray, batches: list[list[int]], turn_cost: float) -> float:
+def computed_padding(lengths: np.ndarray, batches: list[list[int]], costs: GroupCosts) -> float:
     """Share of the positions that the model computes which are padding: of its groups, not of the batches."""
-    groups = [lengths[batch][group] for batch in batches for group in length_groups(lengths[batch].tolist(), turn_cost)]
+    groups = [lengths[batch][group] for batch in batches for group in length_groups(lengths[batch].tolist(), costs)]
     return float(1 - lengths.sum() / sum(group.max() * len(group) for group in groups))
 
 
@@ -127,7 +126,7 @@ def epoch_seconds(dialogues: list[Dialogue], batches: list[list[int]], precision
     """One epoch as `fit` does it, without Lightning: padding, forward, backward and optimiser; after one warm-up."""
     system = full_width().train()
     if not grouped:
-        system.turn_cost = math.inf
+        system.group_costs = ONE_GROUP
     training = TrainingParameters(precision=precision)
     module = SystemTraining(system, emotions=EMOTIONS, training=training)
     optimiser = module.configure_optimizers()
@@ -169,7 +168,7 @@ def test_share_of_peak(corpus: str, of_length: OfLength) -> None:
         batches = list(LengthBuckets(lengths, size, seed=0, **settings))
         work = operations(of_length, lengths, batches)
         grouped = name == "bucketed"
-        padding = computed_padding(lengths, batches, model.turn_cost if grouped else math.inf)
+        padding = computed_padding(lengths, batches, model.group_costs if grouped else ONE_GROUP)
         print(
             f"  {name}: padding {padding:.1%} of what is computed, {padding_share(dialogues, batches):.1%} of batches"
         )

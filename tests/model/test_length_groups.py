@@ -1,25 +1,26 @@
 """Groups of like length: little padding, few turns, and the values of the whole batch."""
 
 import itertools
-import math
 import random
 
 import pytest
 import torch
 
-from hbaf.model.length_groups import length_groups
+from hbaf.model.length_groups import ONE_GROUP, GroupCosts, length_groups
+
+FREE = GroupCosts(0, 0)
 
 
-def cost(lengths, groups, turn_cost):
-    return sum((len(group) + turn_cost) * max(lengths[place] for place in group) for group in groups)
+def cost(lengths, groups, costs):
+    return sum((len(group) + costs.turn) * max(lengths[place] for place in group) + costs.group for group in groups)
 
 
-@pytest.mark.parametrize("turn_cost", [0.0, 0.5, 2.0, 5.0])
-def test_no_other_cut_costs_less(turn_cost):
+@pytest.mark.parametrize("costs", [FREE, GroupCosts(0.5, 0), GroupCosts(2, 3), GroupCosts(0, 8), GroupCosts(5, 1)])
+def test_no_other_cut_costs_less(costs):
     draw = random.Random(0)
     for _ in range(20):
         lengths = [draw.randint(1, 12) for _ in range(7)]
-        groups = length_groups(lengths, turn_cost)
+        groups = length_groups(lengths, costs)
         assert sorted(place for group in groups for place in group) == list(range(7))
         order = sorted(range(7), key=lambda place: -lengths[place])
         others = (
@@ -27,13 +28,14 @@ def test_no_other_cut_costs_less(turn_cost):
             for count in range(7)
             for cuts in itertools.combinations(range(1, 7), count)
         )
-        assert cost(lengths, groups, turn_cost) == min(cost(lengths, other, turn_cost) for other in others)
+        assert cost(lengths, groups, costs) == min(cost(lengths, other, costs) for other in others)
 
 
-def test_a_turn_that_costs_much_leaves_one_group():
-    assert length_groups([9, 1, 4], 1e9) == [[0, 2, 1]]
-    assert length_groups([9, 1, 4], math.inf) == [[0, 2, 1]]
-    assert length_groups([9, 1, 9], 0.0) == [[0, 2], [1]]
+def test_turns_or_groups_that_cost_much_leave_one_group():
+    assert length_groups([9, 1, 4], GroupCosts(1e9, 0)) == [[0, 2, 1]]
+    assert length_groups([9, 1, 4], GroupCosts(0, 1e9)) == [[0, 2, 1]]
+    assert length_groups([9, 1, 4], ONE_GROUP) == [[0, 2, 1]]
+    assert length_groups([9, 1, 9], FREE) == [[0, 2], [1]]
 
 
 @pytest.mark.parametrize("settings", [{}, {"variant": "audio"}, {"variant": "text"}, {"fusion": False}, {"dim": 8}])
@@ -41,10 +43,10 @@ def test_groups_change_no_value(make_batch, make_model, settings):
     """Logits, losses, views and gradients are those of the batch in one piece."""
     batch = make_batch((9, 1, 4, 8, 1), no_audio=[(0, 3), (1, 0)], no_text=[(2, 1)])
     found = []
-    for turn_cost in (math.inf, 0.0):
+    for costs in (ONE_GROUP, FREE):
         model = make_model(**settings)
-        assert len(length_groups([9, 1, 4, 8, 1], model.turn_cost)) == 1, "a narrow model has one group"
-        model.turn_cost = turn_cost
+        assert len(length_groups([9, 1, 4, 8, 1], model.group_costs)) == 1, "a narrow model has one group"
+        model.group_costs = costs
         output = model(batch)
         (output.logits[batch.mask].square().sum() + sum(output.losses.values())).backward()
         gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
