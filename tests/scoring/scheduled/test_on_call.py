@@ -10,6 +10,8 @@ from hbaf.scoring.scheduled import score_source
 from hbaf.scoring.source import SourceParameters
 from hbaf.verbs.inbox import inbox, rescore, verify
 from hbaf.verbs.monitor import monitor, status
+from hbaf.verbs.scoring import score
+from tests.registry.conftest import write_calls
 from tests.scoring.scheduled.conftest import NOWHERE, call, tone
 
 
@@ -92,3 +94,12 @@ def test_the_monitor_looks_without_mlflow(source: Path, capsys: pytest.CaptureFi
     assert f"{NOWHERE} cannot be reached: this look is no point of its curves" in said
     page = Path(said.splitlines()[-1].removeprefix("report: "))
     assert "expected weighted F1" in page.read_text().replace("Expected", "expected")
+
+
+def test_a_corpus_is_scored_while_mlflow_is_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_calls(tmp_path / "calls")
+    asked = {"purpose": "research", "csv": True, "quiet": True}
+    assert score(str(tmp_path / "calls"), **asked) == 0
+    said = capsys.readouterr()
+    assert "36 utterances of 12 conversations scored with hbaf-calls/1" in said.out
+    assert "MLflow cannot be reached" in said.out + said.err
