@@ -43,19 +43,6 @@ class DialogueBatch:
         }
         return replace(self, **moved)
 
-    def cut(self, rows: Tensor, turns: int) -> "DialogueBatch":
-        """Some dialogues, up to so many turns of each.
-
-        Args:
-            rows: (B',) int64, places in the batch.
-        """
-        kept = {
-            item.name: value.index_select(0, rows)[:, :turns]
-            for item in fields(self)
-            if (value := getattr(self, item.name)) is not None
-        }
-        return replace(self, **kept)
-
     def without(self, modality: str) -> "DialogueBatch":
         """The same dialogues with one modality missing everywhere: `"audio"` or `"text"`."""
         if modality == "audio":

@@ -3,7 +3,6 @@
 B dialogues, U utterances, D model dimension, C emotions.
 """
 
-from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -13,7 +12,6 @@ from hbaf.model.audio_context import AudioContextNetwork, AudioProjection
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.model.contrastive import Anchor, FusedView, InterModalContrast, supervised_contrast
 from hbaf.model.fusion import CrossDirection, MultiModalFusion, UniModalFusion
-from hbaf.model.length_groups import GroupCosts, in_groups
 from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetwork
 
 Variant = Literal["bimodal", "audio", "text"]
@@ -150,7 +148,6 @@ class HBAF(nn.Module):
             nn.init.normal_(self.speaker.weight, std=0.02)  # a hint beside the streams, not a stream of its own
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(2 * dim if variant == "bimodal" else dim, emotions)
-        self.group_costs = GroupCosts.on_cpu(sum(parameter.numel() for parameter in self.parameters()))
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
         """Logits (B, U, C); losses and terms of `InterModalContrast`; the views of the fusion, detached.
@@ -163,18 +160,18 @@ class HBAF(nn.Module):
         has_audio, has_text = batch.mask & batch.has_audio, batch.mask & batch.has_text  # (B, U)
         if self.training and self.modality_dropout > 0:
             has_audio, has_text = drop_modality(has_audio, has_text, self.modality_dropout)
-        batch = replace(batch, has_audio=has_audio, has_text=has_text)
         losses: dict[str, Tensor] = {}
         terms: dict[str, Tensor] = {}
         if self.variant == "bimodal":
-            views = in_groups(self._both, batch, self.group_costs)
-            h_a, h_l = views.pop("h_a"), views.pop("h_l")
+            h_a, h_l = self._audio(batch, has_audio), self._text(batch, has_text)
+            views: dict[str, Tensor] = {}
+            if isinstance(self.fusion, MultiModalFusion):
+                h_a, h_l, views = self.fusion(h_a, h_l, has_audio, has_text)
             h = torch.cat([h_a, h_l], -1)  # h_m, (B, U, 2D)
             if self.contrast is not None:
                 losses, terms = self.contrast(h_a, h_l, h, has_audio, has_text)
         else:
-            views = in_groups(self._single, batch, self.group_costs)
-            h = views.pop("h")
+            h, views = self._single(batch, has_audio, has_text)
         if self.supervised > 0:
             labelled = batch.mask & (batch.label != UNLABELLED)
             term = supervised_contrast(h[labelled], batch.label[labelled], self.tau)
@@ -182,22 +179,13 @@ class HBAF(nn.Module):
         logits = self.classifier(self.dropout(h))
         return SystemOutput(logits, losses, terms, {name: view.detach().float() for name, view in views.items()})
 
-    def _both(self, batch: DialogueBatch) -> dict[str, Tensor]:
-        """`h_a`, `h_l` (B, U, D) and the views of the fusion; dialogue by dialogue."""
-        h_a, h_l = self._audio(batch), self._text(batch)
-        views: dict[str, Tensor] = {}
-        if isinstance(self.fusion, MultiModalFusion):
-            h_a, h_l, views = self.fusion(h_a, h_l, batch.has_audio, batch.has_text)
-        return {"h_a": h_a, "h_l": h_l, **views}
-
-    def _audio(self, batch: DialogueBatch) -> Tensor:
+    def _audio(self, batch: DialogueBatch, has_audio: Tensor) -> Tensor:
         """H_a (B, U, D)."""
-        audio = torch.where(batch.has_audio[..., None], batch.audio, self.missing_audio)
-        return self.audio_context(audio, batch.mask, batch.has_audio, self._speakers(batch))
+        audio = torch.where(has_audio[..., None], batch.audio, self.missing_audio)
+        return self.audio_context(audio, batch.mask, has_audio, self._speakers(batch))
 
-    def _text(self, batch: DialogueBatch) -> Tensor:
+    def _text(self, batch: DialogueBatch, has_text: Tensor) -> Tensor:
         """H_l (B, U, D)."""
-        has_text = batch.has_text
         text = torch.where(has_text[..., None], batch.text, 0.0 if self.missing_text is None else self.missing_text)
         commonsense = None
         if self.missing_commonsense is not None:
@@ -214,15 +202,17 @@ class HBAF(nn.Module):
         """(B, U, D) what tells who speaks, or None."""
         return None if self.speaker is None else self.speaker(batch.speaker.clamp(max=SPEAKERS - 1))
 
-    def _single(self, batch: DialogueBatch) -> dict[str, Tensor]:
-        """`h` (B, U, D) and the views of the audio-only and text-only variants."""
+    def _single(self, batch: DialogueBatch, has_audio: Tensor, has_text: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """h (B, U, D) and views of the audio-only and text-only variants."""
         H, keys = (
-            (self._audio(batch), batch.has_audio) if self.variant == "audio" else (self._text(batch), batch.has_text)
+            (self._audio(batch, has_audio), has_audio)
+            if self.variant == "audio"
+            else (self._text(batch, has_text), has_text)
         )
         if not isinstance(self.fusion, UniModalFusion):
-            return {"h": H}
+            return H, {}
         h, weights = self.fusion(H, keys)
-        return {"h": h} if weights is None else {"h": h, f"attention_{self.variant}": weights}
+        return h, {} if weights is None else {f"attention_{self.variant}": weights}
 
 
 def drop_modality(has_audio: Tensor, has_text: Tensor, chance: float) -> tuple[Tensor, Tensor]:

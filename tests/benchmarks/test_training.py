@@ -14,7 +14,6 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hbaf.model.hbaf import HBAF
-from hbaf.model.length_groups import ONE_GROUP, GroupCosts, length_groups
 from hbaf.parameters import TrainingParameters
 from hbaf.training.data import Dialogue, LengthBuckets, collate, padding_share
 from hbaf.training.fit import SystemTraining, seed_everything
@@ -116,17 +115,9 @@ def operations(of_length: OfLength, lengths: np.ndarray, batches: list[list[int]
     return of_length(lengths) + 3 * 3 * 2 * WIDTH * between
 
 
-def computed_padding(lengths: np.ndarray, batches: list[list[int]], costs: GroupCosts) -> float:
-    """Share of the positions that the model computes which are padding: of its groups, not of the batches."""
-    groups = [lengths[batch][group] for batch in batches for group in length_groups(lengths[batch].tolist(), costs)]
-    return float(1 - lengths.sum() / sum(group.max() * len(group) for group in groups))
-
-
-def epoch_seconds(dialogues: list[Dialogue], batches: list[list[int]], precision: str, *, grouped: bool) -> float:
+def epoch_seconds(dialogues: list[Dialogue], batches: list[list[int]], precision: str) -> float:
     """One epoch as `fit` does it, without Lightning: padding, forward, backward and optimiser; after one warm-up."""
     system = full_width().train()
-    if not grouped:
-        system.group_costs = ONE_GROUP
     training = TrainingParameters(precision=precision)
     module = SystemTraining(system, emotions=EMOTIONS, training=training)
     optimiser = module.configure_optimizers()
@@ -158,8 +149,7 @@ def test_share_of_peak(corpus: str, of_length: OfLength) -> None:
     random = np.random.default_rng(0)
     dialogues = [dialogue(int(turns), random) for turns in lengths]
     size = TrainingParameters().batch_dialogues
-    model = full_width()
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = sum(p.numel() for p in full_width().parameters())
     print(f"\n{corpus}: {len(lengths)} dialogues, {lengths.mean():.1f} turns in the mean, {lengths.max()} at most; "
           f"{parameters / 1e6:.1f} M parameters, {THREADS} threads")  # fmt: skip
     took = {}
@@ -167,14 +157,10 @@ def test_share_of_peak(corpus: str, of_length: OfLength) -> None:
     for name, settings in (("bucketed", {}), ("unbucketed", {"pool": 1})):
         batches = list(LengthBuckets(lengths, size, seed=0, **settings))
         work = operations(of_length, lengths, batches)
-        grouped = name == "bucketed"
-        padding = computed_padding(lengths, batches, model.group_costs if grouped else ONE_GROUP)
-        print(
-            f"  {name}: padding {padding:.1%} of what is computed, {padding_share(dialogues, batches):.1%} of batches"
-        )
+        print(f"  {name}: padding {padding_share(dialogues, batches):.1%}")
         for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
             peak = matrix_peak(dtype)
-            took[name, precision] = epoch_seconds(dialogues, batches, precision, grouped=grouped)
+            took[name, precision] = epoch_seconds(dialogues, batches, precision)
             peak, rate = max(peak, matrix_peak(dtype)), work / took[name, precision]
             print(f"    {precision}: {took[name, precision]:.2f} s an epoch, {rate / 1e9:.0f} GFLOP/s beside a peak of "
                   f"{peak / 1e9:.0f}: {rate / peak:.2f}")  # fmt: skip
