@@ -121,7 +121,7 @@ def _protocol(figures: "Figures", facts: PackageFacts) -> str:
         f"the scores here are of the {figures.split} split. Recipe `{facts.training.recipe}`, seed "
         f"{facts.training.seed}. The test split of this assignment was looked at {times(looks['all'])} from this "
         f"home so far: {looks['promotion']} for promotions, {others} for other reasons. Weighted F1 on dev was "
-        f"{facts.dev_metrics.get('weighted_f1', math.nan):.3f}, which is too high: dev chose the epoch."
+        f"{facts.dev_metrics.get('weighted_f1', math.nan):.3f}, a number that flatters: dev chose the epoch."
     )
 
 

@@ -84,16 +84,16 @@ def slices(predictions: SplitPredictions, corpus: Corpus) -> dict[str, list[dict
         "seconds": rows["seconds"].to_numpy(float) if "seconds" in rows else np.full(len(rows), np.nan),
         "words": rows["text"].fillna("").map(lambda text: len(text.split())).where(read).to_numpy(float),
     }
-    cut = {what: _slice_names(values[what], bounds) for what, bounds in BOUNDS.items()}
+    cut = {what: _slice_names(values[what], bounds, counted=what != "seconds") for what, bounds in BOUNDS.items()}
     both = np.select([heard & read, heard, read], ["audio and text", "no text", "no audio"], "neither")
     cut["modality"] = pd.Categorical(both, ["audio and text", "no text", "no audio", "neither"])
     return {what: _scored(predictions, names) for what, names in cut.items()}
 
 
-def _slice_names(values: np.ndarray, bounds: tuple[float, ...]) -> pd.Categorical:
+def _slice_names(values: np.ndarray, bounds: tuple[float, ...], *, counted: bool) -> pd.Categorical:
     edges = [-np.inf, *bounds, np.inf]
     labels = [f"up to {bounds[0]:g}"]
-    labels += [f"{low:g} to {high:g}" for low, high in pairwise(bounds)]
+    labels += [f"{low + counted:g} to {high:g}" for low, high in pairwise(bounds)]  # the lower bound is the former's
     return pd.cut(values, edges, labels=[*labels, f"above {bounds[-1]:g}"])
 
 
