@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hbaf.scoring.report import write_report
+from tests.scoring import made_up
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = [
@@ -21,17 +22,6 @@ pytestmark = [
         importlib.util.find_spec("playwright") is None, reason="playwright absent: pip install hbaf[dev]"
     ),
 ]
-
-
-def _beside():
-    """The made-up scores of the neighbouring test file; tests are no package, so it is loaded by its path."""
-    spec = importlib.util.spec_from_file_location("scores_of_test_report", Path(__file__).with_name("test_report.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-made_up = _beside()
 
 
 @pytest.fixture(scope="module")
