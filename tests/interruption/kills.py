@@ -205,8 +205,9 @@ def killed(function: Callable[[], Any], folder: Path, after: float) -> bool:
     result = folder / "killed.json"
     result.with_suffix(".error").unlink(missing_ok=True)
     process = start(function, result)
-    time.sleep(after)
-    alive = os.waitpid(process, os.WNOHANG) == (0, 0)
+    until = time.monotonic() + after
+    while (alive := os.waitpid(process, os.WNOHANG) == (0, 0)) and time.monotonic() < until:
+        time.sleep(0.005)
     if alive:
         os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
