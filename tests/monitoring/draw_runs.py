@@ -1,14 +1,16 @@
-"""Corpora of the example by other seeds: as they are, with every voice higher, with the words of each turn shuffled.
+"""Corpora like the example's dev and test: as they are, with every voice higher, with the words of each turn shuffled.
 
     python tests/monitoring/draw_runs.py --draws 20
 
-In the home of HBAF_HOME: a model is trained on seed 0 (or taken, where it was), each corpus is scored by it and held
-against its reference as the monitor does. Prints JSON: what was flagged, by draw. Synthesis and features are kept, so
-that a second run is quick.
+In the home of HBAF_HOME: a model is trained on the example (or taken, where it was), each corpus is scored by it and
+held against its reference as the monitor does. What is spoken goes on where dev and test of the example end, by turns:
+lines and voices that the model has not learned. (Another seed says lines of train too: of those the model is surer.)
+Prints JSON: what was flagged, by draw. Synthesis and features are kept, so that a second run is quick.
 """
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hbaf.corpus.example import SPLIT_SHARES, _make_audio, example_script
 from hbaf.corpus.facts import add_facts
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import Corpus, load_corpus
@@ -113,25 +116,43 @@ def findings(corpus: Corpus, predictor: Predictor, reference: Reference, paramet
     return compare(window, reference, parameters)
 
 
-def draw(seed: int) -> Iterator[tuple[str, Corpus]]:
-    corpus = load_corpus(prepare_corpus(CorpusParameters(dialogues=DIALOGUES, seed=seed), split=False))
+def spoken(number: int, draws: int) -> Path:
+    """A folder with dialogues that dev (odd numbers) or test (even) of the example would go on with."""
+    taken = round(CorpusParameters().dialogues * SPLIT_SHARES["dev"])  # by the example itself
+    script = example_script(0, math.ceil((taken + DIALOGUES * (draws + 1) / 2) / SPLIT_SHARES["dev"]))
+    split = script[script["split"] == ("dev" if number % 2 else "test")]
+    first = taken + DIALOGUES * ((number - 1) // 2)
+    these = split[split["dialogue_id"].isin(split["dialogue_id"].unique()[first : first + DIALOGUES])]
+    assert these["dialogue_id"].nunique() == DIALOGUES
+    folder = room("examples", f"draw-{number}")
+    _make_audio(these, folder, False)
+    table = these.rename(columns={"dialogue_id": "dialogue"})[
+        ["dialogue", "turn", "speaker", "text", "audio", "emotion"]
+    ]
+    table.to_csv(folder / "manifest.csv", index=False)
+    return folder
+
+
+def draw(number: int, draws: int) -> Iterator[tuple[str, Corpus]]:
+    root = spoken(number, draws)
+    corpus = load_corpus(prepare_corpus(CorpusParameters(reader="folder", root=root), split=False))
     yield "undisturbed", corpus
     yield "pitch", pitched(corpus)
-    yield "shuffled", shuffled(corpus, seed)
+    yield "shuffled", shuffled(corpus, number)
 
 
 def run(draws: int, audio: str, chance: int) -> dict[str, list[list[str]]]:
     predictor, reference = trained(audio)
     parameters = MonitorParameters(draws=chance)
     told: dict[str, list[list[str]]] = {}
-    for seed in range(1, draws + 1):
+    for number in range(1, draws + 1):
         began = time.monotonic()
-        for what, corpus in draw(seed):
+        for what, corpus in draw(number, draws):
             found = findings(corpus, predictor, reference, parameters)
             assert found.judged
             told.setdefault(what, []).append([check.name for check in found.flagged])
         now = {what: looks[-1] for what, looks in told.items()}
-        print(f"draw {seed}: {now}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        print(f"draw {number}: {now}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return told
 
 
