@@ -62,14 +62,11 @@ def _on_dask(runner: ShardRunner) -> Callable[..., SourceScores]:
     """A flow on a task runner of its own: which one is known only now."""
     from prefect_dask import DaskTaskRunner
 
-    scratch = str(room("cache", "dask"))
-    local = {  # processes on this machine
-        "n_workers": runner.workers,
-        "threads_per_worker": 1,
-        "dashboard_address": None,
-        "local_directory": scratch,
-    }
-    place = {"address": runner.address} if runner.address else {"cluster_kwargs": local}
+    place: dict[str, Any] = {"address": runner.address}
+    if not runner.address:  # processes on this machine
+        scratch = str(room("cache", "dask"))
+        local = {"n_workers": runner.workers, "threads_per_worker": 1, "local_directory": scratch}
+        place = {"cluster_kwargs": {**local, "dashboard_address": None}}
 
     def score_shards(source: SourceParameters, purpose: Purpose, model: str | None, at_a_time: int) -> SourceScores:
         with shielded("score_source"):
