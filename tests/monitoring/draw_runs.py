@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from hbaf.corpus.example import SPLIT_SHARES, _make_audio, example_script
 from hbaf.corpus.facts import add_facts
@@ -34,6 +36,7 @@ from hbaf.training.data import read_vectors
 from hbaf.training.package import ModelPackage
 
 DIALOGUES = 24
+TAKEN = round(CorpusParameters().dialogues * SPLIT_SHARES["dev"])  # dialogues of dev, and of test, in the example
 SEMITONES = 3
 
 
@@ -116,20 +119,23 @@ def findings(corpus: Corpus, predictor: Predictor, reference: Reference, paramet
     return compare(window, reference, parameters)
 
 
+@cache
+def longer_example(draws: int) -> pd.DataFrame:
+    """The example's script with as many more dialogues of dev and test as the draws take."""
+    return example_script(0, math.ceil((TAKEN + DIALOGUES * (draws + 1) / 2) / SPLIT_SHARES["dev"]))
+
+
 def spoken(number: int, draws: int) -> Path:
     """A folder with dialogues that dev (odd numbers) or test (even) of the example would go on with."""
-    taken = round(CorpusParameters().dialogues * SPLIT_SHARES["dev"])  # by the example itself
-    script = example_script(0, math.ceil((taken + DIALOGUES * (draws + 1) / 2) / SPLIT_SHARES["dev"]))
+    script = longer_example(draws)
     split = script[script["split"] == ("dev" if number % 2 else "test")]
-    first = taken + DIALOGUES * ((number - 1) // 2)
+    first = TAKEN + DIALOGUES * ((number - 1) // 2)
     these = split[split["dialogue_id"].isin(split["dialogue_id"].unique()[first : first + DIALOGUES])]
     assert these["dialogue_id"].nunique() == DIALOGUES
-    folder = room("examples", f"draw-{number}")
+    folder = room("examples", f"draw-{number}-of-{draws}")  # another number of draws names dialogues otherwise
     _make_audio(these, folder, False)
-    table = these.rename(columns={"dialogue_id": "dialogue"})[
-        ["dialogue", "turn", "speaker", "text", "audio", "emotion"]
-    ]
-    table.to_csv(folder / "manifest.csv", index=False)
+    columns = ["dialogue", "turn", "speaker", "text", "audio", "emotion"]
+    these.rename(columns={"dialogue_id": "dialogue"})[columns].to_csv(folder / "manifest.csv", index=False)
     return folder
 
 
