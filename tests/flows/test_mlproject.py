@@ -2,16 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from hbaf.registry.tracking import MlflowClient
+from tests.flows.conftest import BIN, ROOT
 from tests.registry.conftest import write_calls
-
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.executable).parent
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -26,10 +23,7 @@ def test_entry_points_train_to_the_end(
     monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
     named = [part for given in [f"source={tmp_path / 'calls'}", *parameters] for part in ("-P", given)]
     asked = [BIN / "mlflow", "run", ROOT, "-e", entry, "--env-manager", "local", *named]
-    home = {"HBAF_HOME": str(tmp_path / "home"), "MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path)}
-    done = subprocess.run(
-        asked, cwd=tmp_path, env={**os.environ, **home}, capture_output=True, text=True, timeout=800, check=False
-    )
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     client = MlflowClient()
     ours = [found for found in client.search_experiments() if found.name != "Default"]  # that is `mlflow run`'s own

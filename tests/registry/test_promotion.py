@@ -27,6 +27,7 @@ from hbaf.registry.verdict import Verdict
 from hbaf.training.data import SplitError
 from hbaf.training.package import ModelPackage
 from hbaf.training.run_log import SilentRunLog
+from tests.registry.conftest import use
 
 WORDS = {
     "joy": "What a wonderful day, we won the prize",
@@ -129,15 +130,13 @@ def always_says_joy(weight: torch.Tensor, bias: torch.Tensor) -> None:
 def talks(tmp_path_factory: pytest.TempPathFactory) -> Talks:
     folder = tmp_path_factory.mktemp("talks")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HBAF_HOME", str(folder / "home"))
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        use(folder, patch)
         return Talks(folder)
 
 
 @pytest.fixture(autouse=True)
 def home(talks: Talks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv("HBAF_HOME", str(talks.folder / "home"))
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{talks.folder / 'mlflow.db'}")
+    use(talks.folder, monkeypatch)
     yield talks.folder / "home"
     client = MlflowClient()
     for model in client.search_registered_models():
