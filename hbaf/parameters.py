@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
+SpeakerRelative = Literal["none", "running", "both"]
 
 
 class Parameters(BaseModel):
@@ -104,6 +105,11 @@ class FeatureParameters(Parameters):
         512, ge=1, description="Audio numbers kept by the SVM selection; applies to openSMILE functionals only."
     )
     svm_c: float = Field(0.001, gt=0, description="C of the LinearSVC that ranks the numbers.")
+    speaker_relative: SpeakerRelative = Field(
+        "none",
+        description="Appends how each turn sounds beside its speaker's other turns: `running` the turns before, `both` "
+        "also all of the dialogue.",
+    )
     scale_text: bool = Field(False, description="z-score the text vectors on train, as the audio ones always are.")
     store: str | None = Field(
         None, description="Folder or URL of the feature store, as `s3://bucket/features`; default: in the home folder."
@@ -171,6 +177,28 @@ class ModelParameters(Parameters):
     supervised: float = Field(
         0.0, ge=0, description="Weight of a contrastive term that draws utterances of one emotion together."
     )
+    text_direction: Literal["causal", "both"] = Field(
+        "causal", description="`both`: the text context network also reads each dialogue from its end."
+    )
+    split_context: bool = Field(
+        False, description="True: the text context is that of the speaker's own turns beside that of the others'."
+    )
+    own_path: bool = Field(
+        False, description="True: the classifier also reads what the utterance says by itself, W_a x_a and W_l x_l."
+    )
+    experts: bool = Field(
+        False, description="True: audio, text and both decide each for itself, and a gate mixes the decisions."
+    )
+    unimodal: float = Field(0.0, ge=0, description="Weight of the cross-entropy of audio alone and of text alone.")
+    distillation: float = Field(
+        0.0, ge=0, description="Weight with which audio alone and text alone learn from the fused decision."
+    )
+    contrast_heads: bool = Field(
+        False, description="True: the contrastive terms compare projections that the classifier does not read."
+    )
+    same_label_negatives: bool = Field(
+        True, description="False: utterances of the same emotion are no negatives of the contrastive terms."
+    )
     mu: float = Field(
         0.2, ge=0, description="μ, weight of the contrastive loss.", json_schema_extra={"search": [0.0, 1.0]}
     )
@@ -203,6 +231,12 @@ class TrainingParameters(Parameters):
     class_weight_power: Share = Field(1.0, description="1 makes classes count alike, 0 utterances, 0.5 is between.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that all classes get alike.")
     focal_gamma: float = Field(0.0, ge=0, description="γ of the focal loss; 0: cross-entropy.")
+    prior_correction: float = Field(
+        0.0,
+        ge=0,
+        description="Logits are learned beside this multiple of the log frequency on train, so that decisions lean to "
+        "rare emotions; 1 makes all alike (Menon et al., 2021).",
+    )
     averaging: Literal["none", "ema", "swa"] = Field(
         "none", description="Score dev with, and keep, a mean of weights: moving over steps, or plain over epochs."
     )

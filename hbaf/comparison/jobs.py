@@ -33,6 +33,7 @@ from hbaf.training.package import ModelPackage, PackageFacts
 
 LOADED = 4  # corpora x representations that a process keeps in memory
 # What changes neither the weights nor the predictions.
+FITTED = {"select", "svm_c", "scale_text", "speaker_relative"}  # what a representation depends on, beside the data
 NOT_IN_KEY = {"workers", "batch_size", "device", "threads", "store", "recipe"}
 
 
@@ -258,7 +259,7 @@ def _package(
 ) -> ModelPackage:
     """The system, with fresh weights that follow from the seed, and what a prediction needs beside it."""
     dims = {
-        "audio_dim": representation.audio.dim,
+        "audio_dim": representation.audio_dim,
         "text_dim": vectors.text.shape[1],
         "commonsense_dim": None if vectors.commonsense is None else vectors.commonsense.shape[2],
     }
@@ -298,7 +299,9 @@ class Loading:
             "corpus": self.reference.digest,
             "splits": self.reference.splits_digest,
             "columns": self.columns.digests(),
-            "features": self.features.model_dump(mode="json", include={"select", "svm_c", "scale_text"}),
+            "features": self.features.model_dump(
+                mode="json", include={"select", "svm_c", "scale_text", "speaker_relative"}
+            ),
             "imported": self.features.audio.startswith("imported"),
             "hbaf": metadata.version("hbaf"),
         }
@@ -326,4 +329,4 @@ def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
             selects = extractors(data.features)["audio"].selected
             fit_representation(corpus, vectors, data.features, selects=selects).save(place)
             (place / "whole").touch()
-        return corpus, vectors, Representation.load(place)
+        return corpus, vectors, Representation.load(place, data.features)

@@ -131,7 +131,7 @@ def train_package(
     representation = fit_representation(corpus, vectors, features, selects=named["audio"].selected)
     facts = PackageFacts(
         emotions=corpus.emotions,
-        audio_dim=representation.audio.dim,
+        audio_dim=representation.audio_dim,
         text_dim=vectors.text.shape[1],
         commonsense_dim=None if vectors.commonsense is None else vectors.commonsense.shape[2],
         features=features,

@@ -112,7 +112,7 @@ def load_data(plan: StudyPlan) -> TrialData:
     selects = extractors(plan.features)["audio"].selected
     representation = fit_representation(corpus, vectors, plan.features, selects=selects)
     train, dev = (load_split(corpus, vectors, representation, split) for split in ("train", "dev"))
-    return TrialData(corpus.emotions, representation.audio.dim, vectors, train, dev)
+    return TrialData(corpus.emotions, representation.audio_dim, vectors, train, dev)
 
 
 def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:

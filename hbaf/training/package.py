@@ -121,7 +121,7 @@ class ModelPackage:
         adopt(folder)
         system = build_system(facts)
         system.load_state_dict(load_file(folder / "model.safetensors"))
-        return ModelPackage(facts, Representation.load(folder), system.to(device).eval())
+        return ModelPackage(facts, Representation.load(folder, facts.features), system.to(device).eval())
 
 
 def build_system(facts: PackageFacts) -> nn.Module:
