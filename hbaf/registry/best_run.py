@@ -74,9 +74,13 @@ def _chosen(best: "list[Run]", searched: "Run | None", margin: float) -> RunRefe
     The search chose its candidate over several seeds, the best of single runs is only the luckiest: so no run of the
     same variant goes before it, and one of another variant only by more than luck.
     """
-    taken = max(best, key=_score)
-    if searched is not None and (_variant(taken) == _variant(searched) or _score(taken) - _score(searched) <= margin):
-        taken = searched
+    if searched is None:
+        taken = max(best, key=_score)
+    else:
+        others = [run for run in best if _variant(run) != _variant(searched)]
+        taken = max(others, key=_score, default=searched)
+        if _score(taken) - _score(searched) <= margin:
+            taken = searched
     runs = {run.info.run_id: run for run in (*best, *([searched] if searched is not None else []))}
     del runs[taken.info.run_id]
     passed = []
@@ -85,8 +89,8 @@ def _chosen(best: "list[Run]", searched: "Run | None", margin: float) -> RunRefe
             why = f"a search's candidate, behind on dev by more than promotion.search_margin, {margin:g}"
         elif _score(run) <= _score(taken):
             why = "not ahead on dev"
-        elif _variant(run) == _variant(taken):
-            why = "a single run; a search chose over several seeds"
+        elif searched is not None and _variant(run) == _variant(searched):
+            why = "a single run; a search of this variant chose over several seeds"
         else:
             why = f"a single run, ahead of the search's candidate by no more than promotion.search_margin, {margin:g}"
         passed.append(f"passed over: {_said(run)}: {why}")
