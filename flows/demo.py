@@ -60,6 +60,8 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> Non
     if not verdict.promoted:
         console.print(result_table(tested))
         console.print(f"nothing is scored: {verdict.title}", soft_wrap=True)
+        for line in verdict.advice:
+            console.print(f"  {line}", soft_wrap=True, markup=False)
         return
     say(f"5 of 5  scoring {NEW_CONVERSATIONS} new conversations")
     new = CorpusParameters(name="example-new", dialogues=NEW_CONVERSATIONS, seed=seed + 1)

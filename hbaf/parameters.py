@@ -349,11 +349,16 @@ class PromotionParameters(Parameters):
     level: float = Field(0.95, gt=0, lt=1, description="Of that two-sided interval.")
     draws: int = Field(2000, ge=100, description="Bootstrap draws of dialogues.")
     minimum_dialogues: int = Field(10, ge=1, description="Labelled dialogues without which a champion is not replaced.")
-    class_floor: Share = Field(0.05, description="F1 that any single emotion may lose.")
+    class_floor: Share = Field(0.05, description="F1 that no single emotion may have lost beyond doubt.")
     class_support: int = Field(10, ge=1, description="Utterances without which an emotion's F1 is not judged.")
     calibration_tolerance: Share = Field(0.02, description="By how much the calibration error may be worse.")
     minimum_speed: float = Field(20.0, ge=0, description="Utterances per second, features ready, on this machine.")
     maximum_megabytes: float = Field(2000.0, gt=0, description="Size of the model package.")
+    search_margin: Share = Field(
+        0.05,
+        description="Weighted F1 on dev by which a single run of another variant must be ahead of the newest search's "
+        "candidate to be judged in its place.",
+    )
     approval: bool = Field(False, description="A person must agree before the alias moves.")
     approval_hours: float = Field(24.0, gt=0, description="How long a run waits for that person.")
 

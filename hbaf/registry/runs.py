@@ -22,12 +22,9 @@ from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, Trai
 from hbaf.registry.models import log_package
 from hbaf.registry.tracking import (
     EXPERIMENT,
-    MlflowClient,
     MlflowRunLog,
     close_interrupted,
-    experiment_id,
     finished_run,
-    mlflow,
     run,
 )
 from hbaf.training.calibration import Calibration, at_temperature, calibrate, reliability
@@ -54,6 +51,7 @@ class RunReference:
         model_uri: the logged model in MLflow.
         weighted_f1: on dev, of the kept checkpoint.
         reused: the same run was there already and was not trained again.
+        passed_over: where it was chosen among others: which one was taken, and which were not and why.
     """
 
     run_id: str
@@ -61,6 +59,7 @@ class RunReference:
     model_uri: str
     weighted_f1: float
     reused: bool = False
+    passed_over: tuple[str, ...] = ()
 
 
 def train_and_log(
@@ -243,50 +242,3 @@ def _log_gates(package: ModelPackage, corpus: Corpus, vectors: Vectors, log: Run
     named = {name: np.asarray(predicted[name]) for name in ("gate_audio", "gate_text") if name in predicted}
     if named:
         log.log_figure(gates(named), "gates_dev.png")
-
-
-class NoRunError(LookupError):
-    """There is no such finished run."""
-
-
-def best_run(reference: CorpusReference, run_id: str | None = None, *, experiment: str = EXPERIMENT) -> RunReference:
-    """A finished run of a corpus: the one named, the candidate of the newest search, or the bimodal one with
-    the best weighted F1 on dev.
-
-    Raises:
-        NoRunError: none is there.
-    """
-    client = MlflowClient()
-    if run_id is None:
-        of_corpus = (
-            f"tags.corpus_digest = '{reference.digest}' and tags.splits_digest = '{reference.splits_digest}' "
-            "and tags.\"hbaf.variant\" = 'bimodal' and attributes.status = 'FINISHED'"
-        )
-        # The newest search chose its candidate over several seeds; the best of single runs is only the luckiest.
-        found = client.search_runs(
-            [experiment_id(experiment)],
-            f"{of_corpus} and tags.\"hbaf.candidate\" LIKE '%'",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
-        ) or client.search_runs(
-            [experiment_id(experiment)], of_corpus, order_by=['metrics."best/weighted_f1" DESC'], max_results=1
-        )
-        if not found:
-            others = f"tags.corpus_digest = '{reference.digest}' and attributes.status = 'FINISHED'"
-            split_otherwise = client.search_runs([experiment_id(experiment)], others, max_results=1)
-            told = ". Train one: `hbaf train`."
-            if split_otherwise:
-                told = (
-                    " with these splits; there are runs with other ones (`corpus.seed`, `corpus.split_shares`, "
-                    "`corpus.gate_share`). Set them as they were, or train again: `hbaf train`."
-                )
-            raise NoRunError(f"{reference.name}: no finished run of this corpus{told}")
-        chosen = found[0]
-    else:
-        try:
-            chosen = client.get_run(run_id)
-        except mlflow.exceptions.MlflowException as error:
-            raise NoRunError(f"run {run_id}: not in MLflow. `hbaf train` prints the id of its run.") from error
-    uri = chosen.data.tags["hbaf.model_uri"]
-    package = Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "package"
-    return RunReference(chosen.info.run_id, package, uri, chosen.data.metrics["best/weighted_f1"], reused=True)
