@@ -209,6 +209,11 @@ class TrainingParameters(Parameters):
     averaging_decay: float = Field(0.99, gt=0, lt=1, description="Of `ema`, each step.")
     averaging_start: int = Field(0, ge=0, description="Epochs before averaging begins.")
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    label_chain: Literal["none", "both", "causal"] = Field(
+        "none",
+        description="Decode with what each speaker, and the other one, said last: `both` knows the whole dialogue, "
+        "`causal` the turns up to the one in question.",
+    )
     target_precision: Share = Field(
         0.8, description="Share of right labels on dev that predictions must reach not to be `uncertain`."
     )
