@@ -283,6 +283,7 @@ class ComparisonParameters(Parameters):
         0, ge=0, description="Tuning runs on dev of each system, over learning rate, dropout and width; below 2: none."
     )
     ensemble: bool = Field(False, description="Also compare the mean of each system's seeds, in a block of its own.")
+    chain: bool = Field(False, description="Also compare all systems with the label chain behind them, in a table.")
     selection: Literal["dev", "as-published"] = Field(
         "dev",
         description="`as-published` adds a column with the epoch chosen by the test split, as many publications do; "
