@@ -243,6 +243,11 @@ class TrainingParameters(Parameters):
     averaging_decay: float = Field(0.99, gt=0, lt=1, description="Of `ema`, each step.")
     averaging_start: int = Field(0, ge=0, description="Epochs before averaging begins.")
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    label_chain: Literal["none", "both", "causal"] = Field(
+        "none",
+        description="Decode with what each speaker, and the other one, said last: `both` knows the whole dialogue, "
+        "`causal` the turns up to the one in question.",
+    )
     target_precision: Share = Field(
         0.8, description="Share of right labels on dev that predictions must reach not to be `uncertain`."
     )
@@ -312,6 +317,7 @@ class ComparisonParameters(Parameters):
         0, ge=0, description="Tuning runs on dev of each system, over learning rate, dropout and width; below 2: none."
     )
     ensemble: bool = Field(False, description="Also compare the mean of each system's seeds, in a block of its own.")
+    chain: bool = Field(False, description="Also compare all systems with the label chain behind them, in a table.")
     selection: Literal["dev", "as-published"] = Field(
         "dev",
         description="`as-published` adds a column with the epoch chosen by the test split, as many publications do; "

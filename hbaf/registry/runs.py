@@ -28,11 +28,12 @@ from hbaf.registry.tracking import (
     run,
 )
 from hbaf.training.calibration import Calibration, at_temperature, calibrate, reliability
+from hbaf.training.chain import chained, with_and_without
 from hbaf.training.data import Vectors, fit_representation, load_split, read_vectors
 from hbaf.training.evaluate import SplitPredictions, predict
 from hbaf.training.fit import best_epoch, fit, seed_everything
 from hbaf.training.missing import missing_scores, trained_to_miss
-from hbaf.training.package import ModelPackage, PackageFacts, build_system
+from hbaf.training.package import ModelPackage, PackageFacts, build_untrained
 from hbaf.training.plots import confusion_matrix, curves, gates, reliability_plot
 from hbaf.training.run_log import RunLog
 
@@ -144,11 +145,11 @@ def train_package(
     train = load_split(corpus, vectors, representation, "train")
     dev = load_split(corpus, vectors, representation, "dev")
     seed_everything(training.seed)
-    system = build_system(facts)
-    log.log_metrics({"parameters": sum(p.numel() for p in system.parameters())})
+    untrained = build_untrained(facts)
+    log.log_metrics({"parameters": sum(p.numel() for p in untrained.parameters())})
     began = time.perf_counter()
     history = fit(
-        system, train, dev, emotions=facts.emotions, training=training, folder=folder, log=log, progress=progress
+        untrained, train, dev, emotions=facts.emotions, training=training, folder=folder, log=log, progress=progress
     )
     kept = best_epoch(history, training.monitor)
     log.log_metrics(
@@ -158,7 +159,10 @@ def train_package(
             "seconds_an_epoch": (time.perf_counter() - began) / len(history),
         }
     )
+    system = chained(untrained, train, dev, facts.emotions, training.label_chain)
     predictions = predict(system, dev, facts.emotions)
+    if system is not untrained:
+        log.log_metrics(with_and_without(kept["dev/weighted_f1"], predictions))
     log.log_figure(curves(history), "curves.png")
     log.log_figure(confusion_matrix(predictions.confusion(), facts.emotions, "dev"), "confusion_dev.png")
     calibration = calibrate(predictions.probability, predictions.truth, training.target_precision)

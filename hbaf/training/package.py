@@ -19,6 +19,7 @@ from hbaf.features.columns import names
 from hbaf.features.finetuned import adopt, carry
 from hbaf.home import write_atomically
 from hbaf.model.hbaf import HBAF
+from hbaf.model.label_chain import Chained, LabelChain
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
 from hbaf.training.calibration import Calibration
 from hbaf.training.data import Representation
@@ -125,7 +126,15 @@ class ModelPackage:
 
 
 def build_system(facts: PackageFacts) -> nn.Module:
-    """A system with fresh weights, as the facts describe it."""
+    """What a package holds, as the facts describe it: with the label chain behind it where there is one."""
+    system = build_untrained(facts)
+    if facts.training.label_chain == "none":
+        return system
+    return Chained(system, LabelChain(len(facts.emotions), causal=facts.training.label_chain == "causal"))
+
+
+def build_untrained(facts: PackageFacts) -> HBAF:
+    """What is trained, with fresh weights."""
     return HBAF(
         audio_dim=facts.audio_dim,
         text_dim=facts.text_dim,
