@@ -183,8 +183,8 @@ class ModelParameters(Parameters):
     split_context: bool = Field(
         False, description="True: the text context is that of the speaker's own turns beside that of the others'."
     )
-    own_path: bool = Field(
-        False, description="True: the classifier also reads what the utterance says by itself, W_a x_a and W_l x_l."
+    own_path: Literal["none", "audio", "text", "both"] = Field(
+        "none", description="The classifier also reads what the utterance says by itself, W_a x_a and W_l x_l."
     )
     experts: bool = Field(
         False, description="True: audio, text and both decide each for itself, and a gate mixes the decisions."

@@ -16,6 +16,7 @@ from hbaf.model.fusion import CrossDirection, MultiModalFusion, UniModalFusion
 from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetwork, TextDirection
 
 Variant = Literal["bimodal", "audio", "text"]
+OwnPath = Literal["none", "audio", "text", "both"]
 SPEAKERS = 16  # that are told apart; MELD's dialogues have at most 9, later ones share the last vector
 
 
@@ -67,7 +68,7 @@ class HBAF(nn.Module):
         supervised: float = 0.0,
         text_direction: TextDirection = "causal",
         split_context: bool = False,
-        own_path: bool = False,
+        own_path: OwnPath = "none",
         experts: bool = False,
         unimodal: float = 0.0,
         distillation: float = 0.0,
@@ -160,18 +161,18 @@ class HBAF(nn.Module):
         if self.speaker is not None:
             nn.init.normal_(self.speaker.weight, std=0.02)  # a hint beside the streams, not a stream of its own
         self.dropout = nn.Dropout(dropout)
-        streams = 2 if variant == "bimodal" else 1
         # h_m, and beside it W_a x_a and W_l x_l: what the utterance says by itself.
-        fused_width = streams * dim * (2 if own_path else 1)
-        self.classifier = nn.Linear(fused_width, emotions)
-        self.own_audio = nn.Linear(audio_dim, dim) if own_path and variant != "text" else None
-        self.own_text = nn.Linear(text_dim, dim) if own_path and variant != "audio" else None
+        audio_width = 0 if variant == "text" else dim * (2 if own_path in ("audio", "both") else 1)
+        text_width = 0 if variant == "audio" else dim * (2 if own_path in ("text", "both") else 1)
+        self.classifier = nn.Linear(audio_width + text_width, emotions)
+        self.own_audio = nn.Linear(audio_dim, dim) if audio_width > dim else None
+        self.own_text = nn.Linear(text_dim, dim) if text_width > dim else None
         self.heads: UnimodalHeads | None = None
         if variant == "bimodal" and (experts or unimodal > 0 or distillation > 0):
             self.heads = UnimodalHeads(
-                fused_width // 2,
-                fused_width // 2,
-                fused_width,
+                audio_width,
+                text_width,
+                audio_width + text_width,
                 emotions,
                 unimodal=unimodal,
                 distillation=distillation,

@@ -41,18 +41,19 @@ DECISIONS = {
     "symmetric, supervised": {"symmetric": True, "supervised": 0.5},
     "symmetric prose": {"anchor": "prose", "symmetric": True},
     "text both ways": {"text_direction": "both"},
-    "text both ways, text": {"variant": "text", "text_direction": "both", "own_path": True},
+    "text both ways, text": {"variant": "text", "text_direction": "both", "own_path": "both"},
     "split context": {"split_context": True},
-    "own path": {"own_path": True},
-    "own path, audio": {"variant": "audio", "own_path": True},
+    "own path": {"own_path": "both"},
+    "own path of audio, experts": {"own_path": "audio", "experts": True},
+    "own path, audio": {"variant": "audio", "own_path": "both"},
     "experts": {"experts": True, "unimodal": 1.0},
-    "distillation": {"distillation": 0.5, "own_path": True},
+    "distillation": {"distillation": 0.5, "own_path": "both"},
     "contrast heads": {"contrast_heads": True, "same_label_negatives": False},
     "contrast heads, prose": {"contrast_heads": True, "same_label_negatives": False, "anchor": "prose"},
     "every addition": {
         "text_direction": "both",
         "split_context": True,
-        "own_path": True,
+        "own_path": "both",
         "experts": True,
         "unimodal": 1.0,
         "distillation": 0.5,
@@ -121,7 +122,7 @@ def test_causal_with_every_causal_addition(make_batch, make_model):
     """Text alone, and both ways only where it is asked for."""
     batch = make_batch((6,))
     later = replace(batch, text=batch.text + torch.arange(6)[None, :, None].ge(4) * 10.0)
-    added = {"variant": "text", "fusion": False, "split_context": True, "own_path": True}
+    added = {"variant": "text", "fusion": False, "split_context": True, "own_path": "both"}
     causal, both = make_model(**added), make_model(**added, text_direction="both")
     assert torch.equal(causal(batch).logits[:, :4], causal(later).logits[:, :4])
     assert (both(batch).logits[:, :4] - both(later).logits[:, :4]).abs().amax(-1).min() > 1e-6
