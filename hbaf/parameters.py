@@ -370,7 +370,7 @@ class PromotionParameters(Parameters):
 
 
 # What gained most over the paper's reading on dev, on the mean of corpora (docs/findings.md).
-ADDITIONS: dict[str, Any] = {"experts": True, "unimodal": 0.5, "cross_direction": "crossed"}
+ADDITIONS: dict[str, Any] = {"experts": True, "unimodal": 0.5, "cross_direction": "crossed", "own_path": "audio"}
 
 # A recipe is a starting point: values that differ from the defaults, per stage.
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
