@@ -243,6 +243,9 @@ class TrainingParameters(Parameters):
     averaging_decay: float = Field(0.99, gt=0, lt=1, description="Of `ema`, each step.")
     averaging_start: int = Field(0, ge=0, description="Epochs before averaging begins.")
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    members: int = Field(
+        1, ge=1, description="Seeds from `seed` on that are trained; a prediction is the mean of their probabilities."
+    )
     label_chain: Literal["none", "both", "causal"] = Field(
         "none",
         description="Decode with what each speaker, and the other one, said last: `both` knows the whole dialogue, "

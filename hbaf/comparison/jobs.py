@@ -88,8 +88,8 @@ class Job:
 
     def final_training(self) -> TrainingParameters:
         chosen = {name: self.changes[name] for name in ("learning_rate",) if name in self.changes}
-        # The chain is a row's: what is trained and kept is the system alone.
-        own = {**self.entrant.training, **chosen, "label_chain": "none"}
+        # The chain is a row's, and so is the mean of seeds: what is trained and kept is one system alone.
+        own = {**self.entrant.training, **chosen, "label_chain": "none", "members": 1}
         return TrainingParameters(**{**self.training.model_dump(), **own})
 
     def model_changes(self) -> dict[str, Any]:

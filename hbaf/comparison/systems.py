@@ -52,7 +52,7 @@ INPUTS = ("audio_dim", "text_dim", "commonsense_dim", "emotions")
 # Sizes that differ between systems and recipes; everything else of a class has its published default.
 COMMON = ("dim",)
 # What the bench itself sees to: the seed, and what it puts behind runs that are there, for every system alike.
-NOT_OF_A_SYSTEM = {"seed", "label_chain"}
+NOT_OF_A_SYSTEM = {"seed", "label_chain", "members"}
 
 
 class UnknownSystem(ValueError):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -28,10 +29,10 @@ from hbaf.registry.tracking import (
     run,
 )
 from hbaf.training.calibration import Calibration, at_temperature, calibrate, reliability
-from hbaf.training.chain import chained, with_and_without
 from hbaf.training.data import Vectors, fit_representation, load_split, read_vectors
-from hbaf.training.evaluate import SplitPredictions, predict
-from hbaf.training.fit import best_epoch, fit, seed_everything
+from hbaf.training.evaluate import SplitPredictions
+from hbaf.training.fit import best_epoch
+from hbaf.training.members import train_members
 from hbaf.training.missing import missing_scores, trained_to_miss
 from hbaf.training.package import ModelPackage, PackageFacts, build_untrained
 from hbaf.training.plots import confusion_matrix, curves, gates, reliability_plot
@@ -144,25 +145,20 @@ def train_package(
     )
     train = load_split(corpus, vectors, representation, "train")
     dev = load_split(corpus, vectors, representation, "dev")
-    seed_everything(training.seed)
-    untrained = build_untrained(facts)
-    log.log_metrics({"parameters": sum(p.numel() for p in untrained.parameters())})
     began = time.perf_counter()
-    history = fit(
-        untrained, train, dev, emotions=facts.emotions, training=training, folder=folder, log=log, progress=progress
-    )
-    kept = best_epoch(history, training.monitor)
+    whole = train_members(
+        lambda: build_untrained(facts), train, dev, emotions=facts.emotions, training=training, folder=folder, log=log,
+        progress=progress,
+    )  # fmt: skip
+    system, predictions, history = whole.system, whole.predictions, whole.histories[0]
+    epochs = sum(len(of_member) for of_member in whole.histories)
     log.log_metrics(
-        {f"best/{name.removeprefix('dev/')}": value for name, value in kept.items() if name.startswith("dev/")}
-        | {
-            "best/epoch": history.index(dict(kept)) + 1,
-            "seconds_an_epoch": (time.perf_counter() - began) / len(history),
+        {
+            "parameters": sum(p.numel() for p in system.parameters()),
+            "best/epoch": history.index(dict(best_epoch(history, training.monitor))) + 1,
+            "seconds_an_epoch": (time.perf_counter() - began) / epochs,
         }
     )
-    system = chained(untrained, train, dev, facts.emotions, training.label_chain)
-    predictions = predict(system, dev, facts.emotions)
-    if system is not untrained:
-        log.log_metrics(with_and_without(kept["dev/weighted_f1"], predictions))
     log.log_figure(curves(history), "curves.png")
     log.log_figure(confusion_matrix(predictions.confusion(), facts.emotions, "dev"), "confusion_dev.png")
     calibration = calibrate(predictions.probability, predictions.truth, training.target_precision)
@@ -219,6 +215,8 @@ def flat(settings: dict[str, Parameters]) -> dict[str, object]:
 def _remove_checkpoints(folder: Path) -> None:
     for name in ("last.ckpt", "best.ckpt"):
         (folder / name).unlink(missing_ok=True)
+    for member in folder.glob("member-*"):
+        shutil.rmtree(member)
 
 
 def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:

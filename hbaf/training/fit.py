@@ -28,7 +28,7 @@ from hbaf.training.averaging import AveragedWeights
 from hbaf.training.data import Dialogue, LengthBuckets, collate
 from hbaf.training.evaluate import metrics
 from hbaf.training.losses import classification_loss
-from hbaf.training.run_log import RunLog
+from hbaf.training.run_log import MetricLog
 from hbaf.training.schedule import learning_rate_share
 
 MONITORED = "dev/loss"
@@ -150,7 +150,7 @@ class History(Callback):
     They travel in the checkpoint too: weights and curves of a resumed run always belong to the same epoch.
     """
 
-    def __init__(self, path: Path, log: RunLog | None, progress: bool):
+    def __init__(self, path: Path, log: MetricLog | None, progress: bool):
         self.path = path
         self.run_log = log  # `log` is a method of Lightning's callbacks
         self.epochs: list[dict[str, float]] = []
@@ -203,7 +203,7 @@ def fit(
     emotions: Sequence[str],
     training: TrainingParameters,
     folder: Path,
-    log: RunLog | None = None,
+    log: MetricLog | None = None,
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> list[dict[str, float]]:

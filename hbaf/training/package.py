@@ -18,6 +18,7 @@ from torch import nn
 from hbaf.features.columns import names
 from hbaf.features.finetuned import adopt, carry
 from hbaf.home import write_atomically
+from hbaf.model.ensemble import Ensemble
 from hbaf.model.hbaf import HBAF
 from hbaf.model.label_chain import Chained, LabelChain
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
@@ -126,15 +127,16 @@ class ModelPackage:
 
 
 def build_system(facts: PackageFacts) -> nn.Module:
-    """What a package holds, as the facts describe it: with the label chain behind it where there is one."""
-    system = build_untrained(facts)
+    """What a package holds, as the facts describe it: one member or several, and the label chain where there is one."""
+    members = [build_untrained(facts) for _ in range(facts.training.members)]
+    system: nn.Module = members[0] if len(members) == 1 else Ensemble(members)
     if facts.training.label_chain == "none":
         return system
     return Chained(system, LabelChain(len(facts.emotions), causal=facts.training.label_chain == "causal"))
 
 
 def build_untrained(facts: PackageFacts) -> HBAF:
-    """What is trained, with fresh weights."""
+    """One member, with fresh weights."""
     return HBAF(
         audio_dim=facts.audio_dim,
         text_dim=facts.text_dim,
