@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from hbaf.corpus.asr_words import Word, is_one_word, turns_of_words
+from hbaf.corpus.asr_words import Word, is_one_word, join_words, turns_of_words
 from hbaf.corpus.manifest import as_text
 from hbaf.corpus.manifest_columns import plain
 from hbaf.corpus.manifest_values import NO_TIME, BadRow, seconds, shown
@@ -78,12 +78,14 @@ def read_entry(data: dict[str, Any], *, nested: bool = True) -> Entry:
     channel = next((label for name in _CHANNELS if (label := label_of(names.get(name))) is not None), None)
     inner = data.get("words") or data.get("timestamps") if nested else None
     words = tuple(read_entry(one, nested=False) for one in inner if isinstance(one, dict)) if _is_list(inner) else ()
+    if text is None and any(word.text for word in words):
+        text = join_words([word.text or "" for word in words])
     return Entry(text, start, end, speaker, channel, words, not exact)
 
 
 def is_entry(data: Any) -> bool:
     """Whether something has words."""
-    return isinstance(data, dict) and read_entry(data, nested=False).text is not None
+    return isinstance(data, dict) and read_entry(data).text is not None
 
 
 def has_times(entries: Iterable[Any]) -> bool:

@@ -18,12 +18,13 @@ KNOWN = (
 )
 # Where lists of entries are kept, those that say most first.
 _LISTS = (
-    "speakers", "utterances", "sentences", "sentence_info", "segments", "phrases", "chunks", "transcription",
+    "speakers", "utterances", "sentences", "sentence_info", "segments", "segment", "phrases", "chunks",
+    "transcription",
     "transcript", "Transcript", "transcripts", "turns", "turnLevelTranscription", "diarization", "monologues",
     "fragments", "captions", "subtitles", "entries", "transcriptEntries", "items", "results", "result", "words",
-    "word_segments", "wordLevelTranscription", "tokens",
+    "word_segments", "wordLevelTranscription", "word", "tokens",
 )  # fmt: skip
-_LISTS_OF_WORDS = ("words", "word_segments", "wordLevelTranscription", "tokens")
+_LISTS_OF_WORDS = ("words", "word", "word_segments", "wordLevelTranscription", "tokens")
 _WRAPPERS = ("output", "response", "result", "results", "data", "transcription", "transcript", "timestamp", "payload")
 _DEEPEST = 4
 
@@ -111,11 +112,12 @@ def read_asr_json(file: str, data: Any) -> Parsed:
     Raises:
         NotATranscriptError: it is no such output; the message names the keys that were seen.
     """
-    for part in _parts(data):
+    parts = list(_parts(data))
+    for part, timed in [(part, timed) for timed in (True, False) for part in parts]:
         own = _own_form(part)
         if own is not None and (parsed := own(file, part)).rows:
             return parsed
-        if (found := _entries(part)) is not None:
+        if (found := _entries(part, timed)) is not None:
             form, name, entries, unit = found
             parsed = Parsed(form)
             add_entries(parsed, file, entries, unit, are_words=name in _LISTS_OF_WORDS)
@@ -143,8 +145,12 @@ def _parts(data: Any, depth: int = 0) -> Iterator[Any]:
                 yield {name: [entry for one in dicts(data) for entry in dicts(one.get(name))]}
 
 
-def _entries(data: Any) -> tuple[str, str, list[Any], float | None] | None:
-    """(form, where they are kept, entries, unit of their times where the form tells it)."""
+def _entries(data: Any, timed: bool) -> tuple[str, str, list[Any], float | None] | None:
+    """(form, where they are kept, entries, unit of their times where the form tells it).
+
+    Args:
+        timed: only entries with times count.
+    """
     if isinstance(data, list):
         data = {"": _named(data)}
     if not isinstance(data, dict):
@@ -154,8 +160,7 @@ def _entries(data: Any) -> tuple[str, str, list[Any], float | None] | None:
         for name in ("", *_LISTS)
         if isinstance(data.get(name), list) and any(map(is_entry, data[name]))
     }
-    timed = [name for name, entries in lists.items() if has_times(entries)]
-    for name in [*timed, *lists]:
+    for name in (name for name, entries in lists.items() if not timed or has_times(entries)):
         form, unit = _form_of(data, name, dicts(lists[name]))
         return form, name, lists[name], unit
     return None

@@ -3,7 +3,6 @@
 Automatic captions of video sites, live captions and broadcast roll-up do so; as a transcript only what is new counts.
 """
 
-import itertools
 from dataclasses import dataclass, replace
 
 _LONGEST_REPEAT = 200  # words of a cue that are compared with the one before
@@ -39,7 +38,11 @@ def unrolled(cues: list[Cue]) -> tuple[list[Cue], int]:
         (cues, how many repeated); equal cues and 0 where nothing rolls.
     """
     shown = [cue for cue in cues if cue.words]
-    repeats = [_repeat(before, cue) for before, cue in itertools.pairwise(shown)]
+    repeats, before = [], shown[0] if shown else None
+    for cue in shown[1:]:
+        repeats.append(_repeat(before, cue) if before else 0)
+        if repeats[-1] < len(cue.words):  # one that only holds a line says nothing of what is on the screen
+            before = cue
     rolling = sum(count > 0 for count in repeats)
     if rolling < 2 or 2 * rolling <= len(repeats):
         return cues, 0

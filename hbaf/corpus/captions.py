@@ -59,9 +59,7 @@ def add_cues(parsed: Parsed, cues: list[Cue]) -> None:
         total = len(cues)
         cues, repeats = unrolled(cues)
         if repeats:
-            parsed.notes.append(
-                f"its captions roll: {repeats} of {total} cues repeat the one before; only what is new counts"
-            )
+            parsed.notes.append(f"{repeats} of {total} cues repeat the one before (they roll); only what is new counts")
         voices = split_speakers([list(cue.lines) for cue in cues])
     for cue, said in zip(cues, voices, strict=True):
         problem = f"{len(said)} people speak in this cue, and it has one time for all" if len(said) > 1 else None

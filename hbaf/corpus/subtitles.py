@@ -126,10 +126,15 @@ def _read_youtube(file: str, root: Element) -> Parsed:
 
 
 def _lines(element: Element) -> list[str]:
-    parts = [element.text or ""]
+    return [" ".join(line.split()) for line in _said(element).split("\n") if line.strip()]
+
+
+def _said(element: Element) -> str:
+    """The text of an element and all in it; a break is the end of a line, other line ends are blanks."""
+    parts = [(element.text or "").replace("\n", " ")]
     for one in element:
-        parts += ["\n" if _plain(one.tag) == "br" else "\n".join(_lines(one)), one.tail or ""]
-    return [" ".join(line.split()) for line in "".join(parts).split("\n") if line.strip()]
+        parts += ["\n" if _plain(one.tag) == "br" else _said(one), (one.tail or "").replace("\n", " ")]
+    return "".join(parts)
 
 
 def _plain(name: str) -> str:

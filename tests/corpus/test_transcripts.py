@@ -209,7 +209,7 @@ def test_a_manifest_counts_before_transcripts_and_one_transcript_can_be_named(ro
     with pytest.raises(CorpusError, match="outside"):
         read(root, manifest="../call1.vtt")
     write(root, "notes.json", {"a": 1})
-    with pytest.raises(CorpusError, match="no timed text"):
+    with pytest.raises(CorpusError, match="JSON with the keys a; no form that is known"):
         read(root, manifest="notes.json")
 
 
