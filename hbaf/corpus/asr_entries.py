@@ -68,7 +68,7 @@ def read_entry(data: dict[str, Any], *, nested: bool = True) -> Entry:
     for name, unit in _PAIRS.items():
         pair = names.get(name)
         if start is None and end is None and ((isinstance(pair, list | tuple) and len(pair) == 2) or _is_span(pair)):
-            first, last = pair if isinstance(pair, list | tuple) else _span(pair)
+            first, last = _span(pair) if isinstance(pair, dict) else pair
             (start, exact), (end, also_exact) = _moment(first, unit), _moment(last, unit)
             exact = exact or also_exact
     if end is None and start is not None:
@@ -77,7 +77,8 @@ def read_entry(data: dict[str, Any], *, nested: bool = True) -> Entry:
     speaker = next((label for name in _SPEAKERS if (label := label_of(names.get(name))) is not None), None)
     channel = next((label for name in _CHANNELS if (label := label_of(names.get(name))) is not None), None)
     inner = data.get("words") or data.get("timestamps") if nested else None
-    words = tuple(read_entry(one, nested=False) for one in inner if isinstance(one, dict)) if _is_list(inner) else ()
+    inner = inner if isinstance(inner, list) else []
+    words = tuple(read_entry(one, nested=False) for one in inner if isinstance(one, dict))
     if text is None and any(word.text for word in words):
         text = join_words([word.text or "" for word in words])
     return Entry(text, start, end, speaker, channel, words, not exact)
@@ -189,10 +190,6 @@ def _said(value: Any) -> str | None:
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
         return " ".join(value)
     return value if isinstance(value, str) else None
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _unit(entries: list[Entry]) -> float:

@@ -39,11 +39,12 @@ def read_aws(file: str, data: dict[str, Any]) -> Parsed:
     segments = _aws_segments(results.get("speaker_labels"))
     turns = []
     for channel, items in _aws_channels(results):
-        words = []
+        words: list[Word] = []
         for item in dicts(items):
             told = segments.get(str(item.get("start_time")))
             said, mark = _text(best(item).get("content")), item.get("type") == "punctuation"
-            segment, speaker = told if told and not mark else (None, None)
+            segment: object = told[0] if told and not mark else None
+            speaker = told[1] if told and not mark else None
             if mark and words:
                 segment = words[-1].segment
             speaker = label_of(item.get("speaker_label")) or speaker
@@ -163,7 +164,7 @@ def _google_word(word: dict[str, Any], index: int) -> Word:
     ]  # fmt: skip
     if times[0] is None and times[1] is not None:
         times[0] = 0.0  # a time of zero is left out
-    return Word(_text(word.get("word")), *times, _google_speaker(word), index)
+    return Word(_text(word.get("word")), times[0], times[1], _google_speaker(word), index)
 
 
 def read_watson(file: str, data: dict[str, Any]) -> Parsed:
@@ -267,7 +268,7 @@ def read_video_indexer(file: str, data: dict[str, Any]) -> Parsed:
     parsed = Parsed("Azure Video Indexer")
     turns = []
     for video in dicts(data["videos"]):
-        insights = video.get("insights") if isinstance(video.get("insights"), dict) else {}
+        insights = given if isinstance(given := video.get("insights"), dict) else {}
         names = {one.get("id"): label_of(one.get("name")) for one in dicts(insights.get("speakers"))}
         for line in dicts(insights.get("transcript")):
             speaker = names.get(line.get("speakerId")) or label_of(line.get("speakerId"))

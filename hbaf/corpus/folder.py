@@ -187,8 +187,7 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
     start = end = time_problem = None
     if not conventions.episode_times:
         start, end, time_problem = conventions.times(value)
-    emotion = value["emotion"].lower()
-    emotion = None if emotion in NO_VALUE else emotion
+    emotion = None if (label := value["emotion"].lower()) in NO_VALUE else label
     if emotions and emotion and emotion not in emotions:
         raise BadRow("unknown label", f"{shown(emotion)}, not one of {', '.join(emotions)}")
     split = SPLIT_NAMES.get(value["split"].lower())

@@ -12,6 +12,7 @@ from hbaf.corpus.schema import CorpusError
 
 _LOOKED_AT = 1 << 16  # bytes that are not ASCII are weighed up to here; they tell the rest
 _SURE = 0.5  # how plausible these letters must be on average, between -1 and 1
+_WELL = 0.65  # the usual encoding needs no word where its letters are as plausible as this
 _CLOSE = 0.06  # another encoding so near is named beside the one that was taken
 _CYRILLIC = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъёіїєў"
 _WESTERN = "äöüßéèêàçñáíóúìòùâîôûëïœæøåãõ"
@@ -82,7 +83,7 @@ def decode_text(path: Path, content: bytes) -> Decoded:
     score, codec, name = ranked[0]
     decoded = content.decode(codec)
     rivals = [other for near, rival, other in ranked[1:] if score - near < _CLOSE and content.decode(rival) != decoded]
-    if codec == "cp1252" and not rivals:
+    if codec == "cp1252" and (not rivals or score > _WELL):
         return Decoded(decoded)
     doubt = f" (it could be {' or '.join(rivals)})" if rivals else ""
     note = f"is not UTF-8 and was read as {name}, by its letters{doubt}; save it as UTF-8 if words look wrong"

@@ -492,9 +492,11 @@ CAPTIONS: dict[str, tuple[str, str, tuple[str | None, str | None]]] = {
     ),
     "ASS": (
         "call.ass",
-        "[Script Info]\nTitle: x\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
+        "[Script Info]\nTitle: x\n\n[Events]\n"
+        "Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text\n"
         + "\n".join(
-            f"Dialogue: 0,{clock(turn.start)[1:-1]},{clock(turn.end)[1:-1]},Default,{('Ann', 'Bob')[turn.who]},0,0,0,,{{\\i1}}{turn.text}"
+            f"Dialogue: 0,{clock(turn.start)[1:-1]},{clock(turn.end)[1:-1]},Default,{('Ann', 'Bob')[turn.who]},"
+            f"0,0,0,,{{\\i1}}{turn.text}"
             for turn in TURNS
         ),
         ANN,
@@ -513,7 +515,8 @@ CAPTIONS: dict[str, tuple[str, str, tuple[str | None, str | None]]] = {
         "call.srv3",
         '<?xml version="1.0" encoding="utf-8" ?><timedtext format="3"><body>'
         + "".join(
-            f'<p t="{round(turn.start * 1000)}" d="{round((turn.end - turn.start) * 1000)}"><s>{turn.text[:4]}</s><s t="90">{turn.text[4:]}</s></p>'
+            f'<p t="{round(turn.start * 1000)}" d="{round((turn.end - turn.start) * 1000)}">'
+            f'<s>{turn.text[:4]}</s><s t="90">{turn.text[4:]}</s></p>'
             for turn in TURNS
         )
         + "</body></timedtext>",
@@ -544,7 +547,8 @@ CAPTIONS: dict[str, tuple[str, str, tuple[str | None, str | None]]] = {
         "call.cha",
         "@UTF8\n@Begin\n@Participants:\tANN Ann Adult, BOB Bob Adult\n"
         + "".join(
-            f"*{('ANN', 'BOB')[turn.who]}:\t{turn.text} \x15{round(turn.start * 1000)}_{round(turn.end * 1000)}\x15\n%mor:\tx\n"
+            f"*{('ANN', 'BOB')[turn.who]}:\t{turn.text} \x15{round(turn.start * 1000)}_{round(turn.end * 1000)}\x15\n"
+            "%mor:\tx\n"
             for turn in TURNS
         )
         + "@End\n",
