@@ -66,10 +66,9 @@ def read_entry(data: dict[str, Any], *, nested: bool = True) -> Entry:
     (start, exact), (end, also_exact) = _first(names, _STARTS), _first(names, _ENDS)
     exact = exact or also_exact
     for name, unit in _PAIRS.items():
-        pair = names.get(name)
-        if start is None and end is None and ((isinstance(pair, list | tuple) and len(pair) == 2) or _is_span(pair)):
-            first, last = _span(pair) if isinstance(pair, dict) else pair
-            (start, exact), (end, also_exact) = _moment(first, unit), _moment(last, unit)
+        span = _span(names.get(name))
+        if start is None and end is None and span is not None:
+            (start, exact), (end, also_exact) = _moment(span[0], unit), _moment(span[1], unit)
             exact = exact or also_exact
     if end is None and start is not None:
         duration, known = _first(names, _DURATIONS)
@@ -178,12 +177,11 @@ def _first(names: dict[str, Any], known: dict[str, float | None]) -> tuple[float
     return None, False
 
 
-def _is_span(value: Any) -> bool:
-    return isinstance(value, dict) and bool({"from", "to", "start", "end"} & set(value))
-
-
-def _span(value: dict[str, Any]) -> tuple[Any, Any]:
-    return value.get("from", value.get("start")), value.get("to", value.get("end"))
+def _span(value: Any) -> tuple[Any, Any] | None:
+    """Start and end out of `[0.4, 1.3]` or `{"from": 400, "to": 1300}`."""
+    if isinstance(value, dict) and {"from", "to", "start", "end"} & set(value):
+        return value.get("from", value.get("start")), value.get("to", value.get("end"))
+    return (value[0], value[1]) if isinstance(value, list) and len(value) == 2 else None
 
 
 def _said(value: Any) -> str | None:

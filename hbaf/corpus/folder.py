@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from hbaf.corpus.channels import UNNAMED_SPEAKER, assign_channels
-from hbaf.corpus.find_audio import AudioFinder
+from hbaf.corpus.find_audio import AUDIO_SUFFIXES, AudioFinder
 from hbaf.corpus.manifest import Manifest, Row, read_manifest, tables_in
 from hbaf.corpus.manifest_columns import COLUMN_NAMES, unit_of
 from hbaf.corpus.manifest_values import NO_VALUE, BadRow, channel_number, clean, number, seconds, shown, text_or_problem
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
-from hbaf.corpus.transcript_forms import BESIDE_A_RECORDING, SUFFIXES
+from hbaf.corpus.transcript_forms import BESIDE_A_RECORDING, SUFFIXES, TABLES, is_table_of_turns
 from hbaf.corpus.transcripts import NO_TRANSCRIPT, read_transcripts
 from hbaf.corpus.turn_times import complete_times
 from hbaf.parameters import CorpusParameters
@@ -81,13 +81,21 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
 
 def _read(root: Path, parameters: CorpusParameters) -> Manifest:
     named = parameters.manifest
-    if named is None and not tables_in(root):
+    if named is None and not [path for path in tables_in(root) if not _is_of_a_recording(path)]:
         return read_transcripts(root) or read_manifest(root)
-    if named is not None and Path(named).suffix.lower() in (*SUFFIXES, *BESIDE_A_RECORDING):
+    if named is not None and Path(named).suffix.lower() in {*SUFFIXES, *BESIDE_A_RECORDING} - set(TABLES):
         found = read_transcripts(root, named)
         if found is not None:
             return found
     return read_manifest(root, named, parameters.columns)
+
+
+def _is_of_a_recording(table: Path) -> bool:
+    """Whether a table holds the turns of one recording, beside it and of its name."""
+    if table.suffix.lower() not in TABLES or not any(table.with_suffix(kind).exists() for kind in AUDIO_SUFFIXES):
+        return False
+    with table.open("rb") as file:
+        return is_table_of_turns(file.readline(20_000).decode("utf-8", "replace").lstrip("\ufeff"))
 
 
 def safe_name(name: str) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 
 from hbaf.corpus.manifest_columns import carried_name, plain, recognise, refuse_doubled
 from hbaf.corpus.schema import CorpusError, is_missing
-from hbaf.corpus.text_encoding import decode_text
+from hbaf.corpus.text_encoding import decode_text, is_blank
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 LARGEST_FIELD = 1 << 26  # characters; beyond it a quotation mark was never closed
@@ -79,7 +79,10 @@ def read_manifest(root: Path, file: str | None = None, columns: dict[str, str] |
         if kind == "parquet":
             manifest = _read_parquet(path)
         else:
-            decoded = decode_text(path, path.read_bytes())
+            content = path.read_bytes()
+            if is_blank(content):
+                raise CorpusError(f"{path}: the manifest is empty. It needs a header and one row per utterance.")
+            decoded = decode_text(path, content)
             manifest = _read_csv(path, decoded.text) if kind == "csv" else _read_json_lines(path, decoded.text)
             if decoded.damaged:
                 _set_undecodable_aside(manifest)

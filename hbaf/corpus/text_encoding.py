@@ -39,6 +39,10 @@ _DOUBLE = {"gb18030": "GBK", "cp932": "Shift-JIS", "cp949": "EUC-KR", "big5": "B
 _SIGNS = "“”‘’„‚«»‹›–—…€£°§¿¡·•№™®©´\u00a0×"  # what people type beside letters, in any of these encodings
 
 
+_FEWEST_STRANGE = 4  # letters; fewer tell nothing
+_FAR = ("cp1251", "koi8_r", "cp1253", "cp1255", "cp1256", "cp874", *_DOUBLE)  # scripts that are not Latin
+
+
 @dataclass(frozen=True)
 class Decoded:
     """A text, and how sure its letters are.
@@ -62,7 +66,7 @@ def decode_text(path: Path, content: bytes) -> Decoded:
     Raises:
         CorpusError: empty, or no text in any encoding that is known here.
     """
-    if not content.strip(b"\0\r\n\t \xef\xbb\xbf\xff\xfe"):
+    if is_blank(content):
         raise CorpusError(f"{path}: the file is empty. It needs the words, in UTF-8.")
     try:
         if (unicode := _utf_16_or_32(content)) is not None:
@@ -88,6 +92,33 @@ def decode_text(path: Path, content: bytes) -> Decoded:
     doubt = f" (it could be {' or '.join(rivals)})" if rivals else ""
     note = f"is not UTF-8 and was read as {name}, by its letters{doubt}; save it as UTF-8 if words look wrong"
     return Decoded(decoded, note=note)
+
+
+def is_garbled(text: str) -> bool:
+    """Whether a text lost its letters in an earlier program: signs in place of them, or letters of a wrong encoding."""
+    strange = [letter for letter in text if ord(letter) > 127 and letter not in _SIGNS]
+    lost = sum(map(len, re.findall(r"\?{3,}", text)))
+    if 5 * text.count("\ufffd") > len(text) or 2 * lost > len("".join(text.split())):
+        return True
+    if len(strange) < _FEWEST_STRANGE:
+        return False
+    for codec in ("cp1252", "latin-1"):
+        try:
+            content = text.encode(codec)
+        except UnicodeEncodeError:
+            continue
+        try:
+            return bool(content.decode("utf-8"))
+        except UnicodeDecodeError:
+            ranked = {found: score for score, found, _ in _ranked(content)}
+            best = max((score for found, score in ranked.items() if found in _FAR), default=-1.0)
+            return best > _SURE and best - ranked.get("cp1252", -1.0) > 0.15
+    return False
+
+
+def is_blank(content: bytes) -> bool:
+    """Whether there is nothing but marks, blanks and zero bytes."""
+    return not content.strip(b"\0\r\n\t \xef\xbb\xbf\xff\xfe")
 
 
 def _utf_16_or_32(content: bytes) -> str | None:

@@ -1,11 +1,17 @@
 """A transcript file -> its turns; its content decides which form it is, not its suffix."""
 
+import csv
+import io
+import json
+import re
 from collections import Counter
 from pathlib import Path
 
 from hbaf.corpus.annotations import is_chat, is_textgrid, read_chat, read_elan, read_textgrid
+from hbaf.corpus.asr_entries import add_entries
 from hbaf.corpus.asr_json import KNOWN, load, read_asr_json
 from hbaf.corpus.captions import are_captions, read_captions
+from hbaf.corpus.manifest_columns import COLUMN_NAMES, plain
 from hbaf.corpus.parsed import NotATranscriptError, Parsed
 from hbaf.corpus.plain_transcripts import read_plain
 from hbaf.corpus.schema import CorpusError
@@ -17,8 +23,10 @@ SUFFIXES = (
     ".textgrid", ".eaf", ".cha", ".json", ".vtt", ".srt", ".ass", ".ssa", ".ttml", ".dfxp", ".sbv", ".json3", ".srv3",
     ".srv2", ".srv1", ".lrc",
 )  # fmt: skip
-BESIDE_A_RECORDING = (".xml", ".txt")  # elsewhere they are anything
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")  # of turns, without a column that names dialogue or recording
+BESIDE_A_RECORDING = (".xml", *TABLES, ".txt")  # elsewhere they are anything
 LARGEST = 1 << 28  # bytes; words and times of a whole day are a tenth of that
+_JSON = (".json", ".json3", ".jsonl", ".ndjson")
 FORMS = (
     f"WebVTT, SRT, SBV, ASS, TTML, LRC, TextGrid, ELAN, CHAT, text with times, or the JSON of a recogniser ({KNOWN})"
 )
@@ -63,11 +71,13 @@ def read_transcript(path: Path, shown: str) -> Parsed:
 
 def _parse(suffix: str, shown: str, text: str) -> Parsed:
     start = text.lstrip("\ufeff \t\r\n")
+    if suffix in (".csv", ".tsv"):
+        return _read_table(shown, start)
     if is_textgrid(start):
         return read_textgrid(shown, start)
-    if start.startswith(("{", "[")) and (suffix in (".json", ".json3") or _looks_like_json(start)):
+    if start.startswith(("{", "[")) and (suffix in _JSON or _looks_like_json(start)):
         return read_asr_json(shown, load(start))
-    if suffix in (".json", ".json3") and not are_captions(start):
+    if suffix in _JSON and not are_captions(start):
         load(start)  # says what is wrong with it
         raise NotATranscriptError("JSON that is no object and no list")
     if start.startswith("<"):
@@ -83,6 +93,29 @@ def _parse(suffix: str, shown: str, text: str) -> Parsed:
     if "-->" in start or start.startswith("WEBVTT"):
         return read_captions(shown, start)
     raise NotATranscriptError("text without times")
+
+
+def _read_table(shown: str, text: str) -> Parsed:
+    """A table of turns, as Whisper writes one (in milliseconds, which its columns do not tell)."""
+    header = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max("\t;,|", key=header.count))
+    parsed = Parsed("table of turns")
+    try:
+        add_entries(parsed, shown, [{str(name): value for name, value in row.items()} for row in reader])
+    except csv.Error as error:
+        raise NotATranscriptError(f"a broken table ({error})") from error
+    return parsed
+
+
+def is_table_of_turns(header: str) -> bool:
+    """Whether the first line of a table names words and times, and neither dialogue nor recording."""
+    try:
+        written = list(json.loads(header)) if header.startswith("{") else re.split(r'[\t;,|"]+', header)
+    except ValueError:
+        return False
+    names = {plain(name) for name in written if name.strip()}
+    others = {spelling for ours in ("dialogue", "audio") for spelling in COLUMN_NAMES[ours]}
+    return bool(names & set(COLUMN_NAMES["text"])) and bool(names & set(COLUMN_NAMES["start"])) and not names & others
 
 
 def _looks_like_json(text: str) -> bool:

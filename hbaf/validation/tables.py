@@ -11,6 +11,7 @@ import pandas as pd
 
 from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import ASSIGNED_SPLITS, GATE, SPLITS, Corpus
+from hbaf.corpus.text_encoding import is_garbled
 from hbaf.corpus.windows_1252 import repair_windows_1252
 from hbaf.validation.accepted import Accepted, label_shift
 from hbaf.validation.rules import TableName
@@ -142,6 +143,7 @@ def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame
     differ, compared = paper_counts(corpus)
     shift, shifted = label_shift(corpus, before)
     repeated, telling = _repeated(rows)
+    garbled, written = int(rows["text"].dropna().map(is_garbled).sum()), int(rows["text"].notna().sum())
     split, learnable = len(corpus.splits) > 0, len(corpus.splits) > 0 and len(corpus.emotions) > 0
     return pd.DataFrame(
         {
@@ -154,6 +156,8 @@ def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame
             "set_aside_share_found": f"{aside} of {aside + len(rows)} rows set aside",
             "repeated_share": pd.Series([repeated / telling if telling >= FEWEST_TELLING else None], dtype="float64"),
             "repeated_share_found": f"{repeated} of {telling} longer utterances hold the words of the one before",
+            "garbled_share": pd.Series([garbled / written if written else None], dtype="float64"),
+            "garbled_share_found": f"{garbled} of {written} texts",
             "paper_counts_differ": pd.Series([differ], dtype="float64"),
             "paper_counts_differ_found": compared,
             "label_shift": pd.Series([shift], dtype="float64"),

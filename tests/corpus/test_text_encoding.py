@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hbaf.corpus.schema import CorpusError
-from hbaf.corpus.text_encoding import Decoded, decode_text
+from hbaf.corpus.text_encoding import Decoded, decode_text, is_garbled
 
 PATH = Path("call.srt")
 SRT = "1\r\n00:00:00,400 --> 00:00:02,245\r\n{}\r\n\r\n2\r\n00:00:02,545 --> 00:00:03,757\r\n{}\r\n"
@@ -79,3 +79,24 @@ def test_what_is_no_text_is_refused(content: bytes) -> None:
 
 def test_two_encodings_that_fit_are_both_named() -> None:
     assert "it could be" in decode_text(PATH, "Тес".encode("cp1251")).note or decode_text(PATH, b"\xd2\xe5\xf1").note
+
+
+@pytest.mark.parametrize(
+    ("text", "garbled"),
+    [
+        ("Äîáðîå óòðî, ÷åì ìîãó ïîìî÷ü?", True),  # Windows-1251 read as Windows-1252
+        ("Ð”Ð¾Ð±Ñ€Ð¾Ðµ ÑƒÑ‚Ñ€Ð¾", True),  # UTF-8 read so
+        ("ÔçÉÏºÃ£¬ÓÐÊ²Ã´¿ÉÒÔ°ïÄú£¿", True),  # GBK read so
+        ("?????? ????, ??? ???? ??????", True),
+        ("\ufffd\ufffd\ufffd\ufffd \ufffd\ufffd", True),
+        ("Доброе утро", False),
+        ("Größe, Möbel, Tür, süß, schön", False),
+        ("C'est déjà l'été à la plage, où êtes-vous ? Ça coûte", False),
+        ("Não, está avariado. Obrigação, coração, ações", False),
+        ("What?? Really???", False),
+        ("Żółta łódź", False),
+        ("", False),
+    ],
+)
+def test_text_that_another_program_garbled(text: str, garbled: bool) -> None:
+    assert is_garbled(text) == garbled

@@ -145,6 +145,7 @@ BREAKING = {
     "emotions_in_train": (lambda c: replace(c, emotions=(*EMOTIONS, "fear")), None),
     "set_aside": (lambda c: aside(c, 1), None),
     "text_new": (lambda c: c.with_utterances(c.utterances.assign(text="All say one and the same thing")), None),
+    "text_readable": (lambda c: c.with_utterances(c.utterances.assign(text="Äîáðîå óòðî, ÷åì ìîãó")), None),
     "paper_counts": (as_meld, None),
     "has_text": (no_words, None),
     "has_audio": (no_audio, None),
