@@ -4,6 +4,7 @@ Most recognisers write a list of such entries and differ in names and units: `st
 `timestamp: [0.4, 1.3]`, seconds, milliseconds, ticks of 100 ns, `"1.3s"`, `"PT1.3S"`.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -47,6 +48,9 @@ _SPEAKERS = (
 _CHANNELS = ("channel", "channelindex", "channelid", "channeltag")
 
 
+_plain = functools.lru_cache(maxsize=4096)(plain)  # the same few names in each of many entries
+
+
 class Entry(NamedTuple):
     """What an entry tells; times in seconds, or in a unit that the list as a whole tells where `unitless`."""
 
@@ -61,20 +65,18 @@ class Entry(NamedTuple):
 
 def read_entry(data: dict[str, Any], *, nested: bool = True) -> Entry:
     """The words, times and labels of one entry."""
-    names = {plain(name): value for name, value in reversed(data.items())}
-    text = next((said for name in _TEXTS if (said := _said(names.get(name))) is not None), None)
+    names = {_plain(name): value for name, value in reversed(data.items())}
+    text = next((said for name in _TEXTS if name in names and (said := _said(names[name])) is not None), None)
     (start, exact), (end, also_exact) = _first(names, _STARTS), _first(names, _ENDS)
     exact = exact or also_exact
     for name, unit in _PAIRS.items():
-        span = _span(names.get(name))
-        if start is None and end is None and span is not None:
+        if start is None and end is None and name in names and (span := _span(names[name])) is not None:
             (start, exact), (end, also_exact) = _moment(span[0], unit), _moment(span[1], unit)
             exact = exact or also_exact
     if end is None and start is not None:
         duration, known = _first(names, _DURATIONS)
         end, exact = (None if duration is None else start + duration), exact or known
-    speaker = next((label for name in _SPEAKERS if (label := label_of(names.get(name))) is not None), None)
-    channel = next((label for name in _CHANNELS if (label := label_of(names.get(name))) is not None), None)
+    speaker, channel = _label(names, _SPEAKERS), _label(names, _CHANNELS)
     inner = data.get("words") or data.get("timestamps") if nested else None
     inner = inner if isinstance(inner, list) else []
     words = tuple(read_entry(one, nested=False) for one in inner if isinstance(one, dict))
@@ -130,11 +132,17 @@ def add_entries(
             parsed.add(where, turn)
 
 
+def _label(names: dict[str, Any], known: tuple[str, ...]) -> str | None:
+    return next((label for name in known if name in names and (label := label_of(names[name])) is not None), None)
+
+
 def label_of(value: Any) -> str | None:
     """A speaker or channel as text; None where it says that nobody is known."""
     if isinstance(value, dict):
         return next((label for key in ("name", "label", "id") if (label := label_of(value.get(key)))), None)
-    text = (as_text(value) or "").strip() if not isinstance(value, list | bool) else ""
+    if isinstance(value, list | bool) or value is None:
+        return None
+    text = value.strip() if isinstance(value, str) else (as_text(value) or "").strip()
     return None if text.lower() in NO_TIME or text == "?" else text
 
 

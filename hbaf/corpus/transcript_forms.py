@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections import Counter
@@ -60,8 +61,10 @@ def read_transcript(path: Path, shown: str) -> Parsed:
         parsed = _parse(path.suffix.lower(), shown, decoded.text)
     except RecursionError as error:
         raise NotATranscriptError("nested too deep") from error
+    _leave_out_empty(parsed)
     if not parsed.rows:
         raise NotATranscriptError(f"{parsed.form} without a single turn")
+    _tell_of_order(parsed)
     if decoded.note:
         parsed.notes.append(decoded.note)
     if decoded.damaged:
@@ -120,6 +123,22 @@ def is_table_of_turns(header: str) -> bool:
 
 def _looks_like_json(text: str) -> bool:
     return text[1:].lstrip()[:1] in ('"', "{", "[", "}", "]")
+
+
+def _leave_out_empty(parsed: Parsed) -> None:
+    """Pieces without a letter are pauses that a program wrote down, and no turns."""
+    spoken = [row for row in parsed.rows if (row.values["text"] or "").strip()]
+    if empty := len(parsed.rows) - len(spoken):
+        parsed.notes.append(f"{empty} of {len(parsed.rows)} pieces without words are left out")
+    parsed.rows = spoken
+
+
+def _tell_of_order(parsed: Parsed) -> None:
+    """Times that go back where one after the other speaks are those of a recogniser that began to count anew."""
+    starts = [float(row.values["start"]) for row in parsed.rows if row.values["start"] and not row.values["channel"]]
+    back = sum(after < before - 1.0 for before, after in itertools.pairwise(starts))
+    if back:
+        parsed.notes.append(f"its times go back {back} time{'s' if back > 1 else ''}; turns are in the order of time")
 
 
 def _set_damaged_aside(parsed: Parsed) -> None:
