@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hbaf.corpus import asr_services
+from hbaf.corpus import asr_azure, asr_engines, asr_services
 from hbaf.corpus.asr_entries import MILLI, add_entries, has_times, is_entry
-from hbaf.corpus.asr_services import best, dicts
+from hbaf.corpus.asr_pieces import best, dicts
 from hbaf.corpus.parsed import NotATranscriptError, Parsed
 
 KNOWN = (
@@ -54,21 +54,21 @@ def _own_form(data: Any) -> Callable[[str, Any], Parsed] | None:
     marks = {
         asr_services.read_aws: isinstance(inside.get("items"), list),
         asr_services.read_deepgram: bool(dicts(inside.get("channels"))),
-        asr_services.read_azure_batch: bool(dicts(given.get("recognizedPhrases"))),
-        asr_services.read_azure_sdk: {"Offset", "Duration"} <= first.keys()
+        asr_azure.read_azure_batch: bool(dicts(given.get("recognizedPhrases"))),
+        asr_azure.read_azure_sdk: {"Offset", "Duration"} <= first.keys()
         and bool({"NBest", "DisplayText", "Text"} & first.keys()),
-        asr_services.read_video_indexer: _some(given.get("videos"), "insights"),
+        asr_azure.read_video_indexer: _some(given.get("videos"), "insights"),
         asr_services.read_rev: _some(given.get("monologues"), "elements"),
         asr_services.read_speechmatics: _some(results, "type", "start_time"),
         asr_services.read_watson: _some(best_ones, "timestamps"),
         asr_services.read_google: _some(best_ones, "transcript"),
-        asr_services.read_vosk: _some(first.get("result"), "word")
+        asr_engines.read_vosk: _some(first.get("result"), "word")
         or (isinstance(data, list) and _some(data, "result", "text")),
-        asr_services.read_json3: _some(given.get("events"), "segs"),
-        asr_services.read_soniox: _some(given.get("tokens"), "start_ms"),
-        asr_services.read_elevenlabs: any(map(_has_spacing, [given, *dicts(given.get("transcripts"))])),
-        asr_services.read_trint: _some(given.get("words"), "name", "time", "duration"),
-        asr_services.read_funasr: isinstance(first.get("text"), str)
+        asr_engines.read_json3: _some(given.get("events"), "segs"),
+        asr_engines.read_soniox: _some(given.get("tokens"), "start_ms"),
+        asr_engines.read_elevenlabs: any(map(_has_spacing, [given, *dicts(given.get("transcripts"))])),
+        asr_engines.read_trint: _some(given.get("words"), "name", "time", "duration"),
+        asr_engines.read_funasr: isinstance(first.get("text"), str)
         and isinstance(times, list)
         and any(isinstance(pair, list) for pair in times)
         and "sentence_info" not in first,
