@@ -20,7 +20,7 @@ MILLI, TICK = 1e-3, 1e-7  # seconds
 # Names without case and punctuation, the most telling first; a unit in seconds, None where the name does not tell it.
 _TEXTS = (
     "punctuatedword", "text", "sentence", "transcript", "displaytext", "display", "content", "word", "utterance",
-    "body", "segment", "spokentext", "rawtext", "transcription", "caption", "value", "lines", "token", "name",
+    "body", "segment", "spokentext", "rawtext", "transcription", "caption", "lines",
 )  # fmt: skip
 _STARTS: dict[str, float | None] = {
     "start": None, "starttime": None, "startoffset": None, "begin": None, "begintime": None, "from": None, "ts": 1.0,

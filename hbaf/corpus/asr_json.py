@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from hbaf.corpus import asr_azure, asr_engines, asr_services
-from hbaf.corpus.asr_entries import MILLI, add_entries, has_times, is_entry
+from hbaf.corpus.annotations import Tier, add_tiers
+from hbaf.corpus.asr_entries import MILLI, add_entries, has_times, is_entry, moment
 from hbaf.corpus.asr_pieces import best, dicts
 from hbaf.corpus.parsed import NotATranscriptError, Parsed
 
@@ -24,6 +25,7 @@ _LISTS = (
     "fragments", "captions", "subtitles", "entries", "transcriptEntries", "items", "results", "result", "words",
     "word_segments", "wordLevelTranscription", "word", "tokens",
 )  # fmt: skip
+_TURNS = ("", "utterances", "sentences", "segments", "phrases", "chunks", "transcription", "turns")  # also untimed
 _LISTS_OF_WORDS = ("words", "word", "word_segments", "wordLevelTranscription", "tokens")
 _WRAPPERS = ("output", "response", "result", "results", "data", "transcription", "transcript", "timestamp", "payload")
 _DEEPEST = 4
@@ -59,6 +61,7 @@ def _own_form(data: Any) -> Callable[[str, Any], Parsed] | None:
         and bool({"NBest", "DisplayText", "Text"} & first.keys()),
         asr_azure.read_video_indexer: _some(given.get("videos"), "insights"),
         asr_services.read_rev: _some(given.get("monologues"), "elements"),
+        _read_tiers: isinstance(given.get("tiers"), dict),
         asr_services.read_speechmatics: _some(results, "type", "start_time"),
         asr_services.read_watson: _some(best_ones, "timestamps"),
         asr_services.read_google: _some(best_ones, "transcript"),
@@ -74,6 +77,18 @@ def _own_form(data: Any) -> Callable[[str, Any], Parsed] | None:
         and "sentence_info" not in first,
     }
     return next((read for read, is_it in marks.items() if is_it), None)
+
+
+def _read_tiers(file: str, data: dict[str, Any]) -> Parsed:
+    """A TextGrid as JSON, as the Montreal Forced Aligner and praatio write it."""
+    parsed = Parsed("TextGrid as JSON")
+    tiers = []
+    for name, tier in data["tiers"].items():
+        listed = _object(tier).get("entries")
+        entries = [one for one in listed if isinstance(one, list) and len(one) == 3] if isinstance(listed, list) else []
+        tiers.append(Tier(str(name), "", [(moment(start), moment(end), str(text)) for start, end, text in entries]))
+    add_tiers(parsed, file, tiers)
+    return parsed
 
 
 def _has_spacing(data: dict[str, Any]) -> bool:
@@ -157,10 +172,11 @@ def _entries(data: Any, timed: bool) -> tuple[str, str, list[Any], float | None]
         return None
     lists = {
         name: data[name]
-        for name in ("", *_LISTS)
+        for name in ("", *_LISTS, *map(str, data))
         if isinstance(data.get(name), list) and any(map(is_entry, data[name]))
     }
-    for name in (name for name, entries in lists.items() if not timed or has_times(entries)):
+    usable = [name for name, entries in lists.items() if (has_times(entries) if timed else name in _TURNS)]
+    for name in usable:
         form, unit = _form_of(data, name, dicts(lists[name]))
         return form, name, lists[name], unit
     return None
@@ -222,6 +238,8 @@ def _seen(data: Any) -> str:
             [f"with the keys {_keys(data[0])}"] if data and isinstance(data[0], dict) else []
         )
         return f"JSON, {' '.join(inner)}; no form that is known"
+    if isinstance(data, dict) and isinstance(data.get("text"), str):
+        return f"JSON with the keys {_keys(data)}; it has words and no times"
     if isinstance(data, dict):
         return f"JSON with the keys {_keys(data)}; no form that is known" if data else "an empty JSON object"
     return f"JSON that is {'nothing' if data is None else f'a {type(data).__name__}'}, and no list of turns"

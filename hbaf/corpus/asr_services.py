@@ -78,8 +78,11 @@ def read_deepgram(file: str, data: dict[str, Any]) -> Parsed:
             turns.append(
                 Turn(words_of(one.get("transcript")), moment(one.get("start")), moment(one.get("end")), speaker, name)
             )
-        if not own:
-            turns += turns_of_words(_deepgram_words(best(channel)), name)
+        words = _deepgram_words(best(channel))
+        if not own and (words or not words_of(best(channel).get("transcript"))):
+            turns += turns_of_words(words, name)
+        elif not own:
+            turns.append(Turn(words_of(best(channel).get("transcript")), channel=name))
     add_in_order(parsed, file, turns)
     return parsed
 

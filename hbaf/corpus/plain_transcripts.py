@@ -27,7 +27,7 @@ def read_plain(file: str, text: str) -> Parsed | None:
 
     A turn without an end lasts until the next begins.
     """
-    lines = text.splitlines()
+    lines = _names_beside_times(text.splitlines())
     for form, find in (
         ("labels", _of_range),
         ("text with times", _of_start),
@@ -62,6 +62,21 @@ def read_plain(file: str, text: str) -> Parsed | None:
         )
         return parsed
     return None
+
+
+def _names_beside_times(lines: list[str]) -> list[str]:
+    """Puts a name that stands alone above a time beside it, where the text begins so (Teams)."""
+    said = [line.strip() for line in lines if line.strip()]
+    bare = [bool(re.fullmatch(_CLOCK, line)) for line in said]
+    if len(said) < 3 or not bare[1] or bare[0] or len(said[0]) > 60 or sum(bare) < _LEAST:
+        return lines
+    joined: list[str] = []
+    for line, is_time in zip(said, bare, strict=True):
+        if is_time and joined and len(joined[-1]) <= 60:
+            joined[-1] = f"{joined[-1]}  {line}"
+        else:
+            joined.append(line)
+    return joined
 
 
 _Found = tuple[float, float | None, str, str]  # start, end, name, words

@@ -599,6 +599,12 @@ ONLY_STARTS: dict[str, tuple[str, str, tuple[str | None, str | None]]] = {
         "\n\n".join(f"{('Ann', 'Bob')[turn.who]} ({clock(turn.start)[3:]}):\n{turn.text}" for turn in TURNS),
         ANN,
     ),
+    "Teams": (
+        "call.txt",
+        "\n".join(f"{('Ann', 'Bob')[turn.who]}\n{clock(turn.start)[3:]}\n{turn.text}" for turn in TURNS),
+        ANN,
+    ),
+    "YouTube's panel": ("call.txt", "\n".join(f"{clock(turn.start)[3:]}\n{turn.text}" for turn in TURNS), NOBODY),
     "Zoom": (
         "call.txt",
         "\n\n".join(f"[{('Ann', 'Bob')[turn.who]}] {clock(turn.start)}\n{turn.text}" for turn in TURNS),
@@ -709,6 +715,25 @@ def test_google_results_with_their_ends_alone_follow_each_other(tmp_path: Path) 
     assert [(row.values["start"], row.values["end"]) for row in rows[:2]] == [("0.0", "2.245"), ("2.245", "3.757")]
 
 
+@pytest.mark.parametrize("name", ["conversation", "whatever"])
+def test_a_list_under_any_name(tmp_path: Path, name: str) -> None:
+    data = {"id": "x", name: entries(who="speaker", start="start", end="stop", text="text")}
+    parsed = parse(tmp_path, "call.json", dump(data))
+    assert_six(parsed, ("S0", "S1"))
+    assert parsed.form == f"JSON of a recogniser that is not known by name (its {name})"
+
+
+def test_a_textgrid_as_json(tmp_path: Path) -> None:
+    tiers = {
+        f"{name} - words": {
+            "type": "interval",
+            "entries": [[a, b, w] for turn, w, a, b in all_words() if turn.who == who],
+        }
+        for who, name in enumerate(("Ann", "Bob"))
+    }
+    assert_six(parse(tmp_path, "call.json", dump({"start": 0, "end": 11.2, "tiers": tiers})), ANN)
+
+
 def test_vosk_writes_one_object_after_the_other(tmp_path: Path) -> None:
     data, _ = RECOGNISERS["Vosk"]
     assert_six(parse(tmp_path, "call.json", "\n".join(map(dump, data))), NOBODY)
@@ -733,6 +758,12 @@ def test_channels_of_recognisers_are_numbers_from_0(tmp_path: Path) -> None:
         ("a.json", '{"foo": 1, "bar": []}', "JSON with the keys foo, bar"),
         ("a.json", '[{"foo": 1}]', "a list of 1 with the keys foo"),
         ("a.json", '{"segments": [', "no whole JSON"),
+        ("a.json", '{"text": "words"}', "it has words and no times"),
+        (
+            "a.json",
+            '{"title": "x", "authors": [{"name": "Ann"}], "comments": [{"text": "nice", "timestamp": 17}]}',
+            "title",
+        ),
         ("a.json", "", "the file is empty"),
         ("a.xml", "<html><p>x</p></html>", "XML whose root is <html>"),
         ("a.ttml", '<!DOCTYPE tt [<!ENTITY a "b">]><tt>&a;</tt>', "declares its own entities"),
