@@ -12,14 +12,17 @@ from typing import Any
 import pandas as pd
 
 from hbaf.corpus.channels import UNNAMED_SPEAKER, assign_channels
-from hbaf.corpus.find_audio import AudioFinder
+from hbaf.corpus.find_audio import AUDIO_SUFFIXES, AudioFinder
 from hbaf.corpus.manifest import Manifest, Row, read_manifest, tables_in
-from hbaf.corpus.manifest_columns import COLUMN_NAMES
-from hbaf.corpus.manifest_values import BadRow, channel_number, clean, number, seconds, shown, text_or_problem
+from hbaf.corpus.manifest_columns import COLUMN_NAMES, unit_of
+from hbaf.corpus.manifest_values import NO_VALUE, BadRow, channel_number, clean, number, seconds, shown, text_or_problem
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
-from hbaf.corpus.transcripts import NO_TRANSCRIPT, SUFFIXES, read_transcripts
+from hbaf.corpus.transcript_forms import BESIDE_A_RECORDING, SUFFIXES, TABLES, is_table_of_turns
+from hbaf.corpus.transcripts import NO_TRANSCRIPT, read_transcripts
+from hbaf.corpus.turn_times import complete_times
 from hbaf.parameters import CorpusParameters
 
+_TIMES = ("start", "end", "duration")
 SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 
 
@@ -58,6 +61,11 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
     placed, set_aside = _place_rows(manifest, name, emotions, AudioFinder(root))
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
     _check_bad_share(root / manifest.file, table, len(placed), parameters.bad_share)
+    notes = list(manifest.notes)
+    if taken := complete_times(row.values for row in placed):
+        notes.append(
+            f"{taken} turn{'s' if taken > 1 else ''} without an end last until the next turn of the recording begins"
+        )
     assign_channels(((row.where, row.values) for row in placed), parameters.channels)
     found = {str(row.values["emotion"]) for row in placed if row.values["emotion"]}
     return Corpus(
@@ -67,16 +75,27 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
         splits=_splits(root / manifest.file, placed),
         emotions=emotions or _label_set(manifest, found),
         set_aside=table,
+        notes=tuple(notes),
     )
 
 
 def _read(root: Path, parameters: CorpusParameters) -> Manifest:
     named = parameters.manifest
-    if named is None and not tables_in(root):
+    if named is None and not [path for path in tables_in(root) if not _is_of_a_recording(path)]:
         return read_transcripts(root) or read_manifest(root)
-    if named is not None and Path(named).suffix.lower() in SUFFIXES and (found := read_transcripts(root, named)):
-        return found
+    if named is not None and Path(named).suffix.lower() in {*SUFFIXES, *BESIDE_A_RECORDING} - set(TABLES):
+        found = read_transcripts(root, named)
+        if found is not None:
+            return found
     return read_manifest(root, named, parameters.columns)
+
+
+def _is_of_a_recording(table: Path) -> bool:
+    """Whether a table holds the turns of one recording, beside it and of its name."""
+    if table.suffix.lower() not in TABLES or not any(table.with_suffix(kind).exists() for kind in AUDIO_SUFFIXES):
+        return False
+    with table.open("rb") as file:
+        return is_table_of_turns(file.readline(20_000).decode("utf-8", "replace").lstrip("\ufeff"))
 
 
 def safe_name(name: str) -> str:
@@ -143,6 +162,24 @@ class _Conventions:
         self.numbered = self.turn is not None
         self.episode_times = manifest.has("season", "episode") or (self.meld and "audio" not in columns)
         self.unique_ids = len(set(ids)) == len(ids)
+        self.units = {name: unit_of(columns[name]) for name in _TIMES if name in columns}
+
+    def times(self, value: dict[str, str]) -> tuple[float | None, float | None, str | None]:
+        """(start, end, problem) in seconds; a duration counts where there is a start and no end.
+
+        Raises:
+            BadRow: no time, or an end before its start.
+        """
+        start, end, duration = (
+            seconds(value[name], self.units.get(name, 1.0)) for name in ("start", "end", "duration")
+        )
+        if end is None and start is not None and duration is not None:
+            end = start + duration
+        if end is not None and end < (start or 0.0):
+            raise BadRow("end before start", f"{start or 0:g} to {end:g} s")
+        if end is not None and end == (start or 0.0):
+            return start, None, f"ends when it starts, at {end:g} s"
+        return start, end, None
 
 
 def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finder: AudioFinder) -> _Placed:
@@ -155,16 +192,14 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
         order = number(value[conventions.turn])
         if order is None:
             raise BadRow("turn is not a number", shown(value[conventions.turn]))
-    start = end = None
+    start = end = time_problem = None
     if not conventions.episode_times:
-        start, end = seconds(value["start"]), seconds(value["end"])
-        if end is not None and end <= (start or 0.0):
-            raise BadRow("end before start", f"{start or 0:g} to {end:g} s")
-    emotion = value["emotion"].lower() or None
+        start, end, time_problem = conventions.times(value)
+    emotion = None if (label := value["emotion"].lower()) in NO_VALUE else label
     if emotions and emotion and emotion not in emotions:
         raise BadRow("unknown label", f"{shown(emotion)}, not one of {', '.join(emotions)}")
     split = SPLIT_NAMES.get(value["split"].lower())
-    if value["split"] and split is None:
+    if split is None and value["split"].lower() not in NO_VALUE:
         raise BadRow("unknown split", f"{shown(value['split'])}, not train, dev or test")
     text, text_problem = text_or_problem(value["text"])
     source = value["source_id"] or value["turn"] or None
@@ -174,7 +209,7 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
     }
     values |= {
         "dialogue_id": value["dialogue"],
-        "speaker": value["speaker"] or UNNAMED_SPEAKER,
+        "speaker": UNNAMED_SPEAKER if value["speaker"].lower() in NO_VALUE else value["speaker"],
         "text": text,
         "audio": audio,
         "channel": channel_number(value["channel"]),
@@ -183,7 +218,7 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
         "emotion": emotion,
         "source_id": source,
         "text_problem": text_problem,
-        "audio_problem": row.audio_problem or audio_problem,
+        "audio_problem": row.audio_problem or audio_problem or time_problem,
     }
     return _Placed(row.where, values, order if conventions.turn else start, split)
 

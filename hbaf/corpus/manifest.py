@@ -16,6 +16,7 @@ import pandas as pd
 
 from hbaf.corpus.manifest_columns import carried_name, plain, recognise, refuse_doubled
 from hbaf.corpus.schema import CorpusError, is_missing
+from hbaf.corpus.text_encoding import decode_text, is_blank
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 LARGEST_FIELD = 1 << 26  # characters; beyond it a quotation mark was never closed
@@ -46,6 +47,7 @@ class Manifest:
         columns: our column -> the column as written.
         rows: readable rows; columns that are not ours keep their names.
         set_aside: (where, rule, found) of the others.
+        notes: what a person should know of how it was read.
     """
 
     file: str
@@ -53,6 +55,7 @@ class Manifest:
     columns: dict[str, str] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     set_aside: list[tuple[str, str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def has(self, *plain_names: str) -> bool:
         """True if every one of these columns is there, in whatever case and punctuation."""
@@ -76,10 +79,15 @@ def read_manifest(root: Path, file: str | None = None, columns: dict[str, str] |
         if kind == "parquet":
             manifest = _read_parquet(path)
         else:
-            text, undecodable = decode(path)
-            manifest = _read_csv(path, text) if kind == "csv" else _read_json_lines(path, text)
-            if undecodable:
+            content = path.read_bytes()
+            if is_blank(content):
+                raise CorpusError(f"{path}: the manifest is empty. It needs a header and one row per utterance.")
+            decoded = decode_text(path, content)
+            manifest = _read_csv(path, decoded.text) if kind == "csv" else _read_json_lines(path, decoded.text)
+            if decoded.damaged:
                 _set_undecodable_aside(manifest)
+            if decoded.note:
+                manifest.notes.append(f"{path.name}: {decoded.note}")
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from error
     if not manifest.rows and not manifest.set_aside:
@@ -109,7 +117,7 @@ def _find_manifest(root: Path, file: str | None) -> Path:
     if not candidates:
         raise CorpusError(
             f"{root}: no manifest. Put a CSV, JSONL or Parquet table with one row per utterance there, or a transcript "
-            "(WebVTT, SRT, JSON of Whisper or AWS Transcribe) beside each recording."
+            "(WebVTT, SRT, TextGrid, a recogniser's JSON ...) beside each recording."
         )
     if len(candidates) > 1:
         names = ", ".join(path.name for path in candidates)
@@ -138,35 +146,6 @@ def _is_copy_of_transcript(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.readline(100).split() == [b"start", b"end", b"text"]
-
-
-def decode(path: Path) -> tuple[str, bool]:
-    """The text, and whether single bytes in it were not UTF-8 (they stay as surrogates, to be found by row).
-
-    Raises:
-        CorpusError: empty, or no text in any encoding that is known here.
-    """
-    content = path.read_bytes()
-    if not content.strip(b"\0\r\n\t \xef\xbb\xbf\xff\xfe"):
-        raise CorpusError(f"{path}: the manifest is empty. It needs a header and one row per utterance.")
-    even, odd = content[0:4096:2].count(0), content[1:4096:2].count(0)
-    try:
-        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return content.decode("utf-16"), False
-        if max(even, odd) > min(len(content), 4096) // 4 and min(even, odd) == 0:
-            return content.decode("utf-16-le" if odd else "utf-16-be"), False
-        text = content.decode("utf-8-sig", "surrogateescape")
-        broken = len(re.findall("[\udc80-\udcff]", text))
-        if not broken:
-            return text, False
-        if sum(ord(letter) > 127 for letter in text) > 2 * broken:
-            return text, True  # UTF-8 with a few damaged places
-        text = content.decode("cp1252")
-        if re.search(r"[\x00-\x08\x0e-\x1f]", text):
-            raise CorpusError(f"{path}: is not a text table. Save it as CSV, in UTF-8.")
-        return text, False
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: its encoding is not recognised. Save it as UTF-8.") from error
 
 
 def _set_undecodable_aside(manifest: Manifest) -> None:

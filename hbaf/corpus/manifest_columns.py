@@ -14,11 +14,29 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "text": ("text", "utterance", "transcript", "transcription"),
     "audio": ("audio", "file", "path", "filename", "wav", "audiofile", "audiopath", "filepath"),
     "channel": ("channel",),
-    "start": ("start", "starttime"),
-    "end": ("end", "endtime"),
+    "start": ("start", "starttime", "begin", "begintime", "onset", "startsec", "startseconds", "starts", "offset"),
+    "end": ("end", "endtime", "endsec", "endseconds", "stop", "stoptime", "ends"),
+    "duration": ("duration", "dur", "durationsec", "durationseconds", "durations"),
     "emotion": ("emotion", "label"),
     "split": ("split",),
 }
+
+
+# How the name of a column tells the unit of its numbers -> seconds.
+_UNITS = {"milliseconds": 1e-3, "millisecond": 1e-3, "millis": 1e-3, "msec": 1e-3, "ms": 1e-3, "ticks": 1e-7}
+_TIMES = ("start", "end", "duration")
+
+
+def unit_of(column: str) -> float:
+    """The unit in seconds that a column of times names: 0.001 for `start_ms`; 1 where it names none."""
+    return next((unit for name, unit in _UNITS.items() if plain(column).endswith(name)), 1.0)
+
+
+def _without_unit(column: str) -> str:
+    name = plain(column)
+    return next(
+        (name[: -len(unit)].removesuffix("in") for unit in _UNITS if name.endswith(unit) and name != unit), name
+    )
 
 
 def refuse_doubled(path: Path, names: list[str]) -> None:
@@ -38,11 +56,14 @@ def recognise(path: Path, found: list[str], mapping: dict[str, str]) -> dict[str
         if name in ours:
             raise CorpusError(f"{path}: both {ours[name]!r} and {written!r} are mapped to {name!r}. Keep one.")
         ours[name] = written
-    for name, spellings in COLUMN_NAMES.items():
+    for name in COLUMN_NAMES:
         if name in ours:
             continue
-        known = [written for written in found if plain(written) in spellings and written not in mapping]
+        taken = (*mapping, *ours.values())
+        known = [written for written in found if _is_called(written, name) and written not in taken]
         own = [written for written in known if written == name]
+        if name in _TIMES and len(known) > 1 and not own:  # seconds and milliseconds, `start` and `offset`
+            own = sorted(known, key=lambda written: (unit_of(written) != 1.0, _rank(written, name)))[:1]
         if len(known) > 1 and not own:
             raise CorpusError(
                 f"{path}: columns {' and '.join(repr(written) for written in known)} both look like {name!r}. "
@@ -51,6 +72,14 @@ def recognise(path: Path, found: list[str], mapping: dict[str, str]) -> dict[str
         if known:
             ours[name] = (own or known)[0]
     return ours
+
+
+def _is_called(written: str, name: str) -> bool:
+    return (_without_unit(written) if name in _TIMES else plain(written)) in COLUMN_NAMES[name]
+
+
+def _rank(written: str, name: str) -> int:
+    return COLUMN_NAMES[name].index(_without_unit(written))
 
 
 def carried_name(name: str) -> str:

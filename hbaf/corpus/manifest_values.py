@@ -5,7 +5,9 @@ import re
 import unicodedata
 
 LONGEST_TEXT = 10_000  # characters; nobody says that in one turn
-NO_TIME = ("", "nat", "nan", "none", "null")  # how table libraries write an absent time or number
+# How table programs write an absent time or number, and other values that are none.
+NO_TIME = ("", "nat", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "-", "--", "nil", "undefined")
+NO_VALUE = (*NO_TIME, "?")
 
 
 class BadRow(ValueError):
@@ -59,25 +61,60 @@ def channel_number(text: str) -> int | None:
     return int(value)
 
 
-def seconds(text: str) -> float | None:
-    """Seconds out of `1.5`, `1,5`, `00:16:16,059`, `16:16.059`, `0 days 00:00:01.5` or `1.5s`; None for an empty field.
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_CLOCK = re.compile(
+    r"(?:(?P<d>\d+) days?,? *\+?)?(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?"
+    r"(?P<s>\d*[.,]?\d+(?:[eE][+-]?\d+)?)(?P<half> [aApP][mM])?"
+)
+_FRAMES = re.compile(r"(\d+):(\d{2}):(\d{2})[:;](\d{2})")  # hours, minutes, seconds, frames
+_ISO_8601 = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d*[.,]?\d+)S)?)?", re.IGNORECASE)
+_WITH_UNITS = re.compile(r"(?:\d*[.,]?\d+ *(?:h|m|s|ms|us|µs|ns) *)+")
+_SPELLED = {"hours": "h", "hour": "h", "hrs": "h", "hr": "h", "minutes": "m", "minute": "m", "mins": "m", "min": "m",
+            "seconds": "s", "second": "s", "secs": "s", "sec": "s", "msec": "ms"}  # fmt: skip
+
+
+def seconds(text: str, unit: float = 1.0) -> float | None:
+    """Seconds out of a time as people and programs write it; None for an empty field.
+
+    `1.5`, `1,5`, `00:16:16,059`, `16:16.059`, `0 days 00:00:01.5`, `0 days`, `1.5s`, `1500 ms`, `1m30s`, `PT1M30.5S`,
+    `00:00:01:12` (frames, 25 a second or 30 where there are more).
+
+    Args:
+        unit: of a number alone, in seconds.
 
     Raises:
         BadRow: no time, or a negative one.
     """
+    text = text.strip()
     if text.lower() in NO_TIME:
         return None
-    match = re.fullmatch(
-        r"(?:(?P<d>\d+) days?,? *\+?)?(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d*[.,]?\d+(?:[eE][+-]?\d+)?) *s?",
-        text[:41],
-    )
-    if match is None or len(text) > 40:
-        raise BadRow("time is not understood", shown(text))
-    days, hours, minutes = (int(match[part] or 0) for part in "dhm")
-    total = float(match["s"].replace(",", ".")) + 60 * (minutes + 60 * (hours + 24 * days))
-    if not math.isfinite(total):
+    total = _seconds(text, unit) if len(text) <= 40 else None
+    if total is None or not math.isfinite(total):
         raise BadRow("time is not understood", shown(text))
     return total
+
+
+def _seconds(text: str, unit: float) -> float | None:
+    if re.fullmatch(r"\d+ days?", text):
+        return 86_400.0 * int(text.split()[0])
+    if frames := _FRAMES.fullmatch(text):
+        hours, minutes, whole, frame = map(int, frames.groups())
+        return 3600 * hours + 60 * minutes + whole + frame / (25 if frame < 25 else 30)
+    if (iso := _ISO_8601.fullmatch(text)) and any(iso.groups()):
+        days, hours, minutes = (int(part or 0) for part in iso.groups()[:3])
+        return 86_400 * days + 3600 * hours + 60 * minutes + float((iso[4] or "0").replace(",", "."))
+    spelled = re.sub(r"[a-zµ]+", lambda word: _SPELLED.get(word[0], word[0]), text.lower())
+    if _WITH_UNITS.fullmatch(spelled):
+        parts = re.findall(r"(\d*[.,]?\d+) *([a-zµ]+)", spelled)
+        return sum(float(value.replace(",", ".")) * _UNITS[name] for value, name in parts)
+    match = _CLOCK.fullmatch(text)
+    if match is None or (match["half"] and not match["m"]):
+        return None
+    value = float(match["s"].replace(",", "."))
+    days, hours, minutes = (int(match[part] or 0) for part in "dhm")
+    if match["half"]:
+        hours = hours % 12 + (12 if match["half"].strip().lower() == "pm" else 0)
+    return value + 60 * (minutes + 60 * (hours + 24 * days)) if match["m"] or match["d"] else value * unit
 
 
 def shown(text: str) -> str:
