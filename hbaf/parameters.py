@@ -381,7 +381,13 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     # The paper's width with the additions.
     "best": {
         "model": {**ADDITIONS},
-        "training": {"recipe": "best", "class_weights": True, "class_weight_power": 0.5},
+        "training": {
+            "recipe": "best",
+            "class_weights": True,
+            "class_weight_power": 0.5,
+            "members": 3,
+            "label_chain": "both",
+        },
         "features": {},
     },
     # `best`, narrow and quick: for the example corpus and laptops. Not the paper's numbers, and its name says so.
@@ -398,6 +404,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "training": {
             "recipe": "demo",
+            "members": 3,
+            "label_chain": "both",
             "learning_rate": 1e-3,
             "batch_dialogues": 8,
             "max_epochs": 40,
