@@ -9,9 +9,10 @@ from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import PromotionParameters
 from hbaf.training.calibration import expected_calibration_error
 from hbaf.training.evaluate import SplitPredictions
-from hbaf.training.gate import Difference, paired_class_differences, paired_difference
+from hbaf.training.gate import Difference, paired_calibration_difference, paired_class_differences, paired_difference
 
 CLASS_FLOOR = "upper end of every emotion's difference in F1 at least"
+CALIBRATION = "lower end of how much worse the error is at most"
 # Which way a threshold has to move for more candidates to pass; `level` and `draws` move the interval, either way.
 LOOSER = {
     "minimum_effect": -1, "minimum_dialogues": -1, "class_floor": 1, "class_support": 1, "calibration_tolerance": 1,
@@ -89,7 +90,7 @@ def against_floors(
     nothing = float("nan")
     rules += [
         Rule("class floor", CLASS_FLOOR, nothing, -given.class_floor, "no champion yet", None),
-        Rule("calibration", "error worse by at most", nothing, given.calibration_tolerance,
+        Rule("calibration", CALIBRATION, nothing, given.calibration_tolerance,
              "no champion yet", None),
     ]  # fmt: skip
     return tuple(rules)
@@ -138,9 +139,10 @@ def _class_floor(candidate: SplitPredictions, champion: SplitPredictions, given:
 
 def _calibration(candidate: SplitPredictions, champion: SplitPredictions, given: PromotionParameters) -> Rule:
     mine, theirs = calibration_error(candidate), calibration_error(champion)
+    difference = paired_calibration_difference(candidate, champion, level=given.level, draws=given.draws)
     return Rule(
-        "calibration", "error worse by at most", mine - theirs, given.calibration_tolerance,
-        f"{mine - theirs:+.3f} ({theirs:.3f} to {mine:.3f})", mine - theirs <= given.calibration_tolerance,
+        "calibration", CALIBRATION, difference.low, given.calibration_tolerance,
+        f"{_interval(difference)} ({theirs:.3f} to {mine:.3f})", difference.low <= given.calibration_tolerance,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from hbaf.corpus.schema import GATE, Corpus, Split
 from hbaf.model.batch import UNLABELLED
-from hbaf.training.calibration import at_temperature
+from hbaf.training.calibration import BINS, at_temperature, confidence_bin
 from hbaf.training.data import Vectors, make_dialogues
 from hbaf.training.evaluate import SplitPredictions, evaluate_final, predict
 from hbaf.training.package import ModelPackage
@@ -20,7 +20,8 @@ from hbaf.training.package import ModelPackage
 
 @dataclass(frozen=True)
 class Difference:
-    """Weighted F1, or one emotion's, of one model minus that of another on the same dialogues, with its interval."""
+    """Weighted F1, one emotion's F1 or the calibration error of one model minus that of another on the same dialogues,
+    with its interval."""
 
     value: float
     low: float
@@ -119,25 +120,49 @@ def paired_class_differences(
     }
 
 
+def paired_calibration_difference(
+    candidate: SplitPredictions, other: SplitPredictions, *, level: float = 0.95, draws: int = 2000, seed: int = 0
+) -> Difference:
+    """The same for the expected calibration error: on few dialogues it is mostly chance too."""
+    labelled, dialogue, times = _drawn_dialogues(candidate, other, draws, seed)
+    errors = []
+    for model in (candidate, other):
+        confidence = model.probability[labelled].max(1)
+        right = model.probability[labelled].argmax(1) == candidate.truth[labelled]
+        # Of each dialogue and bin: what confidence adds up to beyond the right labels.
+        excess = np.zeros((times.shape[1], BINS))
+        np.add.at(excess, (dialogue, confidence_bin(confidence)), confidence - right)
+        utterances = times @ np.bincount(dialogue, minlength=times.shape[1])
+        errors.append(np.abs(times @ excess).sum(1) / utterances)
+    return _difference(errors[0] - errors[1], level, times.shape[1])
+
+
 def _paired_counts(
     candidate: SplitPredictions, other: SplitPredictions, draws: int, seed: int
 ) -> tuple[list[np.ndarray], int]:
     """Confusion matrices (1 + draws, C, C) of both models, of all dialogues first and then of each draw; how many
     labelled dialogues there are."""
+    labelled, dialogue, times = _drawn_dialogues(candidate, other, draws, seed)
+    classes, truth = len(candidate.emotions), candidate.truth[labelled]
+    drawn = []
+    for model in (candidate, other):
+        counts = np.zeros((times.shape[1], classes, classes))
+        np.add.at(counts, (dialogue, truth, model.probability.argmax(1)[labelled]), 1)
+        # A draw's confusion matrix is the weighted sum of those of its dialogues.
+        drawn.append((times @ counts.reshape(len(counts), -1)).reshape(-1, classes, classes))
+    return drawn, times.shape[1]
+
+
+def _drawn_dialogues(
+    candidate: SplitPredictions, other: SplitPredictions, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n,) bool, labelled utterances; the dialogue of each of these; (1 + draws, dialogues) how often each dialogue is
+    in a draw, the first being all of them once."""
     assert candidate.utterance_ids == other.utterance_ids, "paired predictions must be of the same utterances"
     labelled = candidate.truth != UNLABELLED
     names, dialogue = np.unique(np.asarray(candidate.dialogue_ids)[labelled], return_inverse=True)
-    classes, truth = len(candidate.emotions), candidate.truth[labelled]
-    random = np.random.default_rng(seed)
-    # How often each dialogue is in a draw; a draw's confusion matrix is the weighted sum of theirs.
-    times = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    times = np.vstack([np.ones(len(names), times.dtype), times])
-    drawn = []
-    for model in (candidate, other):
-        counts = np.zeros((len(names), classes, classes))
-        np.add.at(counts, (dialogue, truth, model.probability.argmax(1)[labelled]), 1)
-        drawn.append((times @ counts.reshape(len(names), -1)).reshape(-1, classes, classes))
-    return drawn, len(names)
+    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
+    return labelled, dialogue, np.vstack([np.ones(len(names), times.dtype), times])
 
 
 def _difference(values: np.ndarray, level: float, dialogues: int) -> Difference:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hbaf.parameters import PromotionParameters
-from hbaf.registry.rules import Rule, against_champion, against_floors, of_operation, rules_changed
+from hbaf.registry.rules import Rule, against_champion, against_floors, calibration_error, of_operation, rules_changed
 from hbaf.registry.verdict import Verdict
 from hbaf.training.evaluate import SplitPredictions
-from hbaf.training.gate import of_dialogues, paired_class_differences, paired_difference
+from hbaf.training.gate import of_dialogues, paired_calibration_difference, paired_class_differences, paired_difference
 
 EMOTIONS = ("joy", "anger", "fear")
 GIVEN = PromotionParameters()
@@ -203,3 +203,16 @@ def test_a_verdict_from_before_rules_were_recorded_is_still_read() -> None:
     again = Verdict.from_json(json.dumps(values))
     assert again == verdict
     assert again.changed == ""
+
+
+def test_calibration_is_judged_by_an_interval() -> None:
+    """The value is the difference of the two errors; on few dialogues a small one is no veto, on many it is."""
+    for dialogues, fails in ((6, False), (400, True)):
+        labels = truth(dialogues)
+        right = by_chance(0.8, labels)
+        bold, modest = predictions(right, labels, sure=0.87), predictions(right, labels, sure=0.81)
+        difference = paired_calibration_difference(bold, modest)
+        assert difference.value == pytest.approx(calibration_error(bold) - calibration_error(modest), abs=1e-5)
+        assert difference.low <= difference.value <= difference.high
+        rule = {rule.name: rule for rule in against_champion(bold, modest, GIVEN)}["calibration"]
+        assert rule.passed is not fails
