@@ -11,7 +11,7 @@ from hbaf.comparison.render import markdown
 from hbaf.comparison.report import run_comparison
 from hbaf.comparison.statistics import counts_by_dialogue
 from hbaf.comparison.systems import UnknownSystem, parse_systems
-from hbaf.comparison.table import block, chained_of, ensembles_of, rows_of, differences_from
+from hbaf.comparison.table import block, chained_of, differences_from, ensembles_of, rows_of
 from hbaf.parameters import ComparisonParameters
 
 Changes = dict[str, dict[str, object]]
