@@ -4,6 +4,7 @@ Later stages judge and name utterances by these facts without decoding again.
 """
 
 import hashlib
+import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +23,7 @@ from hbaf.corpus.audio import AudioProblem, load_native
 from hbaf.corpus.channels import stop_where_channels_differ
 from hbaf.corpus.facts_cache import FactsCache
 from hbaf.corpus.schema import FACT_COLUMNS, Corpus, CorpusError, is_missing
+from hbaf.corpus.windows import Window, text_items
 
 VERSION = 2  # raise it when a fact is measured differently: cached ones are measured again
 FRAME = 0.03  # seconds
@@ -79,8 +81,12 @@ def add_facts(corpus: Corpus, *, workers: int | None = None, progress: bool = Fa
     return replace(corpus, utterances=table)
 
 
-def utterance_keys(utterances: pd.DataFrame, modality: Literal["audio", "text"]) -> pd.Series:
+def utterance_keys(utterances: pd.DataFrame, modality: Literal["audio", "text"], context: int = 0) -> pd.Series:
     """The content keys of a feature store: equal words or equal sound have equal keys in any corpus.
+
+    Args:
+        context: of the text extractor: the key covers the words of so many turns before, and who says which, so
+            `utterances` are whole dialogues.
 
     Returns:
         (rows,) sha256 in hex, by the index of `utterances`; None where that modality cannot be used.
@@ -90,8 +96,8 @@ def utterance_keys(utterances: pd.DataFrame, modality: Literal["audio", "text"])
     """
     if modality == "text":
         keys = [
-            None if is_missing(text) or not is_missing(problem) else hashlib.sha256(text.encode()).hexdigest()
-            for text, problem in zip(utterances["text"], utterances["text_problem"], strict=True)
+            None if item is None else _sha256(json.dumps(item) if isinstance(item, Window) else item)
+            for item in text_items(utterances, context)
         ]
         return pd.Series(keys, index=utterances.index, dtype="object", name="key")
     if "audio_digest" not in utterances:

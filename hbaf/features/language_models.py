@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hbaf.corpus.windows import LONGEST, Window, as_window
 from hbaf.features.weights import Weights, WeightsError, bundled_minilm, locate_weights
+from hbaf.features.windows import own_tokens, tokenize
 
 VERSION = 1  # raised when the golden vectors move
 Pool = Literal["masked_mean", "cls"]
@@ -50,8 +52,10 @@ class LanguageModel:
         model: hub id or folder, in place of the known one.
         revision: of the hub id; default: the pinned one, "main" for a model that is not known here.
         layers: how many last layers are averaged; default: the known encoder's, else 1.
-        pool: `masked_mean` over the tokens, or `cls`, the first token (the paper's `<s>`).
-        max_length: tokens, with the special ones; what is longer is cut at its end.
+        pool: `masked_mean` over the tokens of the turn itself, or `cls`, the first token (the paper's `<s>`).
+        max_length: tokens, with the special ones; what is longer is cut at its end. With `context` of the window, which
+            loses its oldest turns first.
+        context: turns before that are read with each one (`hbaf.features.windows`), 0..20.
         batch_size: utterances that are computed at once; changes nothing but the speed.
         device: "auto" takes a GPU where there is one, in bfloat16; the CPU computes in float32.
         download: whether the hub may be asked; default: the variable HBAF_DOWNLOAD.
@@ -75,6 +79,7 @@ class LanguageModel:
         layers: int | None = None,
         pool: Pool = "masked_mean",
         max_length: int = 128,
+        context: int = 0,
         batch_size: int = 64,
         device: str = "auto",
         download: bool | None = None,
@@ -84,8 +89,10 @@ class LanguageModel:
             raise WeightsError(f"{name}: needs a model. Give `model`: a hub id such as roberta-base, or a folder.")
         if pool not in ("masked_mean", "cls"):
             raise ValueError(f'{name}: pool must be "masked_mean" or "cls", not {pool!r}')
+        if not (isinstance(context, int) and 0 <= context <= LONGEST):
+            raise ValueError(f"{name}: context must be 0 to {LONGEST} turns, not {context!r}")
         self.name = name
-        self.pool, self.max_length = pool, max_length
+        self.pool, self.max_length, self.context = pool, max_length, context
         self.batch_size, self.device = batch_size, device
         self.layers = layers or (known.layers if known else 1)
         # Weights that the user brings have a licence of their own, which we do not know.
@@ -107,28 +114,32 @@ class LanguageModel:
             "layers": self.layers,
             "pool": self.pool,
             "max_length": self.max_length,
+            **({"context": self.context} if self.context else {}),  # columns without keep their digest
         }
 
-    def extract(self, items: Sequence[np.ndarray] | Sequence[str]) -> np.ndarray:
+    def extract(self, items: Sequence[np.ndarray] | Sequence[str] | Sequence[Window]) -> np.ndarray:
         """(items, dim) float32; NaN rows for texts without a word character or sign, that is, blank ones."""
         import torch
 
-        texts = [str(item) for item in items]
-        vectors = np.full((len(texts), self.dim), np.nan, np.float32)
-        spoken = [row for row, text in enumerate(texts) if text.strip()]
-        if not spoken:
-            return vectors
-        tokens = self._tokenizer([texts[row] for row in spoken], truncation=True, max_length=self.max_length)
+        windows = [as_window(item) for item in items]
+        vectors = np.full((len(windows), self.dim), np.nan, np.float32)
+        spoken = [row for row, window in enumerate(windows) if window.text.strip()]
+        tokens, starts = self.tokenize([windows[row] for row in spoken])
         device = chosen_device(self.device)
-        for rows, ids, mask in length_batches(tokens["input_ids"], self.batch_size, self._tokenizer.pad_token_id):
+        for rows, ids, mask in length_batches(tokens, self.batch_size, self._tokenizer.pad_token_id):
             with torch.inference_mode(), half_precision(device):
                 hidden = self._model(
                     input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True
                 ).hidden_states
                 states = torch.stack(hidden[-self.layers :]).float().mean(dim=0)  # (B, T, D)
-                pooled = states[:, 0] if self.pool == "cls" else masked_mean(states, mask.to(device))  # (B, D)
+                own = own_tokens(mask, [starts[row] for row in rows]).to(device)
+                pooled = states[:, 0] if self.pool == "cls" else masked_mean(states, own)  # (B, D)
             vectors[[spoken[row] for row in rows]] = pooled.float().cpu().numpy()
         return vectors
+
+    def tokenize(self, windows: Sequence[Window]) -> tuple[list[list[int]], list[int]]:
+        """Token ids of each item, and where in them the turn itself begins."""
+        return tokenize(self._tokenizer, windows, self.max_length, self.context)
 
     @cached_property
     def _tokenizer(self) -> Any:

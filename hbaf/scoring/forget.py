@@ -136,10 +136,11 @@ def forget(
         raise ForgetError(f"no {kind} of that name is kept in {home_folder()}. Names are compared letter by letter.")
     all_scored = [(folder.table, rows[folder.folder]) for folder in scored]
     all_scored += [(one.table, shared_rows[one.source]) for one in published]
-    keys, shared = _keys(saved, all_scored)
     # Models learned from every version that held it, and scoring runs from one that may not be saved any more.
     digests = earlier_digests({one.corpus.digest() for one in hit} | {f.corpus_digest for f in hit_scores})
     stores = [default_store(), *map(default_store, sorted(feature_stores(digests)))]
+    contexts = {0, *(int(info.identity.get("context", 0)) for store in stores for info in store.list())}
+    keys, shared = _keys(saved, all_scored, contexts)
     salt = os.urandom(16).hex()
     receipt = Receipt(
         kind=kind or "older than",
@@ -193,20 +194,33 @@ def _kind_of(name: str, tables: list[pd.DataFrame]) -> Kind:
     return found[0] if found else "conversation"
 
 
-def _keys(saved: list[_Saved], scored: list[tuple[pd.DataFrame, np.ndarray]]) -> tuple[set[str], int]:
-    """Content keys that only rows which go have, and how many stay because rows which stay have them too."""
+def _keys(
+    saved: list[_Saved], scored: list[tuple[pd.DataFrame, np.ndarray]], contexts: set[int]
+) -> tuple[set[str], int]:
+    """Content keys that rows which go have or were read with, and how many stay because of rows which stay.
+
+    Args:
+        contexts: of the text columns in the stores: the vector of a turn that stays holds words of turns before it.
+    """
     gone: set[str] = set()
     kept: set[str] = set()
     for table, going in [*((one.corpus.utterances, one.gone) for one in saved), *scored]:
-        for modality in ("audio", "text"):
-            if modality == "audio" and "audio_digest" not in table:
-                continue
-            keys = utterance_keys(table, modality).to_numpy(object)
-            gone.update(str(key) for key in keys[going] if not is_missing(key))
-            kept.update(str(key) for key in keys[~going] if not is_missing(key))
+        left = table[~going]
+        if "audio_digest" in table:
+            gone.update(_present(utterance_keys(table[going], "audio")))
+            kept.update(_present(utterance_keys(left, "audio")))
+        for context in contexts:
+            before = utterance_keys(table, "text", context)
+            after = _present(utterance_keys(left, "text", context))
+            gone.update(_present(before[going]), _present(before) - after)
+            kept.update(after)
         # Published features are kept by utterance and not by content.
         gone.update(imported_keys(table[going]))
     return gone - kept, len(gone & kept)
+
+
+def _present(keys: pd.Series) -> set[str]:
+    return {str(key) for key in keys if not is_missing(key)}
 
 
 def _left(one: _Saved) -> Corpus:

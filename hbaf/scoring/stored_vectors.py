@@ -10,7 +10,7 @@ from feature_store.store import FeatureStore
 from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import is_missing
 from hbaf.features.columns import default_store, extractors
-from hbaf.features.extractor import extractor_digest
+from hbaf.features.extractor import context_of, extractor_digest
 from hbaf.features.imported import is_imported
 from hbaf.features.selected import digest_of, selected_identity
 from hbaf.training.data import Vectors
@@ -35,7 +35,8 @@ def stored_vectors(rows: pd.DataFrame, package: ModelPackage, store: FeatureStor
         digest = digest_of(selected_identity(audio_digest, selection.digest()))
         audio_column = Column(digest, f"{features.audio} selected", selection.dim)
     audio = _read(rows, "audio", audio_column, store)
-    text = _read(rows, "text", Column(extractor_digest(named["text"]), features.text, named["text"].dim), store)
+    text_column = Column(extractor_digest(named["text"]), features.text, named["text"].dim)
+    text = _read(rows, "text", text_column, store, context_of(named["text"]))
     if not len(rows) or (np.isnan(audio).all() and np.isnan(text).all()):
         return None
     raw = Vectors(
@@ -44,8 +45,10 @@ def stored_vectors(rows: pd.DataFrame, package: ModelPackage, store: FeatureStor
     return package.representation.transform(raw)
 
 
-def _read(rows: pd.DataFrame, modality: Literal["audio", "text"], column: Column, store: FeatureStore) -> np.ndarray:
-    keys = utterance_keys(rows, modality)
+def _read(
+    rows: pd.DataFrame, modality: Literal["audio", "text"], column: Column, store: FeatureStore, context: int = 0
+) -> np.ndarray:
+    keys = utterance_keys(rows, modality, context)
     known = [key for key in keys if not is_missing(key)]
     absent = set(store.missing(column, known))
     there = np.array([not is_missing(key) and key not in absent for key in keys], bool)

@@ -55,7 +55,10 @@ def why(utterance_id: str, scores: Path | None = None) -> list[Step]:
         _prediction(row, found),
         _model(lineage),
         _run(lineage),
-        *(_features(modality, row, lineage, facts.get("keep_features") != "none") for modality in lineage.columns),
+        *(
+            _features(modality, row, lineage, facts.get("keep_features") != "none", found.table)
+            for modality in lineage.columns
+        ),
         _corpus(facts),
         _audio(row, facts),
     ]
@@ -107,12 +110,15 @@ def _run(lineage: Lineage) -> Step:
     return Step("run", {name: value for name, value in facts.items() if value}, whole=lineage.status == "FINISHED")
 
 
-def _features(modality: str, row: dict[str, Any], lineage: Lineage, keeps: bool) -> Step:
-    """The vector that was read; `keeps` says whether scoring kept any."""
+def _features(modality: str, row: dict[str, Any], lineage: Lineage, keeps: bool, scored: pd.DataFrame) -> Step:
+    """The vector that was read; `keeps` says whether scoring kept any, `scored` holds the whole conversation."""
     column = lineage.columns[modality]
     named = f"{modality} features"
     facts = {"extractor": lineage.extractors.get(modality, "?"), "column": column}
-    key = _key(modality, row, facts["extractor"])
+    context = lineage.context if modality == "text" else 0
+    if context:
+        facts["context"] = f"{context} turns before, whose words the key covers"
+    key = _key(modality, row, facts["extractor"], context, scored)
     if key is None:
         return Step(named, {**facts, "vector": "none: this modality was missing"})
     candidates = [column]
@@ -131,12 +137,13 @@ def _features(modality: str, row: dict[str, Any], lineage: Lineage, keeps: bool)
     return Step(named, {**facts, "key": key, "gone": "not in the store; scoring again makes it"}, whole=False)
 
 
-def _key(modality: str, row: dict[str, Any], extractor: str) -> str | None:
+def _key(modality: str, row: dict[str, Any], extractor: str, context: int, scored: pd.DataFrame) -> str | None:
     """Where the store keeps this row's vector: by content, or by utterance where it was imported."""
-    table = pd.DataFrame([row])
     if extractor == IMPORTED:
-        return imported_keys(table)[0]
-    key = utterance_keys(table, "audio" if modality == "audio" else "text").iloc[0]
+        return imported_keys(pd.DataFrame([row]))[0]
+    same = (scored["corpus"] == row["corpus"]) & (scored["dialogue_id"] == row["dialogue_id"])
+    keys = utterance_keys(scored[same], "audio" if modality == "audio" else "text", context)
+    key = keys[scored.loc[same, "utterance_id"] == row["utterance_id"]].iloc[0]
     return None if is_missing(key) else str(key)
 
 

@@ -124,8 +124,15 @@ def _base(parameters: FineTuneParameters) -> Any:
         raise FineTuneError(f"{parameters.encoder}: cannot be fine-tuned. Name a base model, as `minilm`.")
     text = EXTRACTORS.get(parameters.encoder.partition(":")[0]) is LanguageModel
     # The head reads the mean over the last layer, whatever the base is used with otherwise.
-    settings: dict[str, Any] = {"max_length": parameters.max_length, "layers": 1, "pool": "masked_mean"} if text else {}
+    if parameters.context and not text:
+        raise FineTuneError(f"{parameters.encoder}: reads no turns before. `context` is for text encoders.")
+    settings: dict[str, Any] = {"layers": 1, "pool": "masked_mean", **_text_settings(parameters)} if text else {}
     return make_extractor(parameters.encoder, device=parameters.device, **settings)
+
+
+def _text_settings(parameters: FineTuneParameters) -> dict[str, Any]:
+    """What a text encoder is used with ever after; encoders from before there was `context` keep their key."""
+    return {"max_length": parameters.max_length, **({"context": parameters.context} if parameters.context else {})}
 
 
 def _task(corpus: Corpus, examples: Examples, parameters: FineTuneParameters) -> _Task:
@@ -159,8 +166,8 @@ def _facts(corpus: Corpus, base: Extractor, parameters: FineTuneParameters, task
         "version": VERSION,
         "modality": base.modality,
         "base": base.identity(),
-        "settings": {"max_length": parameters.max_length} if base.modality == "text" else {},
-        "parameters": parameters.model_dump(mode="json", exclude={"device", "threads"}),
+        "settings": _text_settings(parameters) if base.modality == "text" else {},
+        "parameters": parameters.model_dump(mode="json", exclude={"device", "threads", "context"}),
         "emotions": list(corpus.emotions),
         "corpus": corpus.name,
         "train": _digest(ids[task.train].tolist()),
@@ -234,7 +241,7 @@ def _align(
 
 
 def _vectors(folder: Path, base: Any, parameters: FineTuneParameters, items: list[Any]) -> np.ndarray:
-    settings = {"max_length": parameters.max_length} if base.modality == "text" else {}
+    settings = _text_settings(parameters) if base.modality == "text" else {}
     kind: Any = type(base)
     vectors: np.ndarray = kind("part", model=str(folder), device=parameters.device, **settings).extract(items)
     return vectors

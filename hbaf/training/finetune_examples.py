@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from hbaf.corpus.audio import SAMPLE_RATE, AudioProblem, load_audio
-from hbaf.corpus.schema import Corpus, is_missing
+from hbaf.corpus.schema import Corpus
+from hbaf.corpus.windows import as_window, text_items
 from hbaf.features.extract import Segment, audio_segments
 from hbaf.features.language_models import LanguageModel, length_batches, load_text_model, load_tokenizer, masked_mean
 from hbaf.features.speech_models import SpeechModel, frames_of, load_speech_model, padded
+from hbaf.features.windows import own_tokens
 
 
 class FineTuneError(ValueError):
@@ -36,7 +38,7 @@ class Examples(Protocol):
         ...
 
     def means(self, model: Any, rows: Sequence[int]) -> torch.Tensor:
-        """(B, D): the mean over tokens or frames of the last layer."""
+        """(B, D): the mean over the utterance's tokens or frames of the last layer."""
         ...
 
     def items(self, rows: Sequence[int]) -> list[Any]:
@@ -45,15 +47,15 @@ class Examples(Protocol):
 
 
 class TextExamples:
-    """Texts for a language model."""
+    """Texts for a language model, with the turns before where it reads them."""
 
     def __init__(self, base: LanguageModel, corpus: Corpus) -> None:
         self.base = base
-        self.texts = ["" if is_missing(text) else str(text) for text in corpus.utterances["text"]]
-        self.usable = np.array([bool(text.strip()) for text in self.texts])
-        tokenizer = load_tokenizer(base.weights)
-        self.padding = int(tokenizer.pad_token_id)
-        self.tokens = tokenizer(self.texts, truncation=True, max_length=base.max_length)["input_ids"]
+        self.texts = [item or "" for item in text_items(corpus.utterances, base.context)]
+        windows = [as_window(item) for item in self.texts]
+        self.usable = np.array([bool(window.text.strip()) for window in windows])
+        self.padding = int(load_tokenizer(base.weights).pad_token_id)
+        self.tokens, self.starts = base.tokenize(windows)
         self.lengths = np.array([len(tokens) for tokens in self.tokens])
 
     def load_model(self) -> Any:
@@ -64,7 +66,8 @@ class TextExamples:
         ((order, ids, mask),) = length_batches([self.tokens[row] for row in rows], len(rows), self.padding)
         mask = mask.to(device)
         states = model(input_ids=ids.to(device), attention_mask=mask).last_hidden_state  # (B, T, D)
-        return masked_mean(states.float(), mask)[np.argsort(order)]
+        own = own_tokens(mask, [self.starts[rows[place]] for place in order])
+        return masked_mean(states.float(), own)[np.argsort(order)]
 
     def items(self, rows: Sequence[int]) -> list[Any]:
         return [self.texts[row] for row in rows]

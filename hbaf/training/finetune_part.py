@@ -1,4 +1,4 @@
-"""One encoder with a classification head, trained on single utterances and stopped by dev."""
+"""One encoder with a classification head, trained on utterances and stopped by dev."""
 
 import copy
 import sys
