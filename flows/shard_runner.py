@@ -9,11 +9,11 @@ from pydantic import Field
 
 from flows.private import shielded, stage
 from hbaf.home import room
+from hbaf.inbox.scheduled import SourceScores, score_source
+from hbaf.inbox.shards import ScoredShard, ScoringOrder, Shard, ValidatedShard, score_shard, validate_shard
+from hbaf.inbox.source import SourceParameters
 from hbaf.parameters import Parameters
 from hbaf.scoring.purpose import Purpose
-from hbaf.scoring.scheduled import SourceScores, score_source
-from hbaf.scoring.shards import ScoredShard, ScoringOrder, Shard, ValidatedShard, score_shard, validate_shard
-from hbaf.scoring.source import SourceParameters
 
 
 class ShardRunner(Parameters):

@@ -365,9 +365,7 @@ class PromotionParameters(Parameters):
     minimum_dialogues: int = Field(10, ge=1, description="Labelled dialogues without which a champion is not replaced.")
     class_floor: Share = Field(0.05, description="F1 that no single emotion may have lost beyond doubt.")
     class_support: int = Field(10, ge=1, description="Utterances without which an emotion's F1 is not judged.")
-    calibration_tolerance: Share = Field(
-        0.02, description="By how much the calibration error may be worse for sure."
-    )
+    calibration_tolerance: Share = Field(0.02, description="By how much the calibration error may be worse for sure.")
     minimum_speed: float = Field(20.0, ge=0, description="Utterances per second, features ready, on this machine.")
     maximum_megabytes: float = Field(2000.0, gt=0, description="Size of the model package.")
     search_margin: Share = Field(

@@ -96,7 +96,9 @@ async def crash_left_runs() -> int:
         found = await client.read_flow_runs(flow_run_filter=wanted)
         runs = [run for run in found if run.deployment_id or run.parent_task_run_id]
         for run in runs:
-            state: State[None] = Crashed(message="The stack was stopped while this ran. Start it again: nothing done is lost.")
+            state: State[None] = Crashed(
+                message="The stack was stopped while this ran. Start it again: nothing done is lost."
+            )
             await client.set_flow_run_state(run.id, state, force=True)
     return len(runs)
 

@@ -1,8 +1,8 @@
 """The documentation as a site: `make docs` writes build/site. Nothing is fetched, neither to build it nor to read it.
 
-Sphinx reads a copy of the pages in build/docs, because some of them lie outside docs/ (README, infra/) and the reference is
-generated beside them. Modules are found on the disk and read as text, so one that is moved needs no change here, and the site
-builds without torch.
+Sphinx reads a copy of the pages in build/docs, because some of them lie outside docs/ (README, infra/) and the
+reference is generated beside them. Modules are found on the disk and read as text, so one that is moved needs no change
+here, and the site builds without torch.
 """
 
 import posixpath
@@ -90,7 +90,7 @@ def assemble() -> None:
 
 
 def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Outside `code`, the signs * | _ and backslash of a docstring are themselves; a paragraph set in columns stays as it is."""
+    """Outside `code`, * | _ and backslash of a docstring are themselves; a paragraph set in columns stays."""
     shown: list[str] = []
     for paragraph in "\n".join(lines).split("\n\n"):
         if COLUMNS.search(paragraph):

@@ -9,13 +9,13 @@ from typing import Any
 
 from hbaf.comparison.bench import Cell, Comparison, Say, compare, silent
 from hbaf.comparison.diary import comparison_log, nested_run, scores
-from hbaf.comparison.figures import write_figures
-from hbaf.comparison.page import write_page
-from hbaf.comparison.render import write_tables
+from hbaf.comparison.pages.figures import write_figures
+from hbaf.comparison.pages.page import write_page
+from hbaf.comparison.pages.render import write_tables
 from hbaf.comparison.table import Row, chained_of, ensembles_of, rows_of
 from hbaf.home import room, write_atomically
 from hbaf.parameters import ComparisonParameters
-from hbaf.registry.test_looks import share_test_looks
+from hbaf.registry.records.test_looks import share_test_looks
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import pandas as pd
 
 from feature_store.manifest import Column
 from feature_store.store import FeatureStore
-from hbaf.corpus.audio import AudioProblem, load_audio
-from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import Corpus, is_missing
+from hbaf.corpus.sound.audio import AudioProblem, load_audio
+from hbaf.corpus.sound.facts import utterance_keys
 from hbaf.corpus.windows import TextItem, Window, as_window, text_items
 from hbaf.features.extractor import SAMPLE_RATE, Extractor, context_of, extractor_digest
 from hbaf.features.registry import make_extractor
-from hbaf.features.selection import AudioSelection
+from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.features.workers import run_in_processes
 
 SMALL = 16  # items that are not worth starting processes for
@@ -95,7 +95,7 @@ def extract_column(
         device: "auto", "cpu" or "cuda", for torch models.
         progress: show a progress bar on stderr.
         shard_size: rows in a shard.
-        selection: is applied to every batch, and the rows go into the column `into` (`hbaf.features.selected`).
+        selection: is applied to every batch, and the rows go into the column `into` (`selection.selected`).
 
     Raises:
         ValueError: no such extractor or setting.

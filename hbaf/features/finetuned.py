@@ -23,8 +23,8 @@ import numpy as np
 
 from hbaf.corpus.schema import Corpus
 from hbaf.corpus.windows import Window
-from hbaf.features.language_models import LanguageModel
-from hbaf.features.speech_models import SpeechModel
+from hbaf.features.audio.speech_models import SpeechModel
+from hbaf.features.text.language_models import LanguageModel
 from hbaf.features.weights import WeightsError, locate_weights
 from hbaf.home import room
 from hbaf.pseudonyms import shown_id

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hbaf.features.selection import AudioSelection
+from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.registry.models import CHAMPION
 from hbaf.registry.tracking import MlflowClient, mlflow
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hbaf.home import room
 from hbaf.registry.models import CHAMPION, MODEL_URI_TAG
+from hbaf.registry.records.validations import EXPERIMENT as VALIDATIONS
 from hbaf.registry.tracking import EXPERIMENT, MlflowClient, experiment_id
-from hbaf.registry.validations import EXPERIMENT as VALIDATIONS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -76,7 +76,7 @@ def remove_studies_of(corpus_digests: Collection[str], url: str) -> list[str]:
     Args:
         url: the studies' database.
     """
-    from hbaf.training.search_studies import remove_studies
+    from hbaf.search.studies import remove_studies
 
     def about(attributes: Mapping[str, Any]) -> bool:
         return attributes.get("plan", {}).get("reference", {}).get("digest") in corpus_digests

@@ -38,7 +38,7 @@ def finetune(
 
     stages = ("corpus", "finetune")
     reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
-    from hbaf.registry.encoders import finetune_and_log
+    from hbaf.registry.records.encoders import finetune_and_log
 
     if text and audio:
         raise SettingError("--text and --audio: fine-tune one encoder at a time.")

@@ -39,7 +39,7 @@ LIVES_IN = {
     "mlflow": ("hbaf.registry",),
     "great_expectations": ("hbaf.validation",),
     "lightning": ("hbaf.training",),
-    "optuna": ("hbaf.training.search",),
+    "optuna": ("hbaf.search.study",),
     "opensmile": ("hbaf.features",),
 }
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hbaf.comparison.bench import Cell, Comparison, compare, entrants_of, job_of
-from hbaf.comparison.page import section
-from hbaf.comparison.render import markdown
+from hbaf.comparison.pages.page import section
+from hbaf.comparison.pages.render import markdown
 from hbaf.comparison.report import run_comparison
 from hbaf.comparison.statistics import counts_by_dialogue
 from hbaf.comparison.systems import UnknownSystem, parse_systems

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import as_utterances
+from hbaf.corpus.sound.facts import utterance_keys
 from hbaf.corpus.windows import Window, text_items
 
 SAID = [("Ann", "hi"), ("Bob", "hello"), (None, "hm"), ("Cy", None), ("Ann", "  "), ("Ann", "so"), ("Bob", "yes")]

@@ -9,21 +9,21 @@ import pandas as pd
 import pytest
 
 from feature_store.manifest import Column
-from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import load_corpus
+from hbaf.corpus.sound.facts import utterance_keys
 from hbaf.features.columns import default_store, extract_features
 from hbaf.home import home_folder
 from hbaf.inference.predictor import Predictor
 from hbaf.inference.rows import predict_rows
+from hbaf.monitoring.stored_vectors import stored_vectors
 from hbaf.parameters import FineTuneParameters
+from hbaf.privacy.forget import forget
+from hbaf.privacy.why import why
 from hbaf.registry.models import CHAMPION, register
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.tracking import MlflowClient
-from hbaf.scoring.forget import forget
 from hbaf.scoring.score import Scores, score_corpus
-from hbaf.scoring.stored_vectors import stored_vectors
-from hbaf.scoring.why import why
-from hbaf.training.finetune import finetune
+from hbaf.training.finetuning.finetune import finetune
 from tests.registry.conftest import Prepared, use
 
 

@@ -16,8 +16,8 @@ from hbaf.features.extract import extract_column, read_column
 from hbaf.features.finetuned import adopt, carry, find_encoder
 from hbaf.features.registry import make_extractor
 from hbaf.parameters import FineTuneParameters
-from hbaf.training.finetune import EncoderReference, find_finished, finetune
-from hbaf.training.finetune_examples import FineTuneError
+from hbaf.training.finetuning.examples import FineTuneError
+from hbaf.training.finetuning.finetune import EncoderReference, find_finished, finetune
 from tests.training.test_finetune import EMOTIONS, WORDS, encoder_folder, settings
 
 __all__ = ["encoder_folder"]
