@@ -13,6 +13,7 @@ from hbaf.inbox.scheduled import SourceScores, score_source
 from hbaf.inbox.shards import ScoredShard, ScoringOrder, Shard, ValidatedShard, score_shard, validate_shard
 from hbaf.inbox.source import SourceParameters
 from hbaf.parameters import Parameters
+from hbaf.privacy.retention import apply_retention
 from hbaf.scoring.purpose import Purpose
 
 
@@ -39,6 +40,8 @@ STAGES: dict[Callable[[Any], Any], Any] = {validate_shard: read_shard, score_sha
 
 def score_new(source: SourceParameters, purpose: Purpose, model: str | None, runner: ShardRunner) -> SourceScores:
     """What is new in a source, with its shards as tasks of this flow run."""
+    with shielded("apply_retention"):
+        apply_retention()
     if runner.kind == "dask":
         scored = _on_dask(runner)(source, purpose, model, runner.workers)
     else:

@@ -34,7 +34,6 @@ from hbaf.inbox.shards import (
     validate_shard,
 )
 from hbaf.inbox.source import Arrival, Source, SourceParameters
-from hbaf.privacy.retention import apply_retention
 from hbaf.registry.cached_champion import Champion, champion
 from hbaf.scoring.purpose import Purpose, check_purpose
 
@@ -84,6 +83,8 @@ def score_source(
 ) -> SourceScores:
     """Scores and publishes what is ready in a source, until nothing more is.
 
+    Whoever calls it has applied retention before, so that what is exported here holds what is left.
+
     Args:
         model: registered name; default: the only one with a champion.
         at_a_time: shards that `map_shards` gets together.
@@ -94,9 +95,7 @@ def score_source(
         hbaf.scoring.purpose.PurposeError: a licence forbids the purpose.
         hbaf.inbox.source.SourceError: the source cannot be listed.
         hbaf.inbox.ledger.SourceBusy: another run works on it, and `wait` is False.
-        hbaf.privacy.retention.AgeError: the setting of how long scores are kept is not understood.
     """
-    apply_retention()  # first, so that what is exported below holds what is left
     ledger = Ledger.open()
     with ledger.alone(parameters.label, wait=wait):
         chosen = champion(model)

@@ -98,8 +98,10 @@ def rescore(
     """
     from hbaf.home import prepare_environment
     from hbaf.inbox.rescore import rescore as again
+    from hbaf.privacy.retention import apply_retention
 
     prepare_environment()
+    apply_retention()
     _tell(again(_parameters(source, set_), moment(since), purpose=purpose, model=model))
     return 0
 
@@ -163,9 +165,11 @@ def moment(text: str) -> datetime:
 def _score(url: str | None, purpose: Purpose | None, model: str | None, set_: list[str] | None) -> int:
     from hbaf.inbox.arrivals import InboxError
     from hbaf.inbox.scheduled import score_source
+    from hbaf.privacy.retention import apply_retention
 
     if url is None or purpose is None:
         raise InboxError("say where conversations arrive and what for: `hbaf inbox score FOLDER --purpose research`.")
+    apply_retention()
     _tell(score_source(_parameters(url, set_), purpose=purpose, model=model))
     return 0
 

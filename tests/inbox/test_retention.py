@@ -9,7 +9,7 @@ import pytest
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.scheduled import score_source
 from hbaf.inbox.source import SourceParameters
-from hbaf.privacy.retention import AgeError
+from hbaf.privacy.retention import AgeError, apply_retention
 from hbaf.registry.models import NoModelError
 from tests.inbox.conftest import NOWHERE, call
 
@@ -23,6 +23,7 @@ def test_old_scores_go_and_are_not_made_again(
     source = SourceParameters(url=str(tmp_path / "calls"))
 
     def run() -> set[str]:
+        apply_retention()
         scored = score_source(source, purpose="research", workers=1)
         return set(ParquetDataset(scored.published).read()["dialogue_id"].to_pylist())
 
