@@ -8,7 +8,8 @@ from typing import Any
 from hbaf.comparison.bench import Say, cells_of, silent
 from hbaf.comparison.pages.implied import AUDIO_ALONE
 from hbaf.comparison.pages.page import write_pages
-from hbaf.comparison.report import Report, run_comparison
+from hbaf.comparison.report import run_comparison
+from hbaf.comparison.reported import Report
 from hbaf.comparison.systems import parse_systems
 from hbaf.corpus.schema import CorpusReference
 from hbaf.features.imported.facts import facts_file, is_imported

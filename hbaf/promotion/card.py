@@ -2,9 +2,8 @@
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from hbaf.corpus.schema import Corpus
 from hbaf.home import home_folder, published, room, write_atomically
 from hbaf.model.batch import UNLABELLED
 from hbaf.promotion.card_text import as_page, card_markdown
+from hbaf.promotion.figures import Figures
 from hbaf.promotion.verdict import Verdict, without_nan
 from hbaf.registry.models import CHAMPION, NoModelError
 from hbaf.registry.tracking import MlflowClient, mlflow
@@ -23,30 +23,6 @@ from hbaf.training.quality.slices import scores_with_intervals, slices
 
 FIGURES, CARD, PAGE, PLOT = "figures.json", "card.md", "card.html", "reliability.png"
 DESCRIPTION_LIMIT = 5000  # characters of a version's description in MLflow
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a card says of the split that decided; numbers and names of emotions only, nothing of any conversation.
-
-    Attributes:
-        counts: split -> dialogues, utterances, labelled.
-        scores: as `scores_with_intervals`.
-        slices: as `slices`.
-        calibration_error: of the calibrated probabilities.
-        bins: of the reliability plot: (mean confidence, share right, utterances).
-        certain: `share` of the labelled utterances at or above the threshold, and their `precision`.
-        looks: looks at the test split of this assignment so far, and how many of these were promotions.
-    """
-
-    split: str
-    counts: dict[str, dict[str, int]]
-    scores: dict[str, dict[str, float]]
-    slices: dict[str, list[dict[str, Any]]]
-    calibration_error: float
-    bins: list[tuple[float, float, int]]
-    certain: dict[str, float] = field(default_factory=dict)
-    looks: dict[str, int] = field(default_factory=dict)
 
 
 def measure(predictions: SplitPredictions, corpus: Corpus, split: str, threshold: float) -> Figures:

@@ -5,14 +5,12 @@ import html
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hbaf.parameters import RECIPES, Parameters, from_recipe
+from hbaf.promotion.figures import Figures
 from hbaf.promotion.verdict import Verdict, as_cell
 from hbaf.training.package import PackageFacts
-
-if TYPE_CHECKING:
-    from hbaf.promotion.card import Figures
 
 INTENDED = """\
 Made for reading how emotion is expressed in recorded conversations, in aggregate and with a person who looks at single
@@ -28,7 +26,7 @@ cases: research, quality of one's own corpora, tools whose users know of it and 
 
 
 def card_markdown(
-    verdict: Verdict, figures: "Figures", facts: PackageFacts, columns: Mapping[str, str], plot: str
+    verdict: Verdict, figures: Figures, facts: PackageFacts, columns: Mapping[str, str], plot: str
 ) -> str:
     """The card of a promoted version.
 
@@ -84,7 +82,7 @@ def _variant(facts: PackageFacts) -> str:
     return kinds[facts.model.variant]
 
 
-def _data(figures: "Figures", facts: PackageFacts, columns: Mapping[str, str]) -> str:
+def _data(figures: Figures, facts: PackageFacts, columns: Mapping[str, str]) -> str:
     origin = facts.origin
     counts = table(
         ("split", "dialogues", "utterances", "labelled"),
@@ -113,7 +111,7 @@ def _licences(facts: PackageFacts) -> str:
     )
 
 
-def _protocol(figures: "Figures", facts: PackageFacts) -> str:
+def _protocol(figures: Figures, facts: PackageFacts) -> str:
     looks = figures.looks
     others = looks["all"] - looks["promotion"]
     return (
@@ -147,7 +145,7 @@ def _interval(score: Mapping[str, float]) -> str:
     return "" if low is None or math.isnan(low) else f"{low:.3f} to {high:.3f}"
 
 
-def _slices(figures: "Figures") -> str:
+def _slices(figures: Figures) -> str:
     rows = [
         (f"{what}: {part['slice']}" if what != "modality" else part["slice"], part["utterances"],
          "too few" if part["weighted_f1"] is None else f"{part['weighted_f1']:.3f}")
@@ -169,7 +167,7 @@ def _missing(facts: PackageFacts) -> str:
     )
 
 
-def _calibration(figures: "Figures", facts: PackageFacts, plot: str) -> str:
+def _calibration(figures: Figures, facts: PackageFacts, plot: str) -> str:
     found = facts.calibration
     if not found.measured:
         return f"Never calibrated. Expected calibration error {figures.calibration_error:.3f} on {figures.split}."

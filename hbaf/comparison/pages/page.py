@@ -4,22 +4,20 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hbaf.comparison.bench import Cell, Comparison
 from hbaf.comparison.pages.findings_page import write_block
 from hbaf.comparison.pages.implied import implied
 from hbaf.comparison.pages.render import LEGEND, blocks, by_cell, markdown, md_line, percent
+from hbaf.comparison.reported import Report
 from hbaf.comparison.systems import CHAIN
 from hbaf.comparison.table import REFERENCE, Row
-
-if TYPE_CHECKING:
-    from hbaf.comparison.report import Report
 
 IMPLIED = "implied by the paper's text, not measured here"
 
 
-def write_page(report: "Report", path: Path) -> Path:
+def write_page(report: Report, path: Path) -> Path:
     """Writes the page of one comparison.
 
     Returns:
@@ -28,7 +26,7 @@ def write_page(report: "Report", path: Path) -> Path:
     return write_pages([("", report)], path)
 
 
-def write_pages(reports: "Sequence[tuple[str, Report]]", path: Path) -> Path:
+def write_pages(reports: Sequence[tuple[str, Report]], path: Path) -> Path:
     """Writes several comparisons, each under its title, between the page's marks; a new page gets its heading."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +39,7 @@ def write_pages(reports: "Sequence[tuple[str, Report]]", path: Path) -> Path:
     return path
 
 
-def section(report: "Report") -> list[str]:
+def section(report: Report) -> list[str]:
     """What ran, then a table per cell, then those with the chain and the ensembles."""
     parts = [facts(report.comparison)]
     for (name, of), cell in zip(by_cell(report.rows), report.comparison.cells, strict=True):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from hbaf.comparison.bench import Say
-    from hbaf.comparison.report import Report
+    from hbaf.comparison.reported import Report
 
 Sources = Annotated[list[str] | None, Parameter(help="As SOURCE of every verb; several are compared one by one.")]
 TABLE_WIDTH = 130
