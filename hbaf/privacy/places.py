@@ -12,8 +12,9 @@ import pyarrow.parquet
 
 from hbaf.home import home_folder, room
 from hbaf.parameters import SearchParameters
-from hbaf.registry.trained_on import remove_run, remove_studies_of, run_keys, validations_of
+from hbaf.registry.trained_on import remove_run, run_keys, validations_of
 from hbaf.search.plan import storage_url
+from hbaf.search.studies import remove_studies_of
 from hbaf.validation.accepted import accepted_file
 from hbaf.validation.suite import docs_name
 

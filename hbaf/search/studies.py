@@ -1,11 +1,30 @@
 """The studies of a database: which of them are about something, and their removal."""
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 from sqlalchemy.engine import make_url
+
+from hbaf.home import room
+
+
+def remove_studies_of(corpus_digests: Collection[str], url: str) -> list[str]:
+    """Removes the searches on these corpora, with their folders; they could not go on. Returns their names.
+
+    Args:
+        url: the studies' database.
+    """
+
+    def about(attributes: Mapping[str, Any]) -> bool:
+        return attributes.get("plan", {}).get("reference", {}).get("digest") in corpus_digests
+
+    names = remove_studies(url, about)
+    for name in names:
+        shutil.rmtree(room("search", name), ignore_errors=True)
+    return names
 
 
 def remove_studies(url: str, about: Callable[[Mapping[str, Any]], bool]) -> list[str]:

@@ -19,7 +19,7 @@ from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import extractors
 from hbaf.registry.models import log_package
 from hbaf.registry.runs import digests, flat, train_package, versions
-from hbaf.registry.tracking import Metric, MlflowClient, MlflowRunLog, mlflow, run, tracking_address
+from hbaf.registry.tracking import Metric, MlflowClient, MlflowRunLog, mlflow, run, system_metrics, tracking_address
 from hbaf.search.plan import STORAGE_VARIABLE, StudyPlan, read_plan, token_file
 from hbaf.search.refit import queue_refits
 from hbaf.search.space import SearchError
@@ -134,7 +134,10 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
     pruned: Pruned | None = None
     pruner = trial.pruner()
     try:
-        with nested_run(f"trial {trial.number:03d}", "trial", trial, plan) as log, system_metrics(plan, log.run_id):
+        with (
+            nested_run(f"trial {trial.number:03d}", "trial", trial, plan) as log,
+            system_metrics(log.run_id, plan.search.system_metrics),
+        ):
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
             seed_everything(training.seed)
             began = time.perf_counter()
@@ -218,22 +221,6 @@ def log_history(
     client = MlflowClient()
     for at in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[at : at + 1000])
-
-
-@contextmanager
-def system_metrics(plan: StudyPlan, run_id: str) -> Iterator[None]:
-    """CPU, memory and GPU use of the trial, where the settings ask for it."""
-    if not plan.search.system_metrics:
-        yield
-        return
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-    monitor = SystemMetricsMonitor(run_id)
-    monitor.start()
-    try:
-        yield
-    finally:
-        monitor.finish()
 
 
 def end_in_order() -> None:
