@@ -1,3 +1,4 @@
+import hashlib
 import sys
 import wave
 from pathlib import Path
@@ -168,3 +169,13 @@ def test_without_synthesiser_the_error_says_what_to_install(monkeypatch: pytest.
     with pytest.raises(CorpusError, match=r"pip install 'hbaf\[examples\]'"):
         read_example(SMALL)
     assert not list(tmp_path.rglob("manifest.csv"))
+
+
+def test_the_words_of_a_seed_are_those_of_every_earlier_version() -> None:
+    """A home keeps the audio under a digest of the script: other words would be spoken anew, and be another corpus."""
+    digests = {
+        (0, 200): "b1e1d48e79ff2eb66d7530db9798799f82304f0b71e07dbb264c696f3939a38f",
+        (7, 60): "b72b3fe8576db95ecde340004486fe44a682b76cb2bb486f0dd35e0a29d947af",
+    }
+    for (seed, dialogues), digest in digests.items():
+        assert hashlib.sha256(example_script(seed, dialogues).to_csv().encode()).hexdigest() == digest
