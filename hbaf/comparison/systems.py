@@ -16,6 +16,7 @@ import ast
 import hashlib
 import inspect
 import json
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -227,6 +228,8 @@ def arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
 def _code_digest(module: str) -> str:
     hasher = hashlib.sha256()
     for name, path in sorted(closure(sys.modules[module]).items()):
+        # A folder inside the baselines is no part of what a system computes: kept runs stay valid.
+        name = re.sub(r"^(hbaf\.baselines)\..*\.", r"\1.", name)
         hasher.update(name.encode() + b"\0" + path.read_bytes())
     return hasher.hexdigest()
 
