@@ -49,7 +49,7 @@ def decode(reference: CorpusReference, tables: dict[str, pd.DataFrame]) -> Decod
         own = dialogues(corpus, rows)
         decoded = with_chain(chain, own, predictions(table.reset_index(), own, corpus))
         scores[split] = decoded.metrics()
-        gates = [name for name in table if name.startswith("gate_")]
+        gates = [name for name in table.columns.astype(str) if name.startswith("gate_")]
         found[split] = decoded.as_frame().join(table[gates], on="utterance_id")
     return Decoded(found, scores, [float(value) for value in chain.exponents])
 

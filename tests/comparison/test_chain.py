@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from hbaf.comparison.bench import Cell, Comparison, compare, entrants_of, job_of
+from hbaf.comparison.pages.findings import Question
+from hbaf.comparison.pages.findings import section as section_of
 from hbaf.comparison.pages.page import section
 from hbaf.comparison.pages.render import markdown
 from hbaf.comparison.report import run_comparison
@@ -105,6 +107,15 @@ def test_tuning_is_that_of_the_system_alone(cell: Cell, changes: Changes) -> Non
     alone, chained = found.runs
     assert alone.outcome.folder == chained.outcome.folder
     assert alone.job.changes == chained.job.changes
+
+
+def test_how_much_of_context_is_inertia(whole: Comparison) -> None:
+    question = Question("Inertia", "Open.", tuple(SYSTEMS.split(",")[1:]), inertia=True)
+    said = section_of(question, whole)
+    assert "would by chance; knowing it" in said
+    rows = {row.system: row.f1 for row in rows_of(whole)}
+    gain = 100 * (rows["logistic-regression+chain"] - rows["logistic-regression"])
+    assert f"The chain adds: `logistic-regression` {gain:+.1f}." in said
 
 
 def test_report_and_page(whole: Comparison, cell: Cell, changes: Changes) -> None:

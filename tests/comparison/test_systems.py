@@ -33,7 +33,7 @@ def test_commas_stand_between_systems_and_between_settings(own: Path) -> None:
 
 def test_groups_and_seeds_of_one() -> None:
     found = {each.name: each for each in parse_systems("all,dialogue-rnn:seeds=5,hbaf")}
-    assert set(found) == {"hbaf", *SYSTEMS}
+    assert set(found) == {"hbaf", "logistic-regression+chain", *SYSTEMS}
     assert found["dialogue-rnn"].seeds == 5
     assert found["hbaf"].standing == "hbaf"
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hbaf.comparison.bench import Comparison, Run
+from hbaf.comparison.bench import Cell, Comparison, Run
+from hbaf.comparison.decoded import corpus_of, dialogues
 from hbaf.comparison.pages.render import md_line
 from hbaf.comparison.statistics import counts_by_dialogue, drawn, holm, interval, paired_test, weighted_f1
+from hbaf.comparison.systems import CHAIN
+from hbaf.training.chain import inertia
 
 DRAWS = 2000
 LEVEL = 0.95
@@ -28,6 +31,7 @@ class Question:
         order: systems by the size of their loss, the largest first, if the claim is about an order.
         split: `test`, or `dev` for what a recipe is chosen by.
         worst: emotions that are said to be recognised worst by the reference.
+        inertia: what a speaker's last label tells by itself is told too.
     """
 
     title: str
@@ -36,6 +40,7 @@ class Question:
     expected: dict[str, int] = field(default_factory=dict)
     order: tuple[str, ...] = ()
     worst: tuple[str, ...] = ()
+    inertia: bool = False
 
 
 QUESTIONS = (
@@ -90,6 +95,15 @@ QUESTIONS = (
         "The current utterance",
         "Open: whether the text stream reads turn t's own words; as printed (`no`) it never does.",
         ("hbaf", "hbaf-no-current-utterance"),
+    ),
+    Question(
+        "How much of context is label inertia",
+        "Open: what systems gain that read context, and how much of it a counted chain of labels gives.",
+        (
+            "logistic-regression", "logistic-regression+chain", "bc-lstm", "bc-lstm+chain", "mmgcn", "mmgcn+chain",
+            "hbaf", "hbaf+chain",
+        ),
+        inertia=True,
     ),
 )  # fmt: skip
 
@@ -251,8 +265,28 @@ def section(question: Question, comparison: Comparison, split: str = "test") -> 
         answers = answer(question, runs, split)
         if answers:
             classes = class_f1([run for run in runs if run.job.entrant.name == question.systems[0]], split)
-            parts += [f"**{cell.name}.** {verdict(question, answers, classes)}", table(answers)]
+            said = [verdict(question, answers, classes)]
+            said += [labels_persist(cell), worth_of_the_chain(answers)] if question.inertia else []
+            parts += [f"**{cell.name}.** {' '.join(said)}", table(answers)]
     return "\n\n".join(parts) if len(parts) > 2 else ""
+
+
+def labels_persist(cell: Cell) -> str:
+    """How much of a label the speaker's last one tells, counted on train."""
+    corpus = corpus_of(cell.reference)
+    found = inertia(dialogues(corpus, corpus.in_split("train")), len(corpus.emotions))
+    return (
+        f"{found['same']:.0%} of turns carry their speaker's last label, {found['same_by_chance']:.0%} would by "
+        f"chance; knowing it takes the entropy of a label from {found['entropy']:.2f} to "
+        f"{found['entropy_given_own']:.2f} bit."
+    )
+
+
+def worth_of_the_chain(answers: Sequence[Answer]) -> str:
+    """What the chain adds to each system that has a row with it."""
+    f1 = {one.system: one.f1 for one in answers}
+    gains = [f"`{name}` {_signed(f1[name + CHAIN] - value)}" for name, value in f1.items() if name + CHAIN in f1]
+    return f"The chain adds: {', '.join(gains)}." if gains else ""
 
 
 def class_f1(runs: Sequence[Run], split: str = "test") -> dict[str, float]:
