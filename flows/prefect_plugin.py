@@ -35,7 +35,8 @@ def accept_short_names() -> None:
     async def read_deployment_by_name(self: "PrefectClient", name: str) -> Any:
         return await by_full_name(self, name if "/" in name else await full_name(self, name))
 
-    PrefectClient.read_deployment_by_name = read_deployment_by_name
+    # The one place where Prefect looks a name up.
+    PrefectClient.read_deployment_by_name = read_deployment_by_name  # type: ignore[method-assign, assignment]
 
 
 async def full_name(client: "PrefectClient", name: str) -> str:

@@ -1,8 +1,8 @@
 """The documentation as a site: `make docs` writes build/site. Nothing is fetched, neither to build it nor to read it.
 
 Sphinx reads a copy of the pages in build/docs, because some of them lie outside docs/ (README, infra/) and the
-reference is generated beside them. Modules are found on the disk and read as text, so one that is moved needs no change
-here, and the site builds without torch.
+reference is generated beside them. Modules are found on the disk and read as text, so one that is moved needs no
+change here, and the site builds without torch.
 """
 
 import posixpath
@@ -26,10 +26,11 @@ PAGES = {
     "infra/README.md": "infra.md",
     "infra/RUNBOOK.md": "runbook.md",
     "infra/UPGRADE.md": "upgrade.md",
+    "docs/search.md": "searching.md",  # search.html is Sphinx's own page
 }
 NAVIGATION = {
     "Data": ("calls", "corpora", "bad-input", "representations", "store"),
-    "Models": ("method", "search", "promotion", "own-systems", "comparison"),
+    "Models": ("method", "searching", "promotion", "own-systems", "comparison"),
     "Operation": ("scheduled-scoring", "monitoring", "operations", "privacy", "infra", "runbook", "upgrade"),
     "Results": ("results", "findings", "benchmarks"),
     "Reference": tuple(f"reference/{package}/index" for package in PACKAGES),
@@ -72,7 +73,7 @@ def assemble() -> None:
     """Copies every page to build/docs; links between files of the repository become links between pages."""
     shutil.rmtree(SOURCE, ignore_errors=True)
     SOURCE.mkdir(parents=True)
-    pages = PAGES | {f"docs/{path.name}": path.name for path in (ROOT / "docs").glob("*.md")}
+    pages = {f"docs/{path.name}": path.name for path in (ROOT / "docs").glob("*.md")} | PAGES
     for path, name in pages.items():
 
         def target(match: re.Match[str], here: str = path) -> str:
@@ -90,7 +91,7 @@ def assemble() -> None:
 
 
 def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Outside `code`, * | _ and backslash of a docstring are themselves; a paragraph set in columns stays."""
+    """Outside `code`, the signs * | _ and backslash are literal; a paragraph in columns stays as it is."""
     shown: list[str] = []
     for paragraph in "\n".join(lines).split("\n\n"):
         if COLUMNS.search(paragraph):
