@@ -23,7 +23,7 @@ from hbaf.corpus.channels import stop_where_channels_differ
 from hbaf.corpus.facts_cache import FactsCache
 from hbaf.corpus.schema import FACT_COLUMNS, Corpus, CorpusError, is_missing
 
-VERSION = 2  # raise it when a fact is measured differently: cached ones are measured again
+VERSION = 3  # raise it when a fact is measured differently: cached ones are measured again
 FRAME = 0.03  # seconds
 VOICE_RANGE = 40.0  # dB below the loudest frame that still count as voice
 FULL_SCALE = 0.9995  # of full scale; the largest 16-bit sample is 0.99997

@@ -8,6 +8,8 @@ from pathlib import Path
 AUDIO_SUFFIXES = (
     ".wav", ".flac", ".aiff", ".aif", ".au", ".caf", ".w64", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mp3", ".wma",
     ".amr", ".webm", ".mka", ".mp4", ".m4v", ".mov", ".mkv", ".avi", ".flv", ".3gp", ".mpg", ".mpeg", ".ts",
+    ".rf64", ".aifc", ".snd", ".wv", ".tta", ".ape", ".spx", ".mp2", ".mpga", ".m4b", ".ac3", ".gsm", ".awb", ".3g2",
+    ".wmv", ".asf", ".mts", ".m2ts", ".ogv", ".voc", ".sph",
 )  # fmt: skip
 
 

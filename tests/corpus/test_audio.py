@@ -125,7 +125,7 @@ def test_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
 
 def test_only_the_segment_of_a_long_recording_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "long.wav", tone(60, 8_000), 8_000)
-    monkeypatch.setattr("hbaf.corpus.decoders.MAX_VALUES", 8_000 * 4)
+    monkeypatch.setattr("hbaf.corpus.audio_problem.MAX_VALUES", 8_000 * 4)
     assert len(load_audio(path, start=50, end=53)) == 3 * SAMPLE_RATE
     assert problem(path).reason == "too long to decode at once"
 
