@@ -5,8 +5,9 @@ whose text or audio is missing stays, with the reason.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -14,13 +15,15 @@ import pandas as pd
 from hbaf.corpus.channels import UNNAMED_SPEAKER, assign_channels
 from hbaf.corpus.find_audio import AudioFinder
 from hbaf.corpus.manifest import Manifest, Row, read_manifest, tables_in
-from hbaf.corpus.manifest_columns import COLUMN_NAMES
-from hbaf.corpus.manifest_values import BadRow, channel_number, clean, number, seconds, shown, text_or_problem
+from hbaf.corpus.manifest_columns import COLUMN_NAMES, plain
+from hbaf.corpus.manifest_values import MISSING, BadRow, channel_number, clean, number, seconds, shown, text_or_problem
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
+from hbaf.corpus.split_tables import SPLIT_NAMES, read_split_tables, tables_by_split
 from hbaf.corpus.transcripts import NO_TRANSCRIPT, SUFFIXES, read_transcripts
+from hbaf.corpus.turn_times import complete_times
 from hbaf.parameters import CorpusParameters
 
-SPLIT_NAMES = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
+DURATIONS = ("duration", "dur", "durationseconds", "durations", "length", "lengthseconds", "seconds")
 
 
 @dataclass(frozen=True)
@@ -48,17 +51,19 @@ def read_folder(parameters: CorpusParameters) -> Corpus:
 
 def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> Corpus:
     """What a manifest says, with the audio found below `root`; raises as `read_folder`."""
+    notes = list(manifest.notes)
     if "dialogue" not in manifest.columns:
-        raise CorpusError(
-            f"{root / manifest.file}: no column says which dialogue a row belongs to. Found: "
-            f"{', '.join(manifest.found)}. Add a column `dialogue`, or map one (`columns: {{<yours>: dialogue}}`)."
-        )
+        if "audio" not in manifest.columns or "turn" in manifest.columns:
+            raise CorpusError(_no_dialogue(root / manifest.file, manifest))
+        notes.append("no column says which dialogue a row belongs to: each audio file is one of its own")
     name = safe_name(parameters.name or root.name)
     emotions = tuple(emotion.strip().lower() for emotion in parameters.emotions)
-    placed, set_aside = _place_rows(manifest, name, emotions, AudioFinder(root))
+    finder = AudioFinder(root)
+    placed, set_aside = _place_rows(manifest, name, emotions, finder)
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
     _check_bad_share(root / manifest.file, table, len(placed), parameters.bad_share)
     assign_channels(((row.where, row.values) for row in placed), parameters.channels)
+    notes += [*complete_times([row.values for row in placed]), *finder.notes, *_unlabelled_words(manifest, emotions)]
     found = {str(row.values["emotion"]) for row in placed if row.values["emotion"]}
     return Corpus(
         name=name,
@@ -67,13 +72,41 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
         splits=_splits(root / manifest.file, placed),
         emotions=emotions or _label_set(manifest, found),
         set_aside=table,
+        notes=tuple(notes),
     )
+
+
+def _no_dialogue(file: Path, manifest: Manifest) -> str:
+    header = f" Line {manifest.header_line} was taken for the header." if manifest.header_line else ""
+    return (
+        f"{file}: no column says which dialogue a row belongs to. Found: {', '.join(manifest.found)}.{header} Add a "
+        "column `dialogue`, or map one (`columns: {<yours>: dialogue}`)."
+    )
+
+
+def _unlabelled_words(manifest: Manifest, emotions: tuple[str, ...]) -> list[str]:
+    """Which words in the column of labels were taken for none at all."""
+    written = {" ".join((row.values.get("emotion") or "").split()) for row in manifest.rows}
+    words = sorted(word for word in written if word and _is_missing(word) and word.lower() not in emotions)
+    if not words:
+        return []
+    return [
+        f"labels {', '.join(map(repr, words))} were read as no label; where one of them is an emotion, list all of "
+        "them in `corpus.emotions`"
+    ]
+
+
+def _is_missing(text: str) -> bool:
+    return text.lower() in MISSING
 
 
 def _read(root: Path, parameters: CorpusParameters) -> Manifest:
     named = parameters.manifest
-    if named is None and not tables_in(root):
-        return read_transcripts(root) or read_manifest(root)
+    if named is None and len(tables_in(root)) != 1:
+        if by_split := tables_by_split(root):
+            return read_split_tables(root, by_split, parameters.columns)
+        if not tables_in(root) and (found := read_transcripts(root)):
+            return found
     if named is not None and Path(named).suffix.lower() in SUFFIXES and (found := read_transcripts(root, named)):
         return found
     return read_manifest(root, named, parameters.columns)
@@ -129,11 +162,13 @@ class _Conventions:
         numbered: turns have numbers, so two equal ones are an error.
         episode_times: StartTime and EndTime are positions in a TV episode, not in the audio file.
         unique_ids: source ids alone tell rows apart.
+        dialogues: a column names them; else each audio file is one.
     """
 
     def __init__(self, manifest: Manifest) -> None:
         columns = manifest.columns
         self.meld = manifest.has("dialogueid", "utteranceid") and "turn" not in columns
+        self.dialogues = "dialogue" in columns
         self.turn: str | None = "turn" if "turn" in columns else None
         ids = [row.values.get("source_id") for row in manifest.rows]
         numbers = sum(number(value or "") is not None for value in ids)
@@ -147,9 +182,12 @@ class _Conventions:
 
 def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finder: AudioFinder) -> _Placed:
     value = {name: clean(row.values.get(name) or "") for name in COLUMN_NAMES}
-    value |= {name: " ".join(value[name].split()) for name in ("dialogue", "speaker", "emotion", "split")}
-    if not value["dialogue"]:
-        raise BadRow("no dialogue", "an empty field")
+    value |= {name: _name(value[name]) for name in ("dialogue", "speaker", "emotion", "split")}
+    if not conventions.dialogues:
+        value["dialogue"] = PurePosixPath(value["audio"].replace("\\", "/")).with_suffix("").as_posix()
+        value["dialogue"] = value["dialogue"].strip("./")
+    if _is_missing(value["dialogue"]):
+        raise BadRow("no dialogue", shown(value["dialogue"]) if value["dialogue"] else "an empty field")
     order = None
     if conventions.turn:
         order = number(value[conventions.turn])
@@ -158,13 +196,17 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
     start = end = None
     if not conventions.episode_times:
         start, end = seconds(value["start"]), seconds(value["end"])
+        if start is not None and end is None and (length := _duration(row)) is not None:
+            end = start + length
         if end is not None and end <= (start or 0.0):
             raise BadRow("end before start", f"{start or 0:g} to {end:g} s")
     emotion = value["emotion"].lower() or None
+    if emotion and emotion not in emotions and _is_missing(emotion):
+        emotion = None
     if emotions and emotion and emotion not in emotions:
         raise BadRow("unknown label", f"{shown(emotion)}, not one of {', '.join(emotions)}")
     split = SPLIT_NAMES.get(value["split"].lower())
-    if value["split"] and split is None:
+    if split is None and not _is_missing(value["split"]):
         raise BadRow("unknown split", f"{shown(value['split'])}, not train, dev or test")
     text, text_problem = text_or_problem(value["text"])
     source = value["source_id"] or value["turn"] or None
@@ -173,7 +215,7 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
         name: None if extra is None else clean(extra) for name, extra in row.values.items() if name not in COLUMN_NAMES
     }
     values |= {
-        "dialogue_id": value["dialogue"],
+        "dialogue_id": row.prefix + value["dialogue"],
         "speaker": value["speaker"] or UNNAMED_SPEAKER,
         "text": text,
         "audio": audio,
@@ -186,6 +228,20 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
         "audio_problem": row.audio_problem or audio_problem,
     }
     return _Placed(row.where, values, order if conventions.turn else start, split)
+
+
+def _name(text: str) -> str:
+    """One spelling of a name: blanks and composed letters differ from system to system."""
+    return unicodedata.normalize("NFC", " ".join(text.split()))
+
+
+def _duration(row: Row) -> float | None:
+    """What a column `duration` says, which only counts beside a start."""
+    written = next((value for name, value in row.values.items() if plain(name) in DURATIONS), None)
+    try:
+        return seconds(clean(written or ""))
+    except BadRow:
+        return None
 
 
 def _expected_names(

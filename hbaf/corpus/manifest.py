@@ -1,24 +1,28 @@
-"""A manifest as rows of text: CSV of any separator and usual encoding, JSON lines, Parquet.
+"""A manifest as rows of text: CSV of any separator and usual encoding, JSON lines, Parquet, spreadsheets.
 
 Rows that cannot be read are set aside with their line; only a broken file stops the reading.
 """
 
-import csv
+import contextlib
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from hbaf.corpus import spreadsheets
 from hbaf.corpus.manifest_columns import carried_name, plain, recognise, refuse_doubled
 from hbaf.corpus.schema import CorpusError, is_missing
+from hbaf.corpus.table_header import Record, csv_records, header_row
 
-SUFFIXES = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-LARGEST_FIELD = 1 << 26  # characters; beyond it a quotation mark was never closed
+SUFFIXES = {
+    ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".psv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".parquet": "parquet", **dict.fromkeys(spreadsheets.SUFFIXES, "spreadsheet"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,13 @@ class Row:
         where: the place it stands at: "transcript.csv:17".
         values: our or its column -> text.
         audio_problem: why the source itself has no usable audio for it.
+        prefix: what makes the name of its dialogue unique among several tables.
     """
 
     where: str
     values: dict[str, str | None]
     audio_problem: str | None = None
+    prefix: str = ""
 
 
 @dataclass
@@ -46,6 +52,8 @@ class Manifest:
         columns: our column -> the column as written.
         rows: readable rows; columns that are not ours keep their names.
         set_aside: (where, rule, found) of the others.
+        header_line: the line that was taken for the header, in a table that has lines.
+        notes: what a person should know of how the file was read.
     """
 
     file: str
@@ -53,6 +61,8 @@ class Manifest:
     columns: dict[str, str] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     set_aside: list[tuple[str, str, str]] = field(default_factory=list)
+    header_line: int | None = None
+    notes: list[str] = field(default_factory=list)
 
     def has(self, *plain_names: str) -> bool:
         """True if every one of these columns is there, in whatever case and punctuation."""
@@ -70,21 +80,27 @@ def read_manifest(root: Path, file: str | None = None, columns: dict[str, str] |
     Raises:
         CorpusError: no manifest or several, not readable as text or as a table, empty, a column doubled.
     """
-    path = _find_manifest(root, file)
+    return read_table(_find_manifest(root, file), columns or {})
+
+
+def read_table(path: Path, columns: dict[str, str]) -> Manifest:
+    """One file as a manifest; raises as `read_manifest`."""
     try:
         kind = SUFFIXES[path.suffix.lower()]
         if kind == "parquet":
             manifest = _read_parquet(path)
+        elif kind == "spreadsheet":
+            manifest = _read_spreadsheet(path, columns)
         else:
             text, undecodable = decode(path)
-            manifest = _read_csv(path, text) if kind == "csv" else _read_json_lines(path, text)
+            manifest = _read_csv(path, text, columns) if kind == "csv" else _read_json_lines(path, text)
             if undecodable:
                 _set_undecodable_aside(manifest)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from error
     if not manifest.rows and not manifest.set_aside:
         raise CorpusError(f"{path}: the manifest has no rows. It needs one row per utterance below its header.")
-    manifest.columns = recognise(path, manifest.found, columns or {})
+    manifest.columns = recognise(path, manifest.found, columns)
     ours = {written: name for name, written in manifest.columns.items()}
     manifest.rows = [
         Row(row.where, {ours.get(name) or carried_name(name): value for name, value in row.values.items() if name})
@@ -125,7 +141,7 @@ def tables_in(root: Path) -> list[Path]:
         path
         for path in root.iterdir()
         if path.suffix.lower() in SUFFIXES
-        and not path.name.startswith(".")
+        and not path.name.startswith((".", "~$"))  # nor Excel's mark of an open file
         and path.is_file()
         and not _is_copy_of_transcript(path)
     )
@@ -176,56 +192,45 @@ def _set_undecodable_aside(manifest: Manifest) -> None:
     manifest.set_aside += [(where, "undecodable characters", "bytes that are not UTF-8") for where in sorted(bad)]
 
 
-def _read_csv(path: Path, text: str) -> Manifest:
-    lines = list(io.StringIO(text, newline=""))
-    records = _csv_records(path, lines)
+def _read_csv(path: Path, text: str, mapped: Collection[str]) -> Manifest:
+    return _manifest_of(path, csv_records(text, mapped))
+
+
+def _read_spreadsheet(path: Path, mapped: Collection[str]) -> Manifest:
+    rows, note = spreadsheets.read_sheet(path, mapped)
+    manifest = _manifest_of(path, enumerate(rows[(first := header_row(rows, mapped)) :], start=first + 1))
+    manifest.notes += [note] if note else []
+    return manifest
+
+
+def _manifest_of(path: Path, records: Iterable[Record]) -> Manifest:
+    """Rows out of records, of which the first with anything in it is the header."""
     manifest = Manifest(path.name, [])
-    for where, fields in records:
+    for line, fields in records:
+        where = f"{path.name}:{line}"
         if isinstance(fields, str):
             manifest.set_aside.append((where, "broken quotation marks", fields))
-        elif not any(fields):
             continue
-        elif not manifest.found:
+        width = len(manifest.found)
+        if not any(fields) or fields == manifest.found:  # a header again, where tables were joined
+            continue
+        if not manifest.found:
             manifest.found = [name.strip() for name in fields]
+            manifest.found[0] = manifest.found[0].lstrip("# ")
+            manifest.header_line = line
             refuse_doubled(path, manifest.found)
-        elif len(fields) < len(manifest.found):
-            manifest.set_aside.append((where, "too few fields", f"{len(fields)} instead of {len(manifest.found)}"))
-        elif len(fields) > len(manifest.found):
-            manifest.set_aside.append((where, "too many fields", f"{len(fields)} instead of {len(manifest.found)}"))
+        elif len(fields) < width:
+            manifest.set_aside.append((where, "too few fields", f"{len(fields)} instead of {width}"))
+        elif len(fields) > width:
+            manifest.set_aside.append((where, "too many fields", f"{len(fields)} instead of {width}"))
         else:
             manifest.rows.append(Row(where, dict(zip(manifest.found, fields, strict=False))))
     return manifest
 
 
-def _csv_records(path: Path, lines: list[str]) -> Iterator[tuple[str, list[str] | str]]:
-    """Yields (where, fields), or (where, complaint) for a line whose quotation marks do not close.
-
-    Each record is parsed on its own, so a quotation mark left open costs its line and not the rest of the file.
-    """
-    header = next((line for line in lines if line.strip()), "")
-    outside_quotes = re.sub(r'"[^"]*"', "", header)
-    separator = max(",;\t|", key=outside_quotes.count)
-    limit = csv.field_size_limit(LARGEST_FIELD)
-    try:
-        position = 0
-        while position < len(lines):
-            where = f"{path.name}:{position + 1}"
-            reader = csv.reader((lines[i] for i in range(position, len(lines))), delimiter=separator, strict=True)
-            try:
-                fields = next(reader)
-            except csv.Error as error:
-                yield where, str(error)[:80]
-                position += 1
-                continue
-            position += reader.line_num
-            yield where, fields
-    finally:
-        csv.field_size_limit(limit)
-
-
 def _read_json_lines(path: Path, text: str) -> Manifest:
     manifest = Manifest(path.name, [])
-    for number, line in enumerate(io.StringIO(text), start=1):
+    for number, line in enumerate(_json_lines(text), start=1):
         if not line.strip():
             continue
         where = f"{path.name}:{number}"
@@ -241,6 +246,14 @@ def _read_json_lines(path: Path, text: str) -> Manifest:
         manifest.found += [name for name in pairs if name not in manifest.found]
         manifest.rows.append(Row(where, {name: as_text(value) for name, value in pairs.items()}))
     return manifest
+
+
+def _json_lines(text: str) -> Iterable[str]:
+    """The lines; a JSON array, which some tools write under this name, is taken apart."""
+    if text.lstrip().startswith("[") and "\n" in text.strip():
+        with contextlib.suppress(ValueError, RecursionError):
+            return [json.dumps(item, ensure_ascii=False) for item in json.loads(text)]
+    return io.StringIO(text)
 
 
 def _no_doubled_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -19,6 +19,16 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "emotion": ("emotion", "label"),
     "split": ("split",),
 }
+# Names that other tools give them, which count where no column has one of the names above.
+OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "dialogue": ("convid", "callid", "sessionid"),
+    "text": ("sentence", "words"),
+    "audio": ("audiofilepath", "audiofilename", "wavfile", "wavpath", "wavfilename", "recording", "clip"),
+    "start": ("startseconds", "startsec", "begin", "begintime", "onset", "offset"),
+    "end": ("endseconds", "endsec", "stop", "stoptime"),
+    "emotion": ("emotionlabel",),
+    "split": ("subset", "partition"),
+}
 
 
 def refuse_doubled(path: Path, names: list[str]) -> None:
@@ -41,7 +51,9 @@ def recognise(path: Path, found: list[str], mapping: dict[str, str]) -> dict[str
     for name, spellings in COLUMN_NAMES.items():
         if name in ours:
             continue
-        known = [written for written in found if plain(written) in spellings and written not in mapping]
+        free = [written for written in found if written not in mapping]
+        known = [written for written in free if plain(written) in spellings]
+        known = known or [written for written in free if plain(written) in OTHER_NAMES.get(name, ())]
         own = [written for written in known if written == name]
         if len(known) > 1 and not own:
             raise CorpusError(

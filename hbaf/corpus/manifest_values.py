@@ -5,7 +5,9 @@ import re
 import unicodedata
 
 LONGEST_TEXT = 10_000  # characters; nobody says that in one turn
-NO_TIME = ("", "nat", "nan", "none", "null")  # how table libraries write an absent time or number
+# How tables write that there is nothing.
+MISSING = ("", "nan", "nat", "none", "null", "na", "n/a", "#n/a", "<na>", "-", "--", "?", "n.a.", "unlabelled")
+NO_TIME = MISSING
 
 
 class BadRow(ValueError):
@@ -59,22 +61,36 @@ def channel_number(text: str) -> int | None:
     return int(value)
 
 
+_CLOCK = re.compile(
+    r"(?:(?P<d>\d+) days?,? *\+?)?(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d*[.,]?\d+(?:[eE][+-]?\d+)?)"
+    r" *(?P<unit>ms|msecs?|milliseconds?|s|secs?|seconds?)?"
+)
+_NUMBER = r"\d*[.,]?\d+"
+_ISO_8601 = re.compile(
+    rf"P(?:(?P<d>{_NUMBER})D)?(?:T(?:(?P<h>{_NUMBER})H)?(?:(?P<m>{_NUMBER})M)?(?:(?P<s>{_NUMBER})S)?)?", re.IGNORECASE
+)
+_DAYS = re.compile(r"(?P<d>\d+) days?")
+
+
 def seconds(text: str) -> float | None:
-    """Seconds out of `1.5`, `1,5`, `00:16:16,059`, `16:16.059`, `0 days 00:00:01.5` or `1.5s`; None for an empty field.
+    """Seconds out of `1.5`, `1,5`, `00:16:16,059`, `16:16.059`, `0 days 00:00:01.5`, `1.5s`, `1500 ms` or `PT1.5S`.
+
+    None for an empty field.
 
     Raises:
         BadRow: no time, or a negative one.
     """
     if text.lower() in NO_TIME:
         return None
-    match = re.fullmatch(
-        r"(?:(?P<d>\d+) days?,? *\+?)?(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d*[.,]?\d+(?:[eE][+-]?\d+)?) *s?",
-        text[:41],
-    )
-    if match is None or len(text) > 40:
+    short = text[:41]
+    match = _CLOCK.fullmatch(short) or _DAYS.fullmatch(short) or _ISO_8601.fullmatch(short)
+    parts = match.groupdict() if match else {}
+    if len(text) > 40 or not any(parts.get(part) for part in "dhms"):
         raise BadRow("time is not understood", shown(text))
-    days, hours, minutes = (int(match[part] or 0) for part in "dhm")
-    total = float(match["s"].replace(",", ".")) + 60 * (minutes + 60 * (hours + 24 * days))
+    days, hours, minutes, rest = (float((parts.get(part) or "0").replace(",", ".")) for part in "dhms")
+    if (parts.get("unit") or "").startswith("m"):
+        rest /= 1000
+    total = rest + 60 * (minutes + 60 * (hours + 24 * days))
     if not math.isfinite(total):
         raise BadRow("time is not understood", shown(text))
     return total

@@ -10,7 +10,7 @@ from typing import Any
 
 from hbaf.corpus.asr_json import read_asr_json
 from hbaf.corpus.captions import SetAside, read_captions
-from hbaf.corpus.find_audio import AUDIO_SUFFIXES
+from hbaf.corpus.find_audio import AUDIO_SUFFIXES, folded
 from hbaf.corpus.manifest import Manifest, Row, decode
 from hbaf.corpus.manifest_values import NO_TIME, BadRow, seconds
 from hbaf.corpus.schema import CorpusError
@@ -112,14 +112,19 @@ class _Recordings:
         for path in audio:
             for name in (path.stem, path.name):
                 self._beside.setdefault((path.parent, name), path)
-                self._anywhere.setdefault(name, []).append(path)
+                self._anywhere.setdefault(folded(name), []).append(path)
 
     def of(self, transcript: Path) -> Path | None:
         names = (transcript.stem, transcript.stem.rpartition(".")[0])
         for name in names:
             if (transcript.parent, name) in self._beside:
                 return self._beside[transcript.parent, name]
-        return next((found[0] for name in names if len(found := self._anywhere.get(name, [])) == 1), None)
+        for name in map(folded, names):  # Call.WAV for call.srt, where it is the only one
+            found = self._anywhere.get(name, [])
+            beside = [path for path in found if path.parent == transcript.parent]
+            if len(found) == 1 or len({path.stem for path in beside}) == 1:
+                return (beside or found)[0]
+        return None
 
 
 def _dialogues(files: list[Path]) -> dict[str, tuple[Path | None, list[Path]]]:
