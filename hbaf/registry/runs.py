@@ -19,6 +19,7 @@ from hbaf.home import room
 from hbaf.model.batch import UNLABELLED
 from hbaf.monitoring.reference import keep_reference
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, TrainingParameters
+from hbaf.registry.metric_names import check_labels
 from hbaf.registry.models import log_package
 from hbaf.registry.tracking import (
     EXPERIMENT,
@@ -126,6 +127,7 @@ def train_package(
     progress: bool = False,
 ) -> ModelPackage:
     """Fits representation and system on train, chooses by dev, and reports to the log."""
+    check_labels(corpus.emotions)
     vectors = read_vectors(corpus, columns)
     named = extractors(features)
     representation = fit_representation(corpus, vectors, features, selects=named["audio"].selected)
