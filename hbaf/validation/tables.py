@@ -10,6 +10,7 @@ import pandas as pd
 
 from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import ASSIGNED_SPLITS, GATE, SPLITS, Corpus
+from hbaf.corpus.transcripts import NO_TRANSCRIPT
 from hbaf.corpus.windows_1252 import repair_windows_1252
 from hbaf.validation.accepted import Accepted, label_shift
 from hbaf.validation.rules import TableName
@@ -18,6 +19,8 @@ from hbaf.validation.table1 import paper_counts
 # Shorter ones ("Yeah.", "I don't know.") recur in every conversation and say nothing about a leak.
 SHORTEST_TELLING_TEXT = 4  # words
 # The replacement character, and control characters other than tab and line ends.
+# How the problems of rows begin whose sound was named, or looked for among other sound, and not found.
+LOST_SOUND = ("path ", "not a regular file", "no audio at", "no audio: the release lacks")
 DEBRIS = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -191,7 +194,15 @@ def _has_text(corpus: Corpus) -> bool:
 
 
 def _has_audio(corpus: Corpus) -> bool:
-    return bool(corpus.utterances["audio"].notna().any())
+    """Whether there is sound, or was meant to be: what is named, or lies there, and belongs to no row, was lost."""
+    problems = corpus.utterances["audio_problem"].dropna()
+    unclaimed = bool((corpus.set_aside["rule"] == NO_TRANSCRIPT).any())
+    lost = LOST_SOUND + (("no recording of the name",) if unclaimed else ())
+    return bool(
+        corpus.utterances["audio"].notna().any()
+        or problems.str.startswith(lost).any()
+        or problems.str.contains("files are called").any()
+    )
 
 
 def _fact(rows: pd.DataFrame, name: str) -> pd.Series:

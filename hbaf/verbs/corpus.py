@@ -55,7 +55,9 @@ def validate(
 
     stages = ("corpus", "validation")
     rules = ValidationParameters(**changes_of(set_, stages).get("validation", {}))
-    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
+    reference = prepare(
+        source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages, notes=False
+    )
     corpus = load_corpus(reference)
     result = check(corpus, rules, docs=docs)
     accept(corpus, result)

@@ -75,6 +75,7 @@ def prepare(
     set_: Sequence[str] | None = None,
     stages: Sequence[str] = ("corpus",),
     channels: str | None = None,
+    notes: bool = True,
 ) -> "CorpusReference":
     """Reads and measures a corpus, and says which rows were set aside or lack something, and what to do.
 
@@ -82,6 +83,7 @@ def prepare(
         set_: `STAGE.NAME=VALUE` changes; those of `corpus` count here.
         stages: that the verb knows: a change of another one is an error.
         channels: `0=agent,1=customer`.
+        notes: print what the reader found in the source; False where the verb does so itself.
     """
     from hbaf.corpus.channels import parse_channels
     from hbaf.corpus.next_steps import tell
@@ -96,7 +98,8 @@ def prepare(
     parameters = corpus_parameters(source, manifest, reader, changes)
     reference = prepare_corpus(parameters, split=split, progress=not quiet)
     corpus = load_corpus(reference)
-    for line in tell(corpus.set_aside, corpus.utterances):
+    told = [f"note: {note}" for note in corpus.notes] if notes else []
+    for line in (*told, *tell(corpus.set_aside, corpus.utterances)):
         print(line, file=sys.stderr)
     return reference
 
