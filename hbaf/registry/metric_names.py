@@ -41,7 +41,9 @@ def check_labels(emotions: Iterable[str]) -> None:
 def _part(part: str) -> str:
     if not part:
         return "-x-"
-    return "".join(map(_code, part)) if part in (".", "..") else part
+    if part == "." or part.startswith(".."):  # what would lead to another folder
+        return "".join(map(_code, part[:2])) + part[2:]
+    return part
 
 
 def _code(letter: str) -> str:
