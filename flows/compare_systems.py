@@ -49,7 +49,8 @@ def compare(
     report = run_comparison(
         cells, comparison, changes, say=lambda said, count, of: logger.info("%d of %d: %s", count, of, said)
     )
-    text = [as_markdown([*report.rows, *report.ensembles])]
+    text = [as_markdown(report.rows)]
+    text += [f"# {title}\n\n{as_markdown(rows)}" for _, title, rows in report.tables() if rows]
     if report.parent_run_id:
         text.append(f"MLflow: {run_address(report.parent_run_id)}")
     key = stages.artifact_key("compare-" + "-".join(reference.name for reference in references))

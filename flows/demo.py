@@ -31,13 +31,16 @@ NEW_CONVERSATIONS = 12
 
 
 @flow(name="demo")
-def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> None:
+def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> bool:
     """Example corpus, three models, promotion, scored conversations.
 
     Args:
         audio: Audio representation.
         dialogues: Size of the example corpus.
         seed: Of corpus and training.
+
+    Returns:
+        Whether a model was promoted and conversations were scored.
     """
     console = Console()
     say = lambda text: console.print(f"[bold]{text}[/bold]")  # noqa: E731  # one line, one use
@@ -60,7 +63,9 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> Non
     if not verdict.promoted:
         console.print(result_table(tested))
         console.print(f"nothing is scored: {verdict.title}", soft_wrap=True)
-        return
+        for line in verdict.advice:
+            console.print(f"  {line}", soft_wrap=True, markup=False)
+        return False
     say(f"5 of 5  scoring {NEW_CONVERSATIONS} new conversations")
     new = CorpusParameters(name="example-new", dialogues=NEW_CONVERSATIONS, seed=seed + 1)
     scores = stages.score(stages.prepare(new, False, True), verdict.model, True, True, purpose="research")
@@ -68,6 +73,7 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> Non
     console.print(f"runs and models:  {ui_command()}", soft_wrap=True)
     console.print(f"scores:           {scores.folder / 'scores.csv'}", soft_wrap=True)
     console.print(f"report:           {scores.report}", soft_wrap=True)
+    return True
 
 
 def result_table(tested: dict[str, dict[str, float]]) -> Table:
@@ -88,7 +94,7 @@ if __name__ == "__main__":
     parser.add_argument("--dialogues", type=int, default=320)
     parser.add_argument("--seed", type=int, default=0)
     try:
-        demo(**vars(parser.parse_args()))
+        scored = demo(**vars(parser.parse_args()))
     except Exception as error:
         from hbaf.cli import is_expected
 
@@ -96,3 +102,4 @@ if __name__ == "__main__":
             raise
         print(f"hbaf: {error}", file=sys.stderr)
         sys.exit(2)
+    sys.exit(0 if scored else 1)

@@ -1,13 +1,13 @@
 """`promote-hbaf`: the best run of a corpus against the champion, by rules and, by setting, with a person's consent."""
 
-from prefect import flow, pause_flow_run
+from prefect import flow, get_run_logger, pause_flow_run
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from pydantic import Field
 
 from flows import stages
 from hbaf.parameters import CorpusParameters, PromotionParameters
-from hbaf.registry.runs import best_run
+from hbaf.registry.best_run import best_run
 from hbaf.registry.verdict import Verdict
 from hbaf.training.package import ModelPackage
 
@@ -31,16 +31,22 @@ def promote_hbaf(
 
     Args:
         corpus: What the run was trained on.
-        run: MLflow run id; default: the finished run of this corpus with the best dev score.
+        run: MLflow run id; default: of all variants, the newest search's candidate or the best on dev.
         model: Registered name; default `hbaf-<corpus>`.
         rules: What it has to show; with `approval` the run then pauses until a person resumes it.
         progress: Show progress bars.
     """
     reference = stages.prepare(corpus, True, progress)
-    candidate = best_run(reference, run)
+    candidate = best_run(reference, run, margin=rules.search_margin)
+    say = get_run_logger().info
+    for line in candidate.passed_over:
+        say(line)
     features = ModelPackage.load(candidate.package).facts.features
     columns = stages.extract(reference, features, progress)
     verdict = stages.decide(candidate, reference, columns, model, rules)
+    for line in (verdict.changed, *verdict.advice):
+        if line:
+            say(line)
     if verdict.outcome != "waiting":
         return verdict
     form = Approval.with_initial_data(description=verdict.markdown())

@@ -1,13 +1,13 @@
 """`train-hbaf`: validate, extract what is missing, search, refit, report on dev, register the candidate."""
 
 import re
-from typing import Literal
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows import stages
 from flows.private import stage
+from flows.recipe import FeatureChanges, ModelChanges, Recipe, TrainingChanges, with_changes
 from flows.trial_runs import pool_workers
 from flows.validate_corpus import validate_corpus
 from hbaf.corpus.schema import CorpusReference
@@ -18,7 +18,6 @@ from hbaf.parameters import (
     ModelParameters,
     SearchParameters,
     TrainingParameters,
-    from_recipe,
 )
 from hbaf.registry.promote import model_name
 from hbaf.registry.runs import RunReference
@@ -30,10 +29,10 @@ from hbaf.registry.tracking import run_address
 @flow(name="train-hbaf")
 def train_hbaf(
     corpus: CorpusParameters = CorpusParameters(),
-    recipe: Literal["paper", "demo"] = "paper",
-    features: FeatureParameters | None = None,
-    model: ModelParameters | None = None,
-    training: TrainingParameters | None = None,
+    recipe: Recipe = "paper",
+    features: FeatureChanges | None = None,
+    model: ModelChanges | None = None,
+    training: TrainingChanges | None = None,
     search: SearchParameters = SearchParameters(),
     progress: bool = False,
 ) -> RunReference:
@@ -42,25 +41,24 @@ def train_hbaf(
     Args:
         corpus: Where the conversations come from.
         recipe: The values to start from.
-        features: Which representations; default: the recipe's.
-        model: HBAF and its decisions; default: the recipe's.
-        training: Optimiser, patience, seed; default: the recipe's.
+        features: Which representations; what is left out is the recipe's.
+        model: HBAF and its decisions; what is left out is the recipe's.
+        training: Optimiser, patience, seed; what is left out is the recipe's.
         search: Trials, workers, ranges; `trials: 0` trains once with the values above.
         progress: Show progress bars.
     """
+    settings = with_changes(recipe, features=features, model=model, training=training)
     reference = validate_corpus(corpus, progress=progress)
-    start = from_recipe(recipe)
-    features, model, training = features or start[0], model or start[1], training or start[2]
-    columns = stages.extract(reference, features, progress)
+    columns = stages.extract(reference, settings[0], progress)
     if search.wanted:
-        outcome = find_settings(reference, columns, features, model, training, search)
+        outcome = find_settings(reference, columns, *settings, search)
         report(outcome.study, outcome.lines(), outcome.parent_run_id)
         return outcome.candidate
-    run = stages.fit(reference, columns, features, model, training, progress)
+    run = stages.fit(reference, columns, *settings, progress)
     name = model_name(reference.name)
     version = register_candidate(run, name, {})
     lines = [f"weighted F1 on dev {run.weighted_f1:.3f}", f"candidate: {name} version {version}, run {run.run_id}"]
-    report(f"{reference.name}-{training.recipe}", lines, run.run_id)
+    report(f"{reference.name}-{settings[2].recipe}", lines, run.run_id)
     return run
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
+SpeakerRelative = Literal["none", "running", "both"]
 
 
 class Parameters(BaseModel):
@@ -104,6 +105,11 @@ class FeatureParameters(Parameters):
         512, ge=1, description="Audio numbers kept by the SVM selection; applies to openSMILE functionals only."
     )
     svm_c: float = Field(0.001, gt=0, description="C of the LinearSVC that ranks the numbers.")
+    speaker_relative: SpeakerRelative = Field(
+        "none",
+        description="Appends how each turn sounds beside its speaker's other turns: `running` the turns before, `both` "
+        "also all of the dialogue.",
+    )
     scale_text: bool = Field(False, description="z-score the text vectors on train, as the audio ones always are.")
     store: str | None = Field(
         None, description="Folder or URL of the feature store, as `s3://bucket/features`; default: in the home folder."
@@ -171,6 +177,28 @@ class ModelParameters(Parameters):
     supervised: float = Field(
         0.0, ge=0, description="Weight of a contrastive term that draws utterances of one emotion together."
     )
+    text_direction: Literal["causal", "both"] = Field(
+        "causal", description="`both`: the text context network also reads each dialogue from its end."
+    )
+    split_context: bool = Field(
+        False, description="True: the text context is that of the speaker's own turns beside that of the others'."
+    )
+    own_path: Literal["none", "audio", "text", "both"] = Field(
+        "none", description="The classifier also reads what the utterance says by itself, W_a x_a and W_l x_l."
+    )
+    experts: bool = Field(
+        False, description="True: audio, text and both decide each for itself, and a gate mixes the decisions."
+    )
+    unimodal: float = Field(0.0, ge=0, description="Weight of the cross-entropy of audio alone and of text alone.")
+    distillation: float = Field(
+        0.0, ge=0, description="Weight with which audio alone and text alone learn from the fused decision."
+    )
+    contrast_heads: bool = Field(
+        False, description="True: the contrastive terms compare projections that the classifier does not read."
+    )
+    same_label_negatives: bool = Field(
+        True, description="False: utterances of the same emotion are no negatives of the contrastive terms."
+    )
     mu: float = Field(
         0.2, ge=0, description="μ, weight of the contrastive loss.", json_schema_extra={"search": [0.0, 1.0]}
     )
@@ -203,12 +231,26 @@ class TrainingParameters(Parameters):
     class_weight_power: Share = Field(1.0, description="1 makes classes count alike, 0 utterances, 0.5 is between.")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Share of the target that all classes get alike.")
     focal_gamma: float = Field(0.0, ge=0, description="γ of the focal loss; 0: cross-entropy.")
+    prior_correction: float = Field(
+        0.0,
+        ge=0,
+        description="Logits are learned beside this multiple of the log frequency on train, so that decisions lean to "
+        "rare emotions; 1 makes all alike (Menon et al., 2021).",
+    )
     averaging: Literal["none", "ema", "swa"] = Field(
         "none", description="Score dev with, and keep, a mean of weights: moving over steps, or plain over epochs."
     )
     averaging_decay: float = Field(0.99, gt=0, lt=1, description="Of `ema`, each step.")
     averaging_start: int = Field(0, ge=0, description="Epochs before averaging begins.")
     clip_norm: float | None = Field(None, gt=0, description="Largest gradient norm.")
+    members: int = Field(
+        1, ge=1, description="Seeds from `seed` on that are trained; a prediction is the mean of their probabilities."
+    )
+    label_chain: Literal["none", "both", "causal"] = Field(
+        "none",
+        description="Decode with what each speaker, and the other one, said last: `both` knows the whole dialogue, "
+        "`causal` the turns up to the one in question.",
+    )
     target_precision: Share = Field(
         0.8, description="Share of right labels on dev that predictions must reach not to be `uncertain`."
     )
@@ -278,6 +320,7 @@ class ComparisonParameters(Parameters):
         0, ge=0, description="Tuning runs on dev of each system, over learning rate, dropout and width; below 2: none."
     )
     ensemble: bool = Field(False, description="Also compare the mean of each system's seeds, in a block of its own.")
+    chain: bool = Field(False, description="Also compare all systems with the label chain behind them, in a table.")
     selection: Literal["dev", "as-published"] = Field(
         "dev",
         description="`as-published` adds a column with the epoch chosen by the test split, as many publications do; "
@@ -315,27 +358,42 @@ class PromotionParameters(Parameters):
     level: float = Field(0.95, gt=0, lt=1, description="Of that two-sided interval.")
     draws: int = Field(2000, ge=100, description="Bootstrap draws of dialogues.")
     minimum_dialogues: int = Field(10, ge=1, description="Labelled dialogues without which a champion is not replaced.")
-    class_floor: Share = Field(0.05, description="F1 that any single emotion may lose.")
+    class_floor: Share = Field(0.05, description="F1 that no single emotion may have lost beyond doubt.")
     class_support: int = Field(10, ge=1, description="Utterances without which an emotion's F1 is not judged.")
-    calibration_tolerance: Share = Field(0.02, description="By how much the calibration error may be worse.")
+    calibration_tolerance: Share = Field(0.02, description="By how much the calibration error may be worse for sure.")
     minimum_speed: float = Field(20.0, ge=0, description="Utterances per second, features ready, on this machine.")
     maximum_megabytes: float = Field(2000.0, gt=0, description="Size of the model package.")
+    search_margin: Share = Field(
+        0.05,
+        description="Weighted F1 on dev by which a single run of another variant must be ahead of the newest search's "
+        "candidate to be judged in its place.",
+    )
     approval: bool = Field(False, description="A person must agree before the alias moves.")
     approval_hours: float = Field(24.0, gt=0, description="How long a run waits for that person.")
 
 
+# What gained most over the paper's reading on dev, on the mean of corpora (docs/findings.md).
+ADDITIONS: dict[str, Any] = {"experts": True, "unimodal": 0.5, "cross_direction": "crossed", "own_path": "audio"}
+
 # A recipe is a starting point: values that differ from the defaults, per stage.
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {"model": {}, "training": {"recipe": "paper"}, "features": {}},
-    # The paper's with the one setting that gained most on MELD's dev split; docs/findings.md says how sure that is.
+    # The paper's width with the additions.
     "best": {
-        "model": {},
-        "training": {"recipe": "best", "class_weights": True, "class_weight_power": 0.5},
+        "model": {**ADDITIONS},
+        "training": {
+            "recipe": "best",
+            "class_weights": True,
+            "class_weight_power": 0.5,
+            "members": 3,
+            "label_chain": "both",
+        },
         "features": {},
     },
-    # Narrow and quick: for the example corpus and laptops. Not the paper's numbers, and its name says so everywhere.
+    # `best`, narrow and quick: for the example corpus and laptops. Not the paper's numbers, and its name says so.
     "demo": {
         "model": {
+            **ADDITIONS,
             "dim": 96,
             "heads": 4,
             "encoder_layers": 1,
@@ -346,6 +404,8 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "training": {
             "recipe": "demo",
+            "members": 3,
+            "label_chain": "both",
             "learning_rate": 1e-3,
             "batch_dialogues": 8,
             "max_epochs": 40,

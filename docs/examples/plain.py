@@ -22,7 +22,7 @@ def main(dialogues: int = 120, epochs: int = 6) -> None:
     representation = fit_representation(corpus, vectors, features, selects=False)  # on train alone
     train, dev = (load_split(corpus, vectors, representation, split) for split in ("train", "dev"))
     dims = {
-        "audio_dim": representation.audio.dim, "text_dim": vectors.text.shape[1], "commonsense_dim": None,
+        "audio_dim": representation.audio_dim, "text_dim": vectors.text.shape[1], "commonsense_dim": None,
         "emotions": len(corpus.emotions),
     }  # fmt: skip
     systems = {"hbaf": lambda: HBAF(**dims, **model.model_dump()), "mine": lambda: MyFusion(**dims)}

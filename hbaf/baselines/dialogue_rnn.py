@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from hbaf.baselines.attention import MatchingAttention
 from hbaf.baselines.gru_steps import DIRECTIONS, DirectedLinear, PartyMemory, gru_step
 from hbaf.baselines.inputs import joined
-from hbaf.baselines.turns import back_in_order, backwards, both_directions
+from hbaf.baselines.turns import back_in_order, both_directions
 from hbaf.model.batch import DialogueBatch, SystemOutput
+from hbaf.model.turns import backwards
 
 
 class PartyRecurrence(nn.Module):

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from hbaf.baselines.inputs import present, streams
 from hbaf.baselines.objectives import labelled_cross_entropy
 from hbaf.baselines.selective_scan import selective_scan
-from hbaf.baselines.turns import backwards
 from hbaf.model.batch import DialogueBatch, SystemOutput
+from hbaf.model.turns import backwards
 
 
 class Mamba(nn.Module):

@@ -4,16 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-
-def backwards(x: Tensor, mask: Tensor) -> Tensor:
-    """x (B, U, ...) with the real turns of each dialogue in reverse order and the padding where it was, last.
-
-    Applied twice it gives x back.
-    """
-    turn = torch.arange(mask.shape[1], device=mask.device)
-    lengths = mask.sum(1, keepdim=True)
-    order = torch.where(turn < lengths, lengths - 1 - turn, turn)  # (B, U)
-    return x[torch.arange(len(x), device=x.device)[:, None], order]
+from hbaf.model.turns import backwards
 
 
 def both_directions(x: Tensor, mask: Tensor) -> Tensor:

@@ -118,7 +118,7 @@ def compare(
         hbaf.parameters.RecipeError: likewise.
     """
     changes = changes or {}
-    entrants = parse_systems(asked.systems)
+    entrants = entrants_of(asked)
     for entrant in entrants:
         from_recipe(entrant.recipe or asked.recipe)
     rows = [(cell, entrant) for cell in cells for entrant in entrants]
@@ -126,7 +126,7 @@ def compare(
     chosen = _tune(rows, bases, asked, say)
     wanted: list[tuple[Cell, Job]] = []
     for cell, entrant in rows:
-        base, found = bases[cell.name, entrant.name], chosen.get((cell.name, entrant.name), {})
+        base, found = bases[cell.name, entrant.name], chosen.get((cell.name, entrant.without_chain().name), {})
         for seed in range(asked.first_seed, asked.first_seed + (entrant.seeds or asked.seeds)):
             training = base.training.model_copy(update={"seed": seed})
             wanted.append((cell, replace(base, training=training, changes=found)))
@@ -140,21 +140,32 @@ def compare(
     return Comparison(asked, tuple(cells), runs)
 
 
+def entrants_of(asked: ComparisonParameters) -> tuple[Entrant, ...]:
+    """The systems asked for and, with `chain`, each of them with the chain too."""
+    named = parse_systems(asked.systems)
+    with_it = [entrant.with_chain() for entrant in named] if asked.chain else []
+    return tuple({entrant.name: entrant for entrant in (*named, *with_it)}.values())
+
+
 def _tune(
     rows: Sequence[tuple[Cell, Entrant]],
     bases: dict[tuple[str, str], Job],
     asked: ComparisonParameters,
     say: Say,
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """(cell, system) -> the trial with the best weighted F1 on dev; the same budget and the same points for all."""
+    """(cell, system) -> the trial with the best weighted F1 on dev; the same budget and the same points for all.
+
+    A system with the chain is the run of the system without it, tuned without it.
+    """
     if asked.trials < 2:
         return {}
     jobs: list[tuple[tuple[str, str], Job]] = []
-    for cell, entrant in rows:
-        base = bases[cell.name, entrant.name]
+    alone = {(cell.name, e.without_chain().name): (cell, e) for cell, e in rows}
+    for (_, name), (cell, entrant) in alone.items():
+        base = replace(bases[cell.name, entrant.name], entrant=entrant.without_chain())
         training = base.training.model_copy(update={"seed": TRIAL_SEED})
         for changes in trial_changes(asked.trials, base):
-            jobs.append(((cell.name, entrant.name), replace(base, training=training, changes=changes, is_trial=True)))
+            jobs.append(((cell.name, name), replace(base, training=training, changes=changes, is_trial=True)))
     results: dict[tuple[str, str], list[tuple[Job, Outcome]]] = {}
     for count, (number, outcome) in enumerate(run_all([job for _, job in jobs], asked.workers), 1):
         row, job = jobs[number]

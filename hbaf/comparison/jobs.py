@@ -6,6 +6,8 @@ test.parquet         the same of test; absent where the job was a tuning trial
 history.json         metrics of each epoch
 package/             HBAF's weights, to look at gates and attention; other systems keep none
 failed.json          in place of run.json: why it failed
+
+A job with the label chain is the same run; what the chain makes of its predictions lies beside them (`decoded`).
 """
 
 import hashlib
@@ -21,6 +23,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from hbaf.comparison import decoded
 from hbaf.comparison.systems import Entrant
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extractors
@@ -33,6 +36,7 @@ from hbaf.training.package import ModelPackage, PackageFacts
 
 LOADED = 4  # corpora x representations that a process keeps in memory
 # What changes neither the weights nor the predictions.
+FITTED = {"select", "svm_c", "scale_text", "speaker_relative"}  # what a representation depends on, beside the data
 NOT_IN_KEY = {"workers", "batch_size", "device", "threads", "store", "recipe"}
 
 
@@ -84,7 +88,9 @@ class Job:
 
     def final_training(self) -> TrainingParameters:
         chosen = {name: self.changes[name] for name in ("learning_rate",) if name in self.changes}
-        return TrainingParameters(**{**self.training.model_dump(), **self.entrant.training, **chosen})
+        # The chain is a row's, and so is the mean of seeds: what is trained and kept is one system alone.
+        own = {**self.entrant.training, **chosen, "label_chain": "none", "members": 1}
+        return TrainingParameters(**{**self.training.model_dump(), **own})
 
     def model_changes(self) -> dict[str, Any]:
         return {name: value for name, value in self.changes.items() if name != "learning_rate"}
@@ -145,29 +151,38 @@ class Outcome:
 
     Attributes:
         reused: the run was there already.
+        chain: the row is that with the label chain.
     """
 
     folder: Path
     facts: RunFacts | None
     failure: str = ""
     reused: bool = False
+    chain: bool = False
 
     def predictions(self, split: str) -> pd.DataFrame:
-        return pd.read_parquet(self.folder / f"{split}.parquet")
+        return pd.read_parquet(self.folder / f"{split}{'-chain' if self.chain else ''}.parquet")
+
+    def alone(self) -> "Outcome":
+        """The same run without the chain."""
+        return replace(self, chain=False)
 
 
 def finished(job: Job) -> Outcome | None:
     """The outcome of an earlier run of the same key, if it has all that this job asks for."""
     folder = job.folder()
     path = folder / "run.json"
-    if not path.exists():
+    if not path.exists() or (job.entrant.chain and not (folder / decoded.FACTS).exists()):
         return None
     facts = RunFacts(**json.loads(path.read_text()))
     if job.watch_test and facts.as_published is None and not job.is_trial:
         return None
     # The same run under another name, as `hbaf` and `hbaf-literal`: the row shows the name that was asked for.
     named = replace(facts, system=job.entrant.name, standing=job.entrant.standing, trials=job.trials)
-    return Outcome(folder, named, reused=True)
+    if job.entrant.chain:
+        with_it = json.loads((folder / decoded.FACTS).read_text())
+        named = replace(named, dev=with_it["dev"], test=with_it.get("test"), as_published=None)
+    return Outcome(folder, named, reused=True, chain=job.entrant.chain)
 
 
 def run_job(job: Job) -> Outcome:
@@ -177,17 +192,31 @@ def run_job(job: Job) -> Outcome:
     with FileLock(folder / ".lock"):
         if (done := finished(job)) is not None:
             return done
+        alone = replace(job, entrant=job.entrant.without_chain())
+        there = finished(alone) is not None
         try:
-            facts = _run(job, folder)
+            if not there:
+                facts = _run(alone, folder)
+                write_atomically(folder / "run.json", json.dumps(asdict(facts), indent=1).encode())
+            if job.entrant.chain or not there:
+                _decode(job, folder)
         except Exception as error:  # whatever a system raises: the others must go on
             said = f"{type(error).__name__}: {error}"
             failed = {"system": job.entrant.name, "error": said, "traceback": traceback.format_exc()}
             write_atomically(folder / "failed.json", json.dumps(failed, indent=1).encode())
             return Outcome(folder, None, said)
-        write_atomically(folder / "run.json", json.dumps(asdict(facts), indent=1).encode())
         for name in ("last.ckpt", "best.ckpt", "failed.json"):
             (folder / name).unlink(missing_ok=True)
-    return Outcome(folder, facts)
+        ended = finished(job)
+        assert ended is not None
+    return replace(ended, reused=False)
+
+
+def _decode(job: Job, folder: Path) -> None:
+    if job.entrant.chain:
+        decoded.decode_run(folder, job.reference)
+    else:
+        (folder / decoded.FACTS).unlink(missing_ok=True)  # of a run that has just been made anew
 
 
 def _run(job: Job, folder: Path) -> RunFacts:
@@ -258,7 +287,7 @@ def _package(
 ) -> ModelPackage:
     """The system, with fresh weights that follow from the seed, and what a prediction needs beside it."""
     dims = {
-        "audio_dim": representation.audio.dim,
+        "audio_dim": representation.audio_dim,
         "text_dim": vectors.text.shape[1],
         "commonsense_dim": None if vectors.commonsense is None else vectors.commonsense.shape[2],
     }
@@ -298,7 +327,9 @@ class Loading:
             "corpus": self.reference.digest,
             "splits": self.reference.splits_digest,
             "columns": self.columns.digests(),
-            "features": self.features.model_dump(mode="json", include={"select", "svm_c", "scale_text"}),
+            "features": self.features.model_dump(
+                mode="json", include={"select", "svm_c", "scale_text", "speaker_relative"}
+            ),
             "imported": self.features.audio.startswith("imported"),
             "hbaf": metadata.version("hbaf"),
         }
@@ -326,4 +357,4 @@ def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
             selects = extractors(data.features)["audio"].selected
             fit_representation(corpus, vectors, data.features, selects=selects).save(place)
             (place / "whole").touch()
-        return corpus, vectors, Representation.load(place)
+        return corpus, vectors, Representation.load(place, data.features)

@@ -10,6 +10,7 @@ from hbaf.comparison.bench import Cell, Comparison
 from hbaf.comparison.findings_page import write_block
 from hbaf.comparison.implied import implied
 from hbaf.comparison.render import LEGEND, blocks, by_cell, markdown, md_line, percent
+from hbaf.comparison.systems import CHAIN
 from hbaf.comparison.table import REFERENCE, Row
 
 if TYPE_CHECKING:
@@ -41,14 +42,17 @@ def write_pages(reports: "Sequence[tuple[str, Report]]", path: Path) -> Path:
 
 
 def section(report: "Report") -> list[str]:
-    """What ran, then a table per cell, then the ensembles."""
+    """What ran, then a table per cell, then those with the chain and the ensembles."""
     parts = [facts(report.comparison)]
     for (name, of), cell in zip(by_cell(report.rows), report.comparison.cells, strict=True):
         parts += [f"## {name}", verdict(of), markdown(of), held_against(of, cell), chosen(of)]
-    if report.ensembles:
-        parts.append("## Ensembles: the mean of each system's seeds")
-        parts.append("Compared with each other alone: several models are not one.")
-        parts += [f"### {name}\n\n{markdown(of)}" for name, of in by_cell(report.ensembles)]
+    for stem, title, rows in report.tables():
+        if rows:
+            parts.append(f"## {title}")
+            if "ensembles" in stem:
+                parts.append("Compared with each other alone: several models are not one.")
+            reference = REFERENCE + CHAIN * stem.startswith("chained")
+            parts += [f"### {name}\n\n{verdict(of, reference)}\n\n{markdown(of)}" for name, of in by_cell(rows)]
     return parts
 
 
@@ -97,9 +101,9 @@ def commit() -> str:
     return f", commit {said.stdout.strip()}" if said.returncode == 0 else ""
 
 
-def verdict(rows: Sequence[Row]) -> str:
+def verdict(rows: Sequence[Row], reference: str = REFERENCE) -> str:
     """Where HBAF stands, by the numbers alone."""
-    ours = next((row for row in rows if row.system == REFERENCE and row.seeds), None)
+    ours = next((row for row in rows if row.system == reference and row.seeds), None)
     others = [row for row in rows if row.standing in ("floor", "published", "reading", "own") and row.seeds]
     if ours is None or not others:
         return ""

@@ -20,7 +20,8 @@ AS_PUBLISHED = "as published (epoch by test!)"
 LEGEND = (
     "Weighted F1 on test in per cent: mean over seeds ± their standard deviation, [95 % interval, bootstrap over "
     "dialogues]. Δ: against HBAF on the same seeds; p: approximate randomisation over dialogues, corrected for the "
-    f"number of comparisons (Holm), * below {SIGNIFICANT}. The epoch, and every setting, was chosen on dev."
+    f"number of comparisons (Holm), * below {SIGNIFICANT}. Δ floor: the same against logistic regression with the "
+    "label chain. The epoch, and every setting, was chosen on dev."
 )
 
 
@@ -34,7 +35,8 @@ def shown(rows: Sequence[Row]) -> pd.DataFrame:
             "weighted F1": f"{percent(row.f1)} ± {percent(row.deviation)}" if scored else "failed",
             "95 %": f"[{percent(row.low)}, {percent(row.high)}]" if scored else "",
             "Δ": "" if row.difference is None else f"{100 * row.difference:+.1f}",
-            "p": "" if row.p is None else f"{row.p:.3f}{'*' if row.p < SIGNIFICANT else ''}",
+            "p": "" if row.p is None else f"{row.p:.3f}{starred(row.p)}",
+            "Δ floor": "" if row.over_floor is None else f"{100 * row.over_floor:+.1f}{starred(row.p_over_floor)}",
             "dev": percent(row.dev_f1),
             "macro F1": percent(row.macro_f1),
             "UAR": percent(row.uar),
@@ -48,7 +50,12 @@ def shown(rows: Sequence[Row]) -> pd.DataFrame:
         if any(other.as_published is not None for other in rows):
             line[AS_PUBLISHED] = "" if row.as_published is None else percent(row.as_published)
         table.append(line)
-    return pd.DataFrame(table).fillna("")
+    frame = pd.DataFrame(table).fillna("")
+    return frame if any(row.over_floor is not None for row in rows) else frame.drop(columns="Δ floor", errors="ignore")
+
+
+def starred(p: float | None) -> str:
+    return "*" if p is not None and p < SIGNIFICANT else ""
 
 
 def percent(value: float) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from hbaf.comparison.diary import comparison_log, nested_run, scores
 from hbaf.comparison.figures import write_figures
 from hbaf.comparison.page import write_page
 from hbaf.comparison.render import write_tables
-from hbaf.comparison.table import Row, ensembles_of, rows_of
+from hbaf.comparison.table import Row, chained_of, ensembles_of, rows_of
 from hbaf.home import room, write_atomically
 from hbaf.parameters import ComparisonParameters
 from hbaf.registry.test_looks import share_test_looks
@@ -24,6 +24,7 @@ class Report:
 
     Attributes:
         ensembles: rows of the mean over seeds; empty where they were not asked for.
+        chained, chained_ensembles: the same two with the label chain behind every system; likewise.
         files: tables, page and the list of runs.
         parent_run_id: in MLflow; "" when it could not be reached.
     """
@@ -33,6 +34,17 @@ class Report:
     ensembles: list[Row]
     files: list[Path]
     parent_run_id: str = ""
+    chained: list[Row] = field(default_factory=list)
+    chained_ensembles: list[Row] = field(default_factory=list)
+
+    def tables(self) -> list[tuple[str, str, list[Row]]]:
+        """Stem of the files, title and rows of each table behind the first."""
+        mean = "the mean of each system's seeds"
+        return [
+            ("chained", "With the label chain behind every system", self.chained),
+            ("ensembles", f"Ensembles: {mean}", self.ensembles),
+            ("chained-ensembles", f"Ensembles with the label chain behind {mean}", self.chained_ensembles),
+        ]
 
     @property
     def failures(self) -> list[str]:
@@ -57,8 +69,16 @@ def run_comparison(
     log = comparison_log(cells, asked)
     log.begin()
     comparison = compare(cells, asked, changes, say=say, done=lambda run: log.add(nested_run(run)))
-    rows, ensembles = rows_of(comparison), ensembles_of(comparison)
-    report = Report(comparison, rows, ensembles, write_report(comparison, rows, ensembles))
+    rows = rows_of(comparison)
+    report = Report(
+        comparison,
+        rows,
+        ensembles_of(comparison),
+        [],
+        chained=chained_of(comparison),
+        chained_ensembles=ensembles_of(comparison, chain=True),
+    )
+    report.files.extend(write_report(report))
     if page is not None:
         report.files.append(write_page(report, page))
     report.files.extend(write_figures(comparison, folder_of(cells, asked), rows))
@@ -75,12 +95,13 @@ def folder_of(cells: Sequence[Cell], asked: ComparisonParameters) -> Path:
     return room("comparison", f"{corpora}-{digest[:10]}")
 
 
-def write_report(comparison: Comparison, rows: Sequence[Row], ensembles: Sequence[Row]) -> list[Path]:
+def write_report(report: Report) -> list[Path]:
     """Writes tables and `comparison.json`, which lists the folders of all runs.
 
     Returns:
         The files.
     """
+    comparison = report.comparison
     folder = folder_of(comparison.cells, comparison.asked)
     runs = [
         {
@@ -96,5 +117,7 @@ def write_report(comparison: Comparison, rows: Sequence[Row], ensembles: Sequenc
     listed = {"asked": comparison.asked.model_dump(mode="json"), "runs": runs}
     path = folder / "comparison.json"
     write_atomically(path, json.dumps(listed, indent=1).encode())
-    written = [path, *write_tables(rows, folder)]
-    return [*written, *write_tables(ensembles, folder, "ensembles")] if ensembles else written
+    written = [path, *write_tables(report.rows, folder)]
+    for stem, _, rows in report.tables():
+        written += write_tables(rows, folder, stem) if rows else []
+    return written

@@ -7,8 +7,9 @@
     bc-lstm:dropout=0.2      any argument of the system's class, or of the training
     ./mine.py:MyFusion       a class of one's own
     dialogue-rnn:seeds=5     more runs of this one than of the others
+    mmgcn+chain              the same run with the label chain behind it
 
-`@RECIPE` comes before `:settings`; both work for every system.
+`@RECIPE` comes before `:settings`, `+chain` at the end; all of them work for every system.
 """
 
 import ast
@@ -17,7 +18,7 @@ import inspect
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -33,9 +34,12 @@ from hbaf.parameters import ModelParameters, TrainingParameters
 
 Standing = Literal["hbaf", "variant", "floor", "published", "reading", "own"]
 
+CHAIN = "+chain"
+FLOOR_WITH_CHAIN = f"logistic-regression{CHAIN}"  # what a system has to pass that claims to read context
+
 GROUPS: dict[str, tuple[str, ...]] = {
-    "all": ("hbaf", *SYSTEMS),
-    "floors": FLOORS,
+    "all": ("hbaf", *FLOORS, FLOOR_WITH_CHAIN, *(name for name in SYSTEMS if name not in FLOORS)),
+    "floors": (*FLOORS, FLOOR_WITH_CHAIN),
     "published": tuple(name for name in SYSTEMS if standing(name) == "published"),
     "readings": tuple(name for name in SYSTEMS if standing(name) == "reading"),
     "modalities": ("hbaf", *MODALITIES),
@@ -47,6 +51,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
 INPUTS = ("audio_dim", "text_dim", "commonsense_dim", "emotions")
 # Sizes that differ between systems and recipes; everything else of a class has its published default.
 COMMON = ("dim",)
+# What the bench itself sees to: the seed, and what it puts behind runs that are there, for every system alike.
+NOT_OF_A_SYSTEM = {"seed", "label_chain", "members"}
 
 
 class UnknownSystem(ValueError):
@@ -64,6 +70,7 @@ class Entrant:
         model: changes of `ModelParameters`, for HBAF; arguments of the class, for others.
         training: changes of `TrainingParameters`.
         seeds: runs of this one, where that differs from the comparison's.
+        chain: its predictions are decoded with the label chain; the run is the same as without.
     """
 
     name: str
@@ -73,6 +80,13 @@ class Entrant:
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     seeds: int | None = None
+    chain: bool = False
+
+    def with_chain(self) -> "Entrant":
+        return self if self.chain else entrant(self.name + CHAIN, self.seeds)
+
+    def without_chain(self) -> "Entrant":
+        return entrant(self.name.removesuffix(CHAIN), self.seeds) if self.chain else self
 
     @property
     def is_hbaf(self) -> bool:
@@ -126,15 +140,27 @@ def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
             parts[-1] += f",{part}"
         elif part.strip():
             parts.append(part.strip())
-    names = [name for part in parts for name in GROUPS.get(part, (part,))]
+    names = [name for part in parts for name in group(part)]
     # Asked for twice, as by a group and by itself with other seeds: one row, at the first place, as said last.
     return tuple({found.name: found for found in map(entrant, names)}.values())
 
 
-def entrant(name: str) -> Entrant:
+def group(part: str) -> tuple[str, ...]:
+    """The names of a group, of each with the chain for `all+chain`; any other name is itself."""
+    if part.removesuffix(CHAIN) not in GROUPS:
+        return (part,)
+    names = GROUPS[part.removesuffix(CHAIN)]
+    return tuple(name.removesuffix(CHAIN) + CHAIN for name in names) if part.endswith(CHAIN) else names
+
+
+def entrant(name: str, seeds: int | None = None) -> Entrant:
     """One name, understood."""
+    if name.endswith(CHAIN):
+        plain = entrant(name.removesuffix(CHAIN), seeds)
+        standing = "variant" if plain.standing == "hbaf" else plain.standing
+        return replace(plain, name=plain.name + CHAIN, standing=standing, chain=True)
     head, changes = _settings_of(name)
-    seeds = changes.pop("seeds", None)
+    seeds = changes.pop("seeds", seeds)
     if seeds is not None:  # how often is no part of what it is
         settings = ",".join(f"{key}={json.dumps(value)}" for key, value in changes.items())
         name = f"{head}:{settings}" if settings else head
@@ -143,7 +169,9 @@ def entrant(name: str) -> Entrant:
     if found == "hbaf" and (changes or recipe):
         found = "variant"
     training = {key: value for key, value in changes.items() if key not in takes}
-    unknown = sorted(set(training) - (set(TrainingParameters.model_fields) - {"seed"}))
+    unknown = sorted(set(training) - (set(TrainingParameters.model_fields) - NOT_OF_A_SYSTEM))
+    if unknown == ["label_chain"]:
+        raise UnknownSystem(f"{name}: in a comparison the chain stands in the name, `{base}{CHAIN}`, or `--chain`.")
     if unknown:
         raise UnknownSystem(
             f"{name}: no setting {', '.join(unknown)}; {base} takes {', '.join(sorted(takes))}, and what `training` "

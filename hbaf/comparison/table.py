@@ -1,15 +1,17 @@
 """Runs -> rows of a table: mean, deviation, interval, test against HBAF, classes, sizes, times."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from hbaf.comparison.bench import Comparison, Run
+from hbaf.comparison.decoded import decode
 from hbaf.comparison.jobs import RunFacts
 from hbaf.comparison.statistics import counts_by_dialogue, holm, interval, paired_test, weighted_f1
+from hbaf.comparison.systems import CHAIN, FLOOR_WITH_CHAIN, parse_systems
 
 REFERENCE = "hbaf"  # the row that every other one of its block is held against
 BLOCKS = {  # in the order of a table
@@ -30,6 +32,7 @@ class Row:
         f1: weighted F1 on test, mean over seeds; `deviation` over seeds; `low` and `high` its 95 % interval.
         difference: against HBAF on the seeds that both have; None for HBAF itself or without one.
         p: of that difference, corrected (Holm) over the rows of the block table; None likewise.
+        over_floor, p_over_floor: the same against logistic regression with the label chain.
         as_published: mean over seeds of the best test score of any epoch; None where it was not asked for.
         failures: what failed runs said.
     """
@@ -44,6 +47,8 @@ class Row:
     high: float = np.nan
     difference: float | None = None
     p: float | None = None
+    over_floor: float | None = None
+    p_over_floor: float | None = None
     dev_f1: float = np.nan
     macro_f1: float = np.nan
     uar: float = np.nan
@@ -59,45 +64,74 @@ class Row:
 
 
 def rows_of(comparison: Comparison) -> list[Row]:
-    """A row per cell and system, in the order asked for; with `ensemble`, those of the mean of seeds follow."""
+    """A row per cell and system, in the order asked for."""
+    return _rows(comparison, chain=False, ensemble=False)
+
+
+def chained_of(comparison: Comparison) -> list[Row]:
+    """With `chain`: every system with the label chain behind it."""
+    return _rows(comparison, chain=True, ensemble=False) if comparison.asked.chain else []
+
+
+def ensembles_of(comparison: Comparison, *, chain: bool = False) -> list[Row]:
+    """A row per cell and system of the mean probability of its seeds: to be compared with each other alone.
+
+    Args:
+        chain: of every system with the chain behind the mean.
+    """
+    asked = comparison.asked
+    return _rows(comparison, chain=chain, ensemble=True) if asked.ensemble and (asked.chain or not chain) else []
+
+
+def _rows(comparison: Comparison, *, chain: bool, ensemble: bool) -> list[Row]:
+    names = {entrant.name for entrant in parse_systems(comparison.asked.systems)}
     rows: list[Row] = []
     for cell in comparison.cells:
-        of_cell = [run for run in comparison.runs if run.cell.name == cell.name]
-        rows += block(of_cell, cell.name)
+        of_cell = [
+            run
+            for run in comparison.runs
+            if run.cell.name == cell.name and (run.job.entrant.chain if chain else run.job.entrant.name in names)
+        ]
+        rows += block(of_cell, cell.name, reference=REFERENCE + CHAIN * chain, ensemble=ensemble)
     return rows
 
 
-def ensembles_of(comparison: Comparison) -> list[Row]:
-    """A row per cell and system of the mean probability of its seeds: to be compared with each other alone."""
-    rows: list[Row] = []
-    if comparison.asked.ensemble:
-        for cell in comparison.cells:
-            of_cell = [run for run in comparison.runs if run.cell.name == cell.name]
-            rows += block(of_cell, cell.name, ensemble=True)
-    return rows
+def block(runs: Sequence[Run], cell: str, *, reference: str = REFERENCE, ensemble: bool = False) -> list[Row]:
+    """The rows of one cell; tests are corrected over all of them.
 
-
-def block(runs: Sequence[Run], cell: str, *, ensemble: bool = False) -> list[Row]:
-    """The rows of one cell; tests are corrected over all of them."""
+    Args:
+        reference: the system that the others are held against.
+    """
     by_system: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_system[run.job.entrant.name].append(run)
     counts = {name: _counts(of, ensemble) for name, of in by_system.items()}
-    reference = counts.get(REFERENCE)
-    rows: list[Row] = []
-    tested: list[tuple[int, float, float]] = []
+    against, over = tests_against(reference, counts), tests_against(FLOOR_WITH_CHAIN, counts)
+    nothing = (None, None)
+    rows = []
     for name, of in by_system.items():
+        (gap, p), (over_floor, p_over) = against.get(name, nothing), over.get(name, nothing)
         row = _row(cell, of, counts[name], ensemble)
-        found = counts[name]
-        if reference and found and name != REFERENCE and (common := sorted(set(reference) & set(found))):
-            ours = np.concatenate([reference[seed] for seed in common])
-            theirs = np.concatenate([found[seed] for seed in common])
-            gap = float(weighted_f1(theirs.sum(1)).mean() - weighted_f1(ours.sum(1)).mean())
-            tested.append((len(rows), gap, paired_test(ours, theirs)))
-        rows.append(row)
-    for (number, gap, _), p in zip(tested, holm([p for _, _, p in tested]), strict=True):
-        rows[number] = replace(rows[number], difference=gap, p=p)
+        rows.append(replace(row, difference=gap, p=p, over_floor=over_floor, p_over_floor=p_over))
     return rows
+
+
+def tests_against(reference: str, counts: Mapping[str, dict[int, np.ndarray]]) -> dict[str, tuple[float, float]]:
+    """System -> difference of weighted F1 from the reference on the seeds that both have, and p corrected by Holm.
+
+    Args:
+        counts: system -> seed -> (1, D, C, C).
+    """
+    found: dict[str, tuple[float, float]] = {}
+    for name, own in counts.items():
+        common = sorted(set(counts.get(reference, {})) & set(own))
+        if name != reference and common:
+            ours = np.concatenate([counts[reference][seed] for seed in common])
+            theirs = np.concatenate([own[seed] for seed in common])
+            gap = float(weighted_f1(theirs.sum(1)).mean() - weighted_f1(ours.sum(1)).mean())
+            found[name] = gap, paired_test(ours, theirs)
+    corrected = holm([p for _, p in found.values()])
+    return {name: (gap, p) for (name, (gap, _)), p in zip(found.items(), corrected, strict=True)}
 
 
 def _counts(runs: Sequence[Run], ensemble: bool) -> dict[int, np.ndarray]:
@@ -106,10 +140,19 @@ def _counts(runs: Sequence[Run], ensemble: bool) -> dict[int, np.ndarray]:
     if not ended:
         return {}
     emotions = _facts(ended[0]).emotions
-    tables = {_facts(run).seed: run.outcome.predictions("test") for run in ended}
     if ensemble:
-        tables = {-1: mean_of(list(tables.values()), emotions)}
+        tables = {-1: _mean(ended, emotions)}
+    else:
+        tables = {_facts(run).seed: run.outcome.predictions("test") for run in ended}
     return {seed: counts_by_dialogue([table], emotions) for seed, table in tables.items()}
+
+
+def _mean(runs: Sequence[Run], emotions: Sequence[str]) -> pd.DataFrame:
+    """Test predictions from the mean of the seeds; the chain, where the row has one, stands behind the mean."""
+    entrant, reference = runs[0].job.entrant, runs[0].job.reference
+    splits = ("dev", "test") if entrant.chain else ("test",)
+    tables = {split: mean_of([run.outcome.alone().predictions(split) for run in runs], emotions) for split in splits}
+    return decode(reference, tables).tables["test"] if entrant.chain else tables["test"]
 
 
 def mean_of(tables: Sequence[pd.DataFrame], emotions: Sequence[str]) -> pd.DataFrame:

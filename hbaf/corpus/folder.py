@@ -5,35 +5,22 @@ whose text or audio is missing stays, with the reason.
 """
 
 import re
-import unicodedata
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import pandas as pd
 
-from hbaf.corpus.channels import UNNAMED_SPEAKER, assign_channels
-from hbaf.corpus.find_audio import AudioFinder
-from hbaf.corpus.manifest import Manifest, Row, read_manifest, tables_in
-from hbaf.corpus.manifest_columns import COLUMN_NAMES, plain
-from hbaf.corpus.manifest_values import MISSING, BadRow, channel_number, clean, number, seconds, shown, text_or_problem
+from hbaf.corpus.channels import assign_channels
+from hbaf.corpus.find_audio import AUDIO_SUFFIXES, AudioFinder
+from hbaf.corpus.find_manifest import read_manifest, tables_in
+from hbaf.corpus.manifest import Manifest
+from hbaf.corpus.manifest_values import NO_VALUE, shown
+from hbaf.corpus.placed_rows import Placed, place_rows
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
-from hbaf.corpus.split_tables import SPLIT_NAMES, read_split_tables, tables_by_split
-from hbaf.corpus.transcripts import NO_TRANSCRIPT, SUFFIXES, read_transcripts
+from hbaf.corpus.split_tables import read_split_tables, tables_by_split
+from hbaf.corpus.transcript_forms import BESIDE_A_RECORDING, SUFFIXES, TABLES, is_table_of_turns
+from hbaf.corpus.transcripts import NO_TRANSCRIPT, read_transcripts
 from hbaf.corpus.turn_times import complete_times
 from hbaf.parameters import CorpusParameters
-
-DURATIONS = ("duration", "dur", "durationseconds", "durations", "length", "lengthseconds", "seconds")
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A row in its dialogue, before the turns are ranked."""
-
-    where: str
-    values: dict[str, Any]
-    order: float | None
-    split: str | None
 
 
 def read_folder(parameters: CorpusParameters) -> Corpus:
@@ -59,11 +46,15 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
     name = safe_name(parameters.name or root.name)
     emotions = tuple(emotion.strip().lower() for emotion in parameters.emotions)
     finder = AudioFinder(root)
-    placed, set_aside = _place_rows(manifest, name, emotions, finder)
+    placed, set_aside = place_rows(manifest, name, emotions, finder)
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
     _check_bad_share(root / manifest.file, table, len(placed), parameters.bad_share)
     assign_channels(((row.where, row.values) for row in placed), parameters.channels)
-    notes += [*complete_times([row.values for row in placed]), *finder.notes, *_unlabelled_words(manifest, emotions)]
+    if taken := complete_times(row.values for row in placed):
+        notes.append(
+            f"{taken} turn{'s' if taken > 1 else ''} without an end last until the next turn of the recording begins"
+        )
+    notes += [*finder.notes, *_unlabelled_words(manifest, emotions)]
     found = {str(row.values["emotion"]) for row in placed if row.values["emotion"]}
     return Corpus(
         name=name,
@@ -87,7 +78,7 @@ def _no_dialogue(file: Path, manifest: Manifest) -> str:
 def _unlabelled_words(manifest: Manifest, emotions: tuple[str, ...]) -> list[str]:
     """Which words in the column of labels were taken for none at all."""
     written = {" ".join((row.values.get("emotion") or "").split()) for row in manifest.rows}
-    words = sorted(word for word in written if word and _is_missing(word) and word.lower() not in emotions)
+    words = sorted(word for word in written if word and word.lower() in {*NO_VALUE} - {*emotions})
     if not words:
         return []
     return [
@@ -96,20 +87,27 @@ def _unlabelled_words(manifest: Manifest, emotions: tuple[str, ...]) -> list[str
     ]
 
 
-def _is_missing(text: str) -> bool:
-    return text.lower() in MISSING
-
-
 def _read(root: Path, parameters: CorpusParameters) -> Manifest:
     named = parameters.manifest
-    if named is None and len(tables_in(root)) != 1:
-        if by_split := tables_by_split(root):
+    if named is None:
+        tables = [path for path in tables_in(root) if not _is_of_a_recording(path)]
+        if len(tables) != 1 and (by_split := tables_by_split(root)):
             return read_split_tables(root, by_split, parameters.columns)
-        if not tables_in(root) and (found := read_transcripts(root)):
+        if not tables and (found := read_transcripts(root)):
             return found
-    if named is not None and Path(named).suffix.lower() in SUFFIXES and (found := read_transcripts(root, named)):
+    elif Path(named).suffix.lower() in {*SUFFIXES, *BESIDE_A_RECORDING} - set(TABLES) and (
+        found := read_transcripts(root, named)
+    ):
         return found
     return read_manifest(root, named, parameters.columns)
+
+
+def _is_of_a_recording(table: Path) -> bool:
+    """Whether a table holds the turns of one recording, beside it and of its name."""
+    if table.suffix.lower() not in TABLES or not any(table.with_suffix(kind).exists() for kind in AUDIO_SUFFIXES):
+        return False
+    with table.open("rb") as file:
+        return is_table_of_turns(file.readline(20_000).decode("utf-8", "replace").lstrip("\ufeff"))
 
 
 def safe_name(name: str) -> str:
@@ -126,143 +124,9 @@ def _root(parameters: CorpusParameters) -> Path:
     return root
 
 
-def _place_rows(
-    manifest: Manifest, name: str, emotions: tuple[str, ...], finder: AudioFinder
-) -> tuple[list[_Placed], list[tuple[str, str, str]]]:
-    placed, set_aside = [], list(manifest.set_aside)
-    seen: dict[tuple[str, float], str] = {}
-    conventions = _Conventions(manifest)
-    for row in manifest.rows:
-        try:
-            one = _place(row, conventions, emotions, finder)
-            if conventions.numbered and one.order is not None:
-                key = (one.values["dialogue_id"], one.order)
-                if key in seen:
-                    raise BadRow("doubled dialogue and turn", f"turn {one.values['source_id']} as in {seen[key]}")
-                seen[key] = row.where
-        except BadRow as bad:
-            set_aside.append((row.where, bad.rule, bad.found))
-            continue
-        one.values["corpus"] = name
-        placed.append(one)
-    return placed, sorted(set_aside, key=_file_and_line)
-
-
-def _file_and_line(bad: tuple[str, str, str]) -> tuple[str, int]:
-    file, _, line = bad[0].rpartition(":")
-    return (file, int(line)) if line.isdecimal() else (bad[0], 0)
-
-
-class _Conventions:
-    """How this manifest numbers its turns and means its times.
-
-    Attributes:
-        meld: Dialogue_ID and Utterance_ID name the clips: dia3_utt5.
-        turn: our column that holds the turn number, None without one.
-        numbered: turns have numbers, so two equal ones are an error.
-        episode_times: StartTime and EndTime are positions in a TV episode, not in the audio file.
-        unique_ids: source ids alone tell rows apart.
-        dialogues: a column names them; else each audio file is one.
-    """
-
-    def __init__(self, manifest: Manifest) -> None:
-        columns = manifest.columns
-        self.meld = manifest.has("dialogueid", "utteranceid") and "turn" not in columns
-        self.dialogues = "dialogue" in columns
-        self.turn: str | None = "turn" if "turn" in columns else None
-        ids = [row.values.get("source_id") for row in manifest.rows]
-        numbers = sum(number(value or "") is not None for value in ids)
-        if self.turn is None and "source_id" in columns and 2 * numbers > len(ids):
-            self.turn = "source_id"
-        self.meld = self.meld and self.turn == "source_id"
-        self.numbered = self.turn is not None
-        self.episode_times = manifest.has("season", "episode") or (self.meld and "audio" not in columns)
-        self.unique_ids = len(set(ids)) == len(ids)
-
-
-def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finder: AudioFinder) -> _Placed:
-    value = {name: clean(row.values.get(name) or "") for name in COLUMN_NAMES}
-    value |= {name: _name(value[name]) for name in ("dialogue", "speaker", "emotion", "split")}
-    if not conventions.dialogues:
-        value["dialogue"] = PurePosixPath(value["audio"].replace("\\", "/")).with_suffix("").as_posix()
-        value["dialogue"] = value["dialogue"].strip("./")
-    if _is_missing(value["dialogue"]):
-        raise BadRow("no dialogue", shown(value["dialogue"]) if value["dialogue"] else "an empty field")
-    order = None
-    if conventions.turn:
-        order = number(value[conventions.turn])
-        if order is None:
-            raise BadRow("turn is not a number", shown(value[conventions.turn]))
-    start = end = None
-    if not conventions.episode_times:
-        start, end = seconds(value["start"]), seconds(value["end"])
-        if start is not None and end is None and (length := _duration(row)) is not None:
-            end = start + length
-        if end is not None and end <= (start or 0.0):
-            raise BadRow("end before start", f"{start or 0:g} to {end:g} s")
-    emotion = value["emotion"].lower() or None
-    if emotion and emotion not in emotions and _is_missing(emotion):
-        emotion = None
-    if emotions and emotion and emotion not in emotions:
-        raise BadRow("unknown label", f"{shown(emotion)}, not one of {', '.join(emotions)}")
-    split = SPLIT_NAMES.get(value["split"].lower())
-    if split is None and not _is_missing(value["split"]):
-        raise BadRow("unknown split", f"{shown(value['split'])}, not train, dev or test")
-    text, text_problem = text_or_problem(value["text"])
-    source = value["source_id"] or value["turn"] or None
-    audio, audio_problem = finder.find(value["audio"], _expected_names(value, source, conventions, end is not None))
-    values: dict[str, Any] = {
-        name: None if extra is None else clean(extra) for name, extra in row.values.items() if name not in COLUMN_NAMES
-    }
-    values |= {
-        "dialogue_id": row.prefix + value["dialogue"],
-        "speaker": value["speaker"] or UNNAMED_SPEAKER,
-        "text": text,
-        "audio": audio,
-        "channel": channel_number(value["channel"]),
-        "start": start,
-        "end": end,
-        "emotion": emotion,
-        "source_id": source,
-        "text_problem": text_problem,
-        "audio_problem": row.audio_problem or audio_problem,
-    }
-    return _Placed(row.where, values, order if conventions.turn else start, split)
-
-
-def _name(text: str) -> str:
-    """One spelling of a name: blanks and composed letters differ from system to system."""
-    return unicodedata.normalize("NFC", " ".join(text.split()))
-
-
-def _duration(row: Row) -> float | None:
-    """What a column `duration` says, which only counts beside a start."""
-    written = next((value for name, value in row.values.items() if plain(name) in DURATIONS), None)
-    try:
-        return seconds(clean(written or ""))
-    except BadRow:
-        return None
-
-
-def _expected_names(
-    value: dict[str, str], source: str | None, conventions: _Conventions, is_segment: bool
-) -> list[str]:
-    """How the file of a row without a path may be called, without suffix."""
-    names = []
-    if conventions.meld:
-        names.append(f"dia{value['dialogue']}_utt{value['source_id']}")
-    elif source and conventions.unique_ids and value["source_id"]:
-        names.append(source)
-    if source:
-        names.append(f"{value['dialogue']}_{source}")
-    if is_segment:
-        names.append(value["dialogue"])
-    return names
-
-
-def _ranked(placed: list[_Placed]) -> pd.DataFrame:
+def _ranked(placed: list[Placed]) -> pd.DataFrame:
     """Turns are ranks inside the dialogue: by turn number, else by start time if all have one, else as in the file."""
-    dialogues: dict[str, list[_Placed]] = {}
+    dialogues: dict[str, list[Placed]] = {}
     for one in placed:
         dialogues.setdefault(one.values["dialogue_id"], []).append(one)
     for rows in dialogues.values():
@@ -275,7 +139,7 @@ def _ranked(placed: list[_Placed]) -> pd.DataFrame:
     return as_utterances(pd.DataFrame([one.values for one in placed]))
 
 
-def _splits(file: Path, placed: list[_Placed]) -> pd.DataFrame:
+def _splits(file: Path, placed: list[Placed]) -> pd.DataFrame:
     found: dict[str, tuple[str, str]] = {}
     for one in placed:
         if one.split is None:

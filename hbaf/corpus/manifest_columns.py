@@ -1,6 +1,7 @@
 """Which column of a manifest is which of ours: by our names, MELD's, audformat's, or the user's own mapping."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 from hbaf.corpus.schema import FACT_COLUMNS, UTTERANCE_COLUMNS, CorpusError
@@ -14,8 +15,9 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "text": ("text", "utterance", "transcript", "transcription"),
     "audio": ("audio", "file", "path", "filename", "wav", "audiofile", "audiopath", "filepath"),
     "channel": ("channel",),
-    "start": ("start", "starttime"),
-    "end": ("end", "endtime"),
+    "start": ("start", "starttime", "begin", "begintime", "onset", "startsec", "startseconds", "starts", "offset"),
+    "end": ("end", "endtime", "endsec", "endseconds", "stop", "stoptime", "ends"),
+    "duration": ("duration", "dur", "durationsec", "durationseconds", "durations"),
     "emotion": ("emotion", "label"),
     "split": ("split",),
 }
@@ -24,11 +26,26 @@ OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "dialogue": ("convid", "callid", "sessionid"),
     "text": ("sentence", "words"),
     "audio": ("audiofilepath", "audiofilename", "wavfile", "wavpath", "wavfilename", "recording", "clip"),
-    "start": ("startseconds", "startsec", "begin", "begintime", "onset", "offset"),
-    "end": ("endseconds", "endsec", "stop", "stoptime"),
+    "duration": ("length", "lengthseconds", "seconds"),
     "emotion": ("emotionlabel",),
     "split": ("subset", "partition"),
 }
+
+# How the name of a column tells the unit of its numbers -> seconds.
+_UNITS = {"milliseconds": 1e-3, "millisecond": 1e-3, "millis": 1e-3, "msec": 1e-3, "ms": 1e-3, "ticks": 1e-7}
+_TIMES = ("start", "end", "duration")
+
+
+def unit_of(column: str) -> float:
+    """The unit in seconds that a column of times names: 0.001 for `start_ms`; 1 where it names none."""
+    return next((unit for name, unit in _UNITS.items() if plain(column).endswith(name)), 1.0)
+
+
+def _without_unit(column: str) -> str:
+    name = plain(column)
+    return next(
+        (name[: -len(unit)].removesuffix("in") for unit in _UNITS if name.endswith(unit) and name != unit), name
+    )
 
 
 def refuse_doubled(path: Path, names: list[str]) -> None:
@@ -48,13 +65,18 @@ def recognise(path: Path, found: list[str], mapping: dict[str, str]) -> dict[str
         if name in ours:
             raise CorpusError(f"{path}: both {ours[name]!r} and {written!r} are mapped to {name!r}. Keep one.")
         ours[name] = written
-    for name, spellings in COLUMN_NAMES.items():
+    for name in COLUMN_NAMES:
         if name in ours:
             continue
-        free = [written for written in found if written not in mapping]
-        known = [written for written in free if plain(written) in spellings]
-        known = known or [written for written in free if plain(written) in OTHER_NAMES.get(name, ())]
+        taken = (*mapping, *ours.values())
+        free = [written for written in found if written not in taken]
+        known = [written for written in free if _spelling(written, name) in COLUMN_NAMES[name]]
+        known = known or [written for written in free if _spelling(written, name) in OTHER_NAMES.get(name, ())]
+        if name == "duration" and not ("start" in ours and "end" not in ours):
+            known = []  # where nothing follows from it it is a column like any other
         own = [written for written in known if written == name]
+        if name in _TIMES and len(known) > 1 and not own:  # seconds and milliseconds, `start` and `offset`
+            own = [min(known, key=partial(_preference, name))]
         if len(known) > 1 and not own:
             raise CorpusError(
                 f"{path}: columns {' and '.join(repr(written) for written in known)} both look like {name!r}. "
@@ -63,6 +85,19 @@ def recognise(path: Path, found: list[str], mapping: dict[str, str]) -> dict[str
         if known:
             ours[name] = (own or known)[0]
     return ours
+
+
+def is_called(written: str, *names: str) -> bool:
+    """Whether a column as written is one of these columns of ours, under any name."""
+    return any(_spelling(written, name) in (*COLUMN_NAMES[name], *OTHER_NAMES.get(name, ())) for name in names)
+
+
+def _preference(name: str, written: str) -> tuple[bool, int]:
+    return unit_of(written) != 1.0, (*COLUMN_NAMES[name], *OTHER_NAMES.get(name, ())).index(_spelling(written, name))
+
+
+def _spelling(written: str, name: str) -> str:
+    return _without_unit(written) if name in _TIMES else plain(written)
 
 
 def carried_name(name: str) -> str:

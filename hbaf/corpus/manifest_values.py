@@ -5,9 +5,11 @@ import re
 import unicodedata
 
 LONGEST_TEXT = 10_000  # characters; nobody says that in one turn
-# How tables write that there is nothing.
-MISSING = ("", "nan", "nat", "none", "null", "na", "n/a", "#n/a", "<na>", "-", "--", "?", "n.a.", "unlabelled")
-NO_TIME = MISSING
+# How tables and programs write that there is nothing.
+NO_VALUE = (
+    "", "nan", "nat", "none", "null", "na", "n/a", "#n/a", "<na>", "n.a.", "-", "--", "?", "nil", "undefined",
+    "unlabelled",
+)  # fmt: skip
 
 
 class BadRow(ValueError):
@@ -53,7 +55,7 @@ def channel_number(text: str) -> int | None:
     Raises:
         BadRow: no such number.
     """
-    if text.lower() in NO_TIME:
+    if text.lower() in NO_VALUE:
         return None
     value = number(text)
     if value is None or not 0 <= value < 1000 or value != int(value):
@@ -61,39 +63,62 @@ def channel_number(text: str) -> int | None:
     return int(value)
 
 
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _CLOCK = re.compile(
-    r"(?:(?P<d>\d+) days?,? *\+?)?(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?(?P<s>\d*[.,]?\d+(?:[eE][+-]?\d+)?)"
-    r" *(?P<unit>ms|msecs?|milliseconds?|s|secs?|seconds?)?"
+    r"(?:(?P<d>\d+) days?,? *\+?)?(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?"
+    r"(?P<s>\d*[.,]?\d+(?:e[+-]?\d+)?)(?: *s|(?P<half> [ap]m))?"
 )
 _NUMBER = r"\d*[.,]?\d+"
-_ISO_8601 = re.compile(
-    rf"P(?:(?P<d>{_NUMBER})D)?(?:T(?:(?P<h>{_NUMBER})H)?(?:(?P<m>{_NUMBER})M)?(?:(?P<s>{_NUMBER})S)?)?", re.IGNORECASE
-)
-_DAYS = re.compile(r"(?P<d>\d+) days?")
+_FRAMES = re.compile(r"(\d+):(\d{2}):(\d{2})[:;](\d{2})")  # hours, minutes, seconds, frames
+_ISO_8601 = re.compile(rf"P(?:({_NUMBER})D)?(?:T(?:({_NUMBER})H)?(?:({_NUMBER})M)?(?:({_NUMBER})S)?)?", re.IGNORECASE)
+_WITH_UNITS = re.compile(r"(?:\d*[.,]?\d+(?:e[+-]?\d+)? *(?:h|m|s|ms|us|µs|ns) *)+")
+_SPELLED = {"hours": "h", "hour": "h", "hrs": "h", "hr": "h", "minutes": "m", "minute": "m", "mins": "m", "min": "m",
+            "seconds": "s", "second": "s", "secs": "s", "sec": "s", "msec": "ms", "msecs": "ms",
+            "millisecond": "ms", "milliseconds": "ms"}  # fmt: skip
 
 
-def seconds(text: str) -> float | None:
-    """Seconds out of `1.5`, `1,5`, `00:16:16,059`, `16:16.059`, `0 days 00:00:01.5`, `1.5s`, `1500 ms` or `PT1.5S`.
+def seconds(text: str, unit: float = 1.0) -> float | None:
+    """Seconds out of a time as people and programs write it; None for an empty field.
 
-    None for an empty field.
+    `1.5`, `1,5`, `00:16:16,059`, `16:16.059`, `0 days 00:00:01.5`, `0 days`, `1.5s`, `1500 ms`, `1m30s`, `PT1M30.5S`,
+    `00:00:01:12` (frames, 25 a second or 30 where there are more).
+
+    Args:
+        unit: of a number alone, in seconds.
 
     Raises:
         BadRow: no time, or a negative one.
     """
-    if text.lower() in NO_TIME:
+    text = text.strip()
+    if text.lower() in NO_VALUE:
         return None
-    short = text[:41]
-    match = _CLOCK.fullmatch(short) or _DAYS.fullmatch(short) or _ISO_8601.fullmatch(short)
-    parts = match.groupdict() if match else {}
-    if len(text) > 40 or not any(parts.get(part) for part in "dhms"):
-        raise BadRow("time is not understood", shown(text))
-    days, hours, minutes, rest = (float((parts.get(part) or "0").replace(",", ".")) for part in "dhms")
-    if (parts.get("unit") or "").startswith("m"):
-        rest /= 1000
-    total = rest + 60 * (minutes + 60 * (hours + 24 * days))
-    if not math.isfinite(total):
+    total = _seconds(text, unit) if len(text) <= 40 else None
+    if total is None or not math.isfinite(total):
         raise BadRow("time is not understood", shown(text))
     return total
+
+
+def _seconds(text: str, unit: float) -> float | None:
+    if re.fullmatch(r"\d+ days?", text):
+        return 86_400.0 * int(text.split()[0])
+    if frames := _FRAMES.fullmatch(text):
+        hours, minutes, whole, frame = map(int, frames.groups())
+        return 3600 * hours + 60 * minutes + whole + frame / (25 if frame < 25 else 30)
+    if (iso := _ISO_8601.fullmatch(text)) and any(iso.groups()):
+        parts = (float((part or "0").replace(",", ".")) for part in iso.groups())
+        return sum(part * long for part, long in zip(parts, (86_400, 3600, 60, 1), strict=True))
+    spelled = re.sub(r"[a-zµ]+", lambda word: _SPELLED.get(word[0], word[0]), text.lower())
+    if _WITH_UNITS.fullmatch(spelled):
+        pieces = re.findall(r"(\d*[.,]?\d+(?:e[+-]?\d+)?) *([a-zµ]+)", spelled)
+        return sum(float(value.replace(",", ".")) * _UNITS[name] for value, name in pieces)
+    match = _CLOCK.fullmatch(spelled)
+    if match is None or (match["half"] and not match["m"]):
+        return None
+    value = float(match["s"].replace(",", "."))
+    days, hours, minutes = (int(match[part] or 0) for part in "dhm")
+    if match["half"]:
+        hours = hours % 12 + (12 if match["half"].strip() == "pm" else 0)
+    return value + 60 * (minutes + 60 * (hours + 24 * days)) if match["m"] or match["d"] else value * unit
 
 
 def shown(text: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from hbaf.corpus.schema import is_missing
+from hbaf.corpus.transcript_forms import FORMS
 
 # How a rule or a problem begins -> what to do about it. The problems of `hbaf.corpus.audio` say so themselves.
 NEXT_STEPS = {
@@ -27,7 +28,7 @@ NEXT_STEPS = {
     "doubled column": "Keep one of the two.",
     "text without a time": "Give the cue a line `00:00:01.000 --> 00:00:02.000`, or remove it.",
     "segment without text": "Give it a text, or remove it.",
-    "not a transcript": "Transcribe the recording again: WebVTT, SRT, or the JSON of Whisper or AWS Transcribe.",
+    "not a transcript": f"Export it as one of these: {FORMS}.",
     "recording without transcript": "Put its transcript beside it; till then nothing is said of it.",
     # rows that stay, with one of their two sides missing
     "no text": "The row is judged by its sound alone; write down what is said.",
@@ -37,8 +38,9 @@ NEXT_STEPS = {
     "path leaves": "The row is judged by its text alone; copy the file into the folder of the corpus.",
     "path cannot be followed": "The row is judged by its text alone; put the file itself there in place of a link.",
     "no start and end, which": "The row is judged by its text alone; give it start and end.",
-    "an end without a start": "The row is judged by its text alone; give it a start.",
     "the transcript has no time": "The row is judged by its text alone; give it start and end.",
+    "no start, and other turns": "The row is judged by its text alone; give it a start.",
+    "ends when it starts": "The row is judged by its text alone; correct start and end.",
 }
 _AFTER_A_NUMBER = {
     "characters, cut at": "The row is judged by its sound alone; split it into the turns that were said.",

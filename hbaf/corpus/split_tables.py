@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from hbaf.corpus.manifest import Manifest, Row, read_table, tables_in
+from hbaf.corpus.find_manifest import tables_in
+from hbaf.corpus.manifest import Manifest, Row
 from hbaf.corpus.schema import CorpusError
+from hbaf.corpus.table_files import read_table
 
 SPLIT_NAMES = {
     "train": "train", "training": "train", "trn": "train",

@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from hbaf.corpus.manifest_columns import COLUMN_NAMES, OTHER_NAMES, plain
+from hbaf.corpus.manifest_columns import COLUMN_NAMES, is_called
 
 SEPARATORS = ",;\t|"
 SEARCHED = 50  # lines from the top in which the header must stand
@@ -18,14 +18,13 @@ LARGEST_FIELD = 1 << 20  # characters
 
 Record = tuple[int, list[str] | str]  # line from 1, and the fields, or the complaint about its quotation marks
 
-_KNOWN = {spelling for names in (COLUMN_NAMES, OTHER_NAMES) for spellings in names.values() for spelling in spellings}
 _SEPARATOR_LINE = re.compile(r'"?sep=(\\t|.)"?\s*', re.IGNORECASE | re.DOTALL)
 
 
 def known_names(fields: Sequence[str], mapped: Collection[str] = ()) -> int:
     """How many fields are names of columns: ours, or those that the user mapped."""
     names = {field.strip().lstrip("#").strip() for field in fields}
-    return sum(plain(name) in _KNOWN or name in mapped for name in names)
+    return sum(name in mapped or is_called(name, *COLUMN_NAMES) for name in names)
 
 
 def csv_records(text: str, mapped: Collection[str] = ()) -> Iterator[Record]:

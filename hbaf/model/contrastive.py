@@ -9,12 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hbaf.model.batch import UNLABELLED
+
 Anchor = Literal["equation", "prose"]
 FusedView = Literal["projection", "zero_pad", "tile"]
 
 
 def info_nce(
-    anchor: Tensor, positive: Tensor, tau: float, negatives: Tensor | None = None, allowed: Tensor | None = None
+    anchor: Tensor,
+    positive: Tensor,
+    tau: float,
+    negatives: Tensor | None = None,
+    allowed: Tensor | None = None,
+    others: Tensor | None = None,
 ) -> Tensor:
     """InfoNCE with cosine similarity: each anchor is to find its own positive among all of them.
 
@@ -23,6 +30,8 @@ def info_nce(
         tau: temperature, above 0.
         negatives: (N, D) further vectors in the denominator, beside the K - 1 other positives.
         allowed: (K, N) bool, False where a negative belongs to the anchor's own utterance. Default: all True.
+        others: (K, K) bool, False where another utterance's positive is no negative; the diagonal does not matter.
+            Default: all True.
 
     Returns:
         Scalar >= 0, the mean over anchors. Without `negatives`: log K when all vectors are equal, 0 for K = 1. 0 for
@@ -33,6 +42,9 @@ def info_nce(
     # bf16 keeps two to three digits, which 1 / tau would magnify.
     with torch.autocast(anchor.device.type, enabled=False):
         logits = _cosine(anchor, positive) / tau  # (K, K)
+        if others is not None:
+            itself = torch.eye(len(anchor), dtype=torch.bool, device=anchor.device)
+            logits = logits.masked_fill(~(others | itself), -torch.inf)
         if negatives is not None:
             further = _cosine(anchor, negatives) / tau  # (K, N)
             if allowed is not None:
@@ -92,6 +104,9 @@ class InterModalContrast(nn.Module):
         mu, lambda1, lambda2, lambda3: weights; a term of weight 0 is not computed.
         tau: temperature.
         symmetric: each term is the mean of both directions: what was looked for looks for its anchor too.
+        heads: compare projections of h_a, h_l and h_m by a hidden layer each (Chen et al., ICML 2020), which the
+            classifier does not read, so that it keeps what alignment would take away. In place of `fused_view`.
+        same_label_negatives: False: an utterance of the same emotion is no negative.
     """
 
     def __init__(
@@ -106,9 +121,12 @@ class InterModalContrast(nn.Module):
         lambda3: float = 1.0,
         tau: float = 0.1,
         symmetric: bool = False,
+        heads: bool = False,
+        same_label_negatives: bool = True,
     ) -> None:
         super().__init__()
         self.symmetric = symmetric
+        self.same_label_negatives = same_label_negatives
         self.anchor = anchor
         self.fused_view = fused_view
         self.tau = tau
@@ -116,17 +134,37 @@ class InterModalContrast(nn.Module):
         compares_fused = self.weights["audio_fused"] > 0 or self.weights["text_fused"] > 0
         self.compares_fused = compares_fused
         # One map for both terms: with two, each could select its own half of h_m and nothing would be aligned.
-        project = compares_fused and fused_view == "projection"
+        project = compares_fused and fused_view == "projection" and not heads
         self.projection = nn.Linear(2 * dim, dim, bias=False) if project else None
+        widths = {"audio": dim, "text": dim} | ({"fused": 2 * dim} if compares_fused else {})
+        self.heads = (
+            nn.ModuleDict(
+                {
+                    name: nn.Sequential(nn.Linear(width, dim), nn.ReLU(), nn.Linear(dim, dim))
+                    for name, width in widths.items()
+                    # Without a term that reads it, nothing would teach it.
+                    if name == "fused" or self.weights["audio_text"] > 0 or self.weights[f"{name}_fused"] > 0
+                }
+            )
+            if heads
+            else None
+        )
 
     def forward(
-        self, h_a: Tensor, h_l: Tensor, h_m: Tensor, has_audio: Tensor, has_text: Tensor
+        self,
+        h_a: Tensor,
+        h_l: Tensor,
+        h_m: Tensor,
+        has_audio: Tensor,
+        has_text: Tensor,
+        label: Tensor | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Weighted losses and unweighted terms.
 
         Args:
             h_a, h_l: (B, U, D). h_m: (B, U, 2D).
             has_audio, has_text: (B, U) bool, True on real utterances with that modality.
+            label: (B, U) with `UNLABELLED`, read where utterances of the same label are no negatives.
 
         Returns:
             losses by `audio_fused`, `text_fused`, `audio_text`; terms by the same names after `contrastive_`,
@@ -134,40 +172,58 @@ class InterModalContrast(nn.Module):
         """
         terms = {
             name: term
-            for name, term in self._terms(h_a, h_l, h_m, has_audio, has_text).items()
+            for name, term in self._terms(h_a, h_l, h_m, has_audio, has_text, label).items()
             if self.weights[name] > 0
         }
         losses = {name: self.weights[name] * term for name, term in terms.items()}
         return losses, {f"contrastive_{name}": term.detach() for name, term in terms.items()}
 
-    def _terms(self, h_a: Tensor, h_l: Tensor, h_m: Tensor, has_audio: Tensor, has_text: Tensor) -> dict[str, Tensor]:
+    def _terms(
+        self, h_a: Tensor, h_l: Tensor, h_m: Tensor, has_audio: Tensor, has_text: Tensor, label: Tensor | None
+    ) -> dict[str, Tensor]:
         terms: dict[str, Tensor] = {}
+        if self.heads is not None:
+            h_a, h_l = (self.heads[n](h) if n in self.heads else h for n, h in (("audio", h_a), ("text", h_l)))
         both = has_audio & has_text
         if both.any():
-            terms["audio_text"] = self._pairs(h_a[both], h_l[both])
+            terms["audio_text"] = self._pairs(h_a[both], h_l[both], self._others(label, both))
         if not self.compares_fused:
             return terms
-        audio, text, fused = comparable_views(h_a, h_l, h_m, self.fused_view, self.projection)
+        if self.heads is not None:
+            audio, text, fused = h_a, h_l, self.heads["fused"](h_m)
+        else:
+            audio, text, fused = comparable_views(h_a, h_l, h_m, self.fused_view, self.projection)
         for name, own, other, has_own, has_other in (
             ("audio_fused", audio, text, has_audio, has_text),
             ("text_fused", text, audio, has_text, has_audio),
         ):
             if not has_own.any():
                 continue
+            others = self._others(label, has_own)
             if self.anchor == "equation":
-                terms[name] = self._pairs(own[has_own], fused[has_own])
+                terms[name] = self._pairs(own[has_own], fused[has_own], others)
             else:
                 # h_l of the anchor's own utterance is no negative: it is the positive of the other term.
                 place = torch.arange(has_own.numel(), device=own.device).view_as(has_own)
                 allowed = place[has_own][:, None] != place[has_other][None, :]
-                terms[name] = info_nce(fused[has_own], own[has_own], self.tau, other[has_other], allowed)
+                if (unlike := self._others(label, has_own, has_other)) is not None:
+                    allowed &= unlike
+                terms[name] = info_nce(fused[has_own], own[has_own], self.tau, other[has_other], allowed, others)
                 if self.symmetric:
-                    terms[name] = (terms[name] + info_nce(own[has_own], fused[has_own], self.tau)) / 2
+                    back = info_nce(own[has_own], fused[has_own], self.tau, others=others)
+                    terms[name] = (terms[name] + back) / 2
         return terms
 
-    def _pairs(self, anchor: Tensor, positive: Tensor) -> Tensor:
-        there = info_nce(anchor, positive, self.tau)
-        return (there + info_nce(positive, anchor, self.tau)) / 2 if self.symmetric else there
+    def _others(self, label: Tensor | None, rows: Tensor, columns: Tensor | None = None) -> Tensor | None:
+        """(K, N) bool, False where two utterances carry the same emotion; None where all count as negatives."""
+        if self.same_label_negatives or label is None:
+            return None
+        row, column = label[rows], label[rows if columns is None else columns]
+        return (row[:, None] != column[None, :]) | (row == UNLABELLED)[:, None]
+
+    def _pairs(self, anchor: Tensor, positive: Tensor, others: Tensor | None) -> Tensor:
+        there = info_nce(anchor, positive, self.tau, others=others)
+        return (there + info_nce(positive, anchor, self.tau, others=others)) / 2 if self.symmetric else there
 
 
 def _cosine(x: Tensor, y: Tensor) -> Tensor:

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from hbaf.model.audio_context import AudioContextNetwork, AudioProjection
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.model.contrastive import Anchor, FusedView, InterModalContrast, supervised_contrast
+from hbaf.model.decision import UnimodalHeads
 from hbaf.model.fusion import CrossDirection, MultiModalFusion, UniModalFusion
-from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetwork
+from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetwork, TextDirection
 
 Variant = Literal["bimodal", "audio", "text"]
+OwnPath = Literal["none", "audio", "text", "both"]
 SPEAKERS = 16  # that are told apart; MELD's dialogues have at most 9, later ones share the last vector
 
 
@@ -64,6 +66,14 @@ class HBAF(nn.Module):
         speaker_embedding: bool = False,
         symmetric: bool = False,
         supervised: float = 0.0,
+        text_direction: TextDirection = "causal",
+        split_context: bool = False,
+        own_path: OwnPath = "none",
+        experts: bool = False,
+        unimodal: float = 0.0,
+        distillation: float = 0.0,
+        contrast_heads: bool = False,
+        same_label_negatives: bool = True,
         mu: float = 0.2,
         lambda1: float = 1.0,
         lambda2: float = 1.0,
@@ -97,6 +107,8 @@ class HBAF(nn.Module):
                 dim,
                 current_utterance=current_utterance,
                 context_attention=context_attention,
+                direction=text_direction,
+                split_context=split_context,
                 dropout=dropout,
             )
             # A turn without words is never context; its own vector is read by its GRU input or as its query only.
@@ -142,17 +154,36 @@ class HBAF(nn.Module):
                 lambda3=lambda3,
                 tau=tau,
                 symmetric=symmetric,
+                heads=contrast_heads,
+                same_label_negatives=same_label_negatives,
             )
         self.speaker = nn.Embedding(SPEAKERS, dim) if speaker_embedding else None
         if self.speaker is not None:
             nn.init.normal_(self.speaker.weight, std=0.02)  # a hint beside the streams, not a stream of its own
         self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(2 * dim if variant == "bimodal" else dim, emotions)
+        # h_m, and beside it W_a x_a and W_l x_l: what the utterance says by itself.
+        audio_width = 0 if variant == "text" else dim * (2 if own_path in ("audio", "both") else 1)
+        text_width = 0 if variant == "audio" else dim * (2 if own_path in ("text", "both") else 1)
+        self.classifier = nn.Linear(audio_width + text_width, emotions)
+        self.own_audio = nn.Linear(audio_dim, dim) if audio_width > dim else None
+        self.own_text = nn.Linear(text_dim, dim) if text_width > dim else None
+        self.heads: UnimodalHeads | None = None
+        if variant == "bimodal" and (experts or unimodal > 0 or distillation > 0):
+            self.heads = UnimodalHeads(
+                audio_width,
+                text_width,
+                audio_width + text_width,
+                emotions,
+                unimodal=unimodal,
+                distillation=distillation,
+                experts=experts,
+            )
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
         """Logits (B, U, C); losses and terms of `InterModalContrast`; the views of the fusion, detached.
 
-        Labels are read by the loss `supervised` alone, which there is when the setting of that name is above 0.
+        Labels are read by losses alone. Where nothing is learned and nothing is labelled there are none: scoring does
+        not pay for them.
 
         Raises:
             ValueError: the model was built for commonsense features and the batch has none.
@@ -160,32 +191,43 @@ class HBAF(nn.Module):
         has_audio, has_text = batch.mask & batch.has_audio, batch.mask & batch.has_text  # (B, U)
         if self.training and self.modality_dropout > 0:
             has_audio, has_text = drop_modality(has_audio, has_text, self.modality_dropout)
+        labelled = batch.mask & (batch.label != UNLABELLED)
+        compares = self.training or bool(labelled.any())
         losses: dict[str, Tensor] = {}
         terms: dict[str, Tensor] = {}
+        views: dict[str, Tensor] = {}
         if self.variant == "bimodal":
-            h_a, h_l = self._audio(batch, has_audio), self._text(batch, has_text)
-            views: dict[str, Tensor] = {}
+            H_a, own_a = self._audio(batch, has_audio)
+            H_l, own_l = self._text(batch, has_text)
+            h_a, h_l = H_a, H_l
             if isinstance(self.fusion, MultiModalFusion):
-                h_a, h_l, views = self.fusion(h_a, h_l, has_audio, has_text)
+                h_a, h_l, views = self.fusion(H_a, H_l, has_audio, has_text)
             h = torch.cat([h_a, h_l], -1)  # h_m, (B, U, 2D)
-            if self.contrast is not None:
-                losses, terms = self.contrast(h_a, h_l, h, has_audio, has_text)
+            if self.contrast is not None and compares:
+                losses, terms = self.contrast(h_a, h_l, h, has_audio, has_text, batch.label)
+            own = [*own_a, *own_l]
         else:
-            h, views = self._single(batch, has_audio, has_text)
-        if self.supervised > 0:
-            labelled = batch.mask & (batch.label != UNLABELLED)
+            h, own, views = self._single(batch, has_audio, has_text)
+        if self.supervised > 0 and compares:
             term = supervised_contrast(h[labelled], batch.label[labelled], self.tau)
             losses["supervised"], terms["contrastive_supervised"] = self.supervised * term, term.detach()
-        logits = self.classifier(self.dropout(h))
+        read = self.dropout(torch.cat([h, *own], -1))
+        logits = self.classifier(read)
+        if self.heads is not None:
+            streams = tuple(self.dropout(torch.cat(part, -1)) for part in ([H_a, *own_a], [H_l, *own_l]))
+            logits, taught, shares = self.heads(logits, (*streams, read), has_audio, has_text, batch.label)
+            losses |= taught if compares else {}
+            views |= shares
         return SystemOutput(logits, losses, terms, {name: view.detach().float() for name, view in views.items()})
 
-    def _audio(self, batch: DialogueBatch, has_audio: Tensor) -> Tensor:
-        """H_a (B, U, D)."""
+    def _audio(self, batch: DialogueBatch, has_audio: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """H_a (B, U, D), and W_a x_a (B, U, D) where the classifier reads it."""
         audio = torch.where(has_audio[..., None], batch.audio, self.missing_audio)
-        return self.audio_context(audio, batch.mask, has_audio, self._speakers(batch))
+        H_a = self.audio_context(audio, batch.mask, has_audio, self._speakers(batch))
+        return H_a, [] if self.own_audio is None else [self.own_audio(audio)]
 
-    def _text(self, batch: DialogueBatch, has_text: Tensor) -> Tensor:
-        """H_l (B, U, D)."""
+    def _text(self, batch: DialogueBatch, has_text: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """H_l (B, U, D), and W_l x_l (B, U, D) where the classifier reads it."""
         text = torch.where(has_text[..., None], batch.text, 0.0 if self.missing_text is None else self.missing_text)
         commonsense = None
         if self.missing_commonsense is not None:
@@ -196,23 +238,28 @@ class HBAF(nn.Module):
                 )
             # Commonsense is inferred from the words, so it is missing with them.
             commonsense = torch.where(has_text[..., None, None], batch.commonsense, self.missing_commonsense)
-        return self.text_context(text, commonsense, has_text, self._speakers(batch))
+        H_l = self.text_context(
+            text, commonsense, has_text, self._speakers(batch), mask=batch.mask, turns_of=batch.speaker
+        )
+        return H_l, [] if self.own_text is None else [self.own_text(text)]
 
     def _speakers(self, batch: DialogueBatch) -> Tensor | None:
         """(B, U, D) what tells who speaks, or None."""
         return None if self.speaker is None else self.speaker(batch.speaker.clamp(max=SPEAKERS - 1))
 
-    def _single(self, batch: DialogueBatch, has_audio: Tensor, has_text: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """h (B, U, D) and views of the audio-only and text-only variants."""
-        H, keys = (
+    def _single(
+        self, batch: DialogueBatch, has_audio: Tensor, has_text: Tensor
+    ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        """h (B, U, D), what the classifier reads beside it, and views, of the audio-only and text-only variants."""
+        (H, own), keys = (
             (self._audio(batch, has_audio), has_audio)
             if self.variant == "audio"
             else (self._text(batch, has_text), has_text)
         )
         if not isinstance(self.fusion, UniModalFusion):
-            return H, {}
+            return H, own, {}
         h, weights = self.fusion(H, keys)
-        return h, {} if weights is None else {f"attention_{self.variant}": weights}
+        return h, own, {} if weights is None else {f"attention_{self.variant}": weights}
 
 
 def drop_modality(has_audio: Tensor, has_text: Tensor, chance: float) -> tuple[Tensor, Tensor]:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hbaf.features.selection import AudioSelection
 from hbaf.registry.models import CHAMPION
 from hbaf.registry.tracking import MlflowClient, mlflow
-from hbaf.training.data import Representation
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def lineage_of(label: str) -> Lineage:
         run = client.get_run(str(version.run_id))
         folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}")) / "artifacts" / "package"
         facts = json.loads((folder / "package.json").read_text())
-        audio = Representation.load(folder).audio
+        audio = AudioSelection.load(folder / "audio_selection.safetensors")
     except (mlflow.exceptions.MlflowException, OSError):
         return Lineage(label)
     aliases = client.get_registered_model(name).aliases or {}

@@ -13,7 +13,8 @@ from hbaf.parameters import PromotionParameters
 from hbaf.registry.aliases import CHALLENGER, PromotionConflict, crown, turn, version_with
 from hbaf.registry.card import keep_figures, measure, publish_card
 from hbaf.registry.models import CHAMPION, NoModelError, RegisteredModel, find_model, load_package, register
-from hbaf.registry.rules import Rule, against_champion, against_floors, of_operation
+from hbaf.registry.next_steps import after_floors
+from hbaf.registry.rules import Rule, against_champion, against_floors, of_operation, rules_changed
 from hbaf.registry.runs import RunReference
 from hbaf.registry.seen import dialogues_learned_from
 from hbaf.registry.test_looks import share_test_looks
@@ -89,7 +90,8 @@ def judge(
     name = name or model_name(reference.name)
     version = _register_once(name, candidate)
     if (known := _champion_already(name, candidate)) is not None:
-        return known
+        # What was passed over may have been trained since.
+        return replace(known, notes=tuple(dict.fromkeys((*known.notes, *candidate.passed_over))))
     corpus = load_corpus(reference)
     vectors, package = read_vectors(corpus, columns), ModelPackage.load(candidate.package)
     split = gate_split(corpus, rules.minimum_dialogues)
@@ -114,8 +116,9 @@ def judge(
         model=name, version=version, champion_version=champion.version if champion else "",
         candidate=held.candidate, champion=held.champion, against=held.against,
         reason=f"failed: {', '.join(failed)}" if failed else "every rule is met",
-        split=split, rules=found, notes=(NOTES[split], *held.notes),
+        split=split, rules=found, notes=(*candidate.passed_over, NOTES[split], *held.notes),
         at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        rules_changed=rules_changed(rules), advice=held.advice,
     )  # fmt: skip
     _record(verdict)
     MlflowClient().set_registered_model_alias(name, CHALLENGER, version)
@@ -134,7 +137,8 @@ def settle(verdict: Verdict, *, agreed: bool = True, reason: str = "") -> Verdic
     promoted = replace(verdict, outcome="promoted", reason=reason or verdict.reason)
     try:
         with turn(verdict.model) as mine:
-            crown(verdict.model, verdict.version, verdict.champion_version or None, mine, promoted.reason)
+            why = "; ".join(filter(None, (promoted.reason, verdict.changed)))
+            crown(verdict.model, verdict.version, verdict.champion_version or None, mine, why)
     except PromotionConflict as conflict:
         _record(replace(verdict, outcome="refused", reason=str(conflict)))
         raise
@@ -144,13 +148,14 @@ def settle(verdict: Verdict, *, agreed: bool = True, reason: str = "") -> Verdic
 
 @dataclass(frozen=True)
 class Held:
-    """The candidate beside its opponent: the opponent in words, weighted F1 of both, rules and notes."""
+    """The candidate beside its opponent: the opponent in words, weighted F1 of both, rules, notes and what to do."""
 
     against: str
     candidate: float
     champion: float
     rules: tuple[Rule, ...]
     notes: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
 def _beside_floors(
@@ -165,7 +170,9 @@ def _beside_floors(
     scores = {name: weighted_f1(predictions) for name, predictions in floors.items()}
     best = max(scores, key=lambda name: scores[name])
     told = tuple(f"{name}: weighted F1 {score:.3f}" for name, score in scores.items())
-    return Held(f"floor: {best}", weighted_f1(mine), scores[best], found, told)
+    sizes = {"train": len(train), "dev": len(dev), "the split that decides": len(set(mine.dialogue_ids))}
+    advice = after_floors(weighted_f1(mine), scores, found, package.facts, sizes)
+    return Held(f"floor: {best}", weighted_f1(mine), scores[best], found, told, advice)
 
 
 def _beside_champion(

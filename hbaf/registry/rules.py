@@ -9,7 +9,16 @@ from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import PromotionParameters
 from hbaf.training.calibration import expected_calibration_error
 from hbaf.training.evaluate import SplitPredictions
-from hbaf.training.gate import Difference, paired_difference
+from hbaf.training.gate import Difference, paired_calibration_difference, paired_class_differences, paired_difference
+
+CLASS_FLOOR = "upper end of every emotion's difference in F1 at least"
+CALIBRATION = "lower end of how much worse the error is at most"
+# Which way a threshold has to move for more candidates to pass; `level` and `draws` move the interval, either way.
+LOOSER = {
+    "minimum_effect": -1, "minimum_dialogues": -1, "class_floor": 1, "class_support": 1, "calibration_tolerance": 1,
+    "minimum_speed": -1, "maximum_megabytes": 1,
+}  # fmt: skip
+NO_RULES = {"approval", "approval_hours", "search_margin"}  # who agrees, and which run is judged
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,8 @@ def against_floors(
         )
     nothing = float("nan")
     rules += [
-        Rule("class floor", "no emotion may lose more F1 than", nothing, given.class_floor, "no champion yet", None),
-        Rule("calibration", "error worse by at most", nothing, given.calibration_tolerance,
+        Rule("class floor", CLASS_FLOOR, nothing, -given.class_floor, "no champion yet", None),
+        Rule("calibration", CALIBRATION, nothing, given.calibration_tolerance,
              "no champion yet", None),
     ]  # fmt: skip
     return tuple(rules)
@@ -108,27 +117,32 @@ def _effect(difference: Difference, given: PromotionParameters, name: str = "wei
 
 
 def _class_floor(candidate: SplitPredictions, champion: SplitPredictions, given: PromotionParameters) -> Rule:
-    asks = "no emotion may lose more F1 than"
+    """An emotion fails that lost more than the floor beyond doubt: a dozen utterances are no veto by themselves."""
     counts = np.bincount(candidate.truth[candidate.truth != UNLABELLED], minlength=len(candidate.emotions))
-    mine, theirs = candidate.metrics(), champion.metrics()
-    losses = {
-        emotion: theirs[f"f1/{emotion}"] - mine[f"f1/{emotion}"]
-        for emotion, count in zip(candidate.emotions, counts, strict=True)
-        if count >= given.class_support
+    support = dict(zip(candidate.emotions, counts, strict=True))
+    found = {
+        emotion: difference
+        for emotion, difference in paired_class_differences(
+            candidate, champion, level=given.level, draws=given.draws
+        ).items()
+        if support[emotion] >= given.class_support
     }
-    if not losses:
+    if not found:
         said = f"no emotion has {given.class_support} utterances here"
-        return Rule("class floor", asks, float("nan"), given.class_floor, said, None)
-    worst = max(losses, key=lambda emotion: losses[emotion])
-    said = f"{worst} {-losses[worst]:+.3f} ({theirs[f'f1/{worst}']:.3f} to {mine[f'f1/{worst}']:.3f})"
-    return Rule("class floor", asks, losses[worst], given.class_floor, said, losses[worst] <= given.class_floor)
+        return Rule("class floor", CLASS_FLOOR, float("nan"), -given.class_floor, said, None)
+    by_upper_end = sorted(found, key=lambda emotion: found[emotion].high)
+    failed = [emotion for emotion in by_upper_end if found[emotion].high < -given.class_floor]
+    named = failed or by_upper_end[:1]  # where all pass, the one that came closest
+    said = "; ".join(f"{emotion} {_interval(found[emotion])}, {support[emotion]} utterances" for emotion in named)
+    return Rule("class floor", CLASS_FLOOR, found[named[0]].high, -given.class_floor, said, not failed)
 
 
 def _calibration(candidate: SplitPredictions, champion: SplitPredictions, given: PromotionParameters) -> Rule:
     mine, theirs = calibration_error(candidate), calibration_error(champion)
+    difference = paired_calibration_difference(candidate, champion, level=given.level, draws=given.draws)
     return Rule(
-        "calibration", "error worse by at most", mine - theirs, given.calibration_tolerance,
-        f"{mine - theirs:+.3f} ({theirs:.3f} to {mine:.3f})", mine - theirs <= given.calibration_tolerance,
+        "calibration", CALIBRATION, difference.low, given.calibration_tolerance,
+        f"{_interval(difference)} ({theirs:.3f} to {mine:.3f})", difference.low <= given.calibration_tolerance,
     )  # fmt: skip
 
 
@@ -139,3 +153,14 @@ def calibration_error(predictions: SplitPredictions) -> float:
 
 def _interval(difference: Difference) -> str:
     return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+
+
+def rules_changed(given: PromotionParameters) -> tuple[str, ...]:
+    """Thresholds that are not the defaults, as `class_floor 0.05 -> 0.2 (loosened)`."""
+    found = []
+    for name, default in PromotionParameters().model_dump(exclude=NO_RULES).items():
+        if (value := getattr(given, name)) != default:
+            way = LOOSER.get(name, 0) * (value - default)
+            said = "loosened" if way > 0 else "tightened" if way < 0 else "changed"
+            found.append(f"{name} {default:g} -> {value:g} ({said})")
+    return tuple(found)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -23,20 +24,18 @@ from hbaf.registry.metric_names import check_labels
 from hbaf.registry.models import log_package
 from hbaf.registry.tracking import (
     EXPERIMENT,
-    MlflowClient,
     MlflowRunLog,
     close_interrupted,
-    experiment_id,
     finished_run,
-    mlflow,
     run,
 )
 from hbaf.training.calibration import Calibration, at_temperature, calibrate, reliability
 from hbaf.training.data import Vectors, fit_representation, load_split, read_vectors
-from hbaf.training.evaluate import SplitPredictions, predict
-from hbaf.training.fit import best_epoch, fit, seed_everything
+from hbaf.training.evaluate import SplitPredictions
+from hbaf.training.fit import best_epoch
+from hbaf.training.members import train_members
 from hbaf.training.missing import missing_scores, trained_to_miss
-from hbaf.training.package import ModelPackage, PackageFacts, build_system
+from hbaf.training.package import ModelPackage, PackageFacts, build_untrained
 from hbaf.training.plots import confusion_matrix, curves, gates, reliability_plot
 from hbaf.training.run_log import RunLog
 
@@ -55,6 +54,7 @@ class RunReference:
         model_uri: the logged model in MLflow.
         weighted_f1: on dev, of the kept checkpoint.
         reused: the same run was there already and was not trained again.
+        passed_over: where it was chosen among others: which one was taken, and which were not and why.
     """
 
     run_id: str
@@ -62,6 +62,7 @@ class RunReference:
     model_uri: str
     weighted_f1: float
     reused: bool = False
+    passed_over: tuple[str, ...] = ()
 
 
 def train_and_log(
@@ -133,7 +134,7 @@ def train_package(
     representation = fit_representation(corpus, vectors, features, selects=named["audio"].selected)
     facts = PackageFacts(
         emotions=corpus.emotions,
-        audio_dim=representation.audio.dim,
+        audio_dim=representation.audio_dim,
         text_dim=vectors.text.shape[1],
         commonsense_dim=None if vectors.commonsense is None else vectors.commonsense.shape[2],
         features=features,
@@ -146,22 +147,20 @@ def train_package(
     )
     train = load_split(corpus, vectors, representation, "train")
     dev = load_split(corpus, vectors, representation, "dev")
-    seed_everything(training.seed)
-    system = build_system(facts)
-    log.log_metrics({"parameters": sum(p.numel() for p in system.parameters())})
     began = time.perf_counter()
-    history = fit(
-        system, train, dev, emotions=facts.emotions, training=training, folder=folder, log=log, progress=progress
-    )
-    kept = best_epoch(history, training.monitor)
+    whole = train_members(
+        lambda: build_untrained(facts), train, dev, emotions=facts.emotions, training=training, folder=folder, log=log,
+        progress=progress,
+    )  # fmt: skip
+    system, predictions, history = whole.system, whole.predictions, whole.histories[0]
+    epochs = sum(len(of_member) for of_member in whole.histories)
     log.log_metrics(
-        {f"best/{name.removeprefix('dev/')}": value for name, value in kept.items() if name.startswith("dev/")}
-        | {
-            "best/epoch": history.index(dict(kept)) + 1,
-            "seconds_an_epoch": (time.perf_counter() - began) / len(history),
+        {
+            "parameters": sum(p.numel() for p in system.parameters()),
+            "best/epoch": history.index(dict(best_epoch(history, training.monitor))) + 1,
+            "seconds_an_epoch": (time.perf_counter() - began) / epochs,
         }
     )
-    predictions = predict(system, dev, facts.emotions)
     log.log_figure(curves(history), "curves.png")
     log.log_figure(confusion_matrix(predictions.confusion(), facts.emotions, "dev"), "confusion_dev.png")
     calibration = calibrate(predictions.probability, predictions.truth, training.target_precision)
@@ -218,6 +217,8 @@ def flat(settings: dict[str, Parameters]) -> dict[str, object]:
 def _remove_checkpoints(folder: Path) -> None:
     for name in ("last.ckpt", "best.ckpt"):
         (folder / name).unlink(missing_ok=True)
+    for member in folder.glob("member-*"):
+        shutil.rmtree(member)
 
 
 def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:
@@ -245,50 +246,3 @@ def _log_gates(package: ModelPackage, corpus: Corpus, vectors: Vectors, log: Run
     named = {name: np.asarray(predicted[name]) for name in ("gate_audio", "gate_text") if name in predicted}
     if named:
         log.log_figure(gates(named), "gates_dev.png")
-
-
-class NoRunError(LookupError):
-    """There is no such finished run."""
-
-
-def best_run(reference: CorpusReference, run_id: str | None = None, *, experiment: str = EXPERIMENT) -> RunReference:
-    """A finished run of a corpus: the one named, the candidate of the newest search, or the bimodal one with
-    the best weighted F1 on dev.
-
-    Raises:
-        NoRunError: none is there.
-    """
-    client = MlflowClient()
-    if run_id is None:
-        of_corpus = (
-            f"tags.corpus_digest = '{reference.digest}' and tags.splits_digest = '{reference.splits_digest}' "
-            "and tags.\"hbaf.variant\" = 'bimodal' and attributes.status = 'FINISHED'"
-        )
-        # The newest search chose its candidate over several seeds; the best of single runs is only the luckiest.
-        found = client.search_runs(
-            [experiment_id(experiment)],
-            f"{of_corpus} and tags.\"hbaf.candidate\" LIKE '%'",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
-        ) or client.search_runs(
-            [experiment_id(experiment)], of_corpus, order_by=['metrics."best/weighted_f1" DESC'], max_results=1
-        )
-        if not found:
-            others = f"tags.corpus_digest = '{reference.digest}' and attributes.status = 'FINISHED'"
-            split_otherwise = client.search_runs([experiment_id(experiment)], others, max_results=1)
-            told = ". Train one: `hbaf train`."
-            if split_otherwise:
-                told = (
-                    " with these splits; there are runs with other ones (`corpus.seed`, `corpus.split_shares`, "
-                    "`corpus.gate_share`). Set them as they were, or train again: `hbaf train`."
-                )
-            raise NoRunError(f"{reference.name}: no finished run of this corpus{told}")
-        chosen = found[0]
-    else:
-        try:
-            chosen = client.get_run(run_id)
-        except mlflow.exceptions.MlflowException as error:
-            raise NoRunError(f"run {run_id}: not in MLflow. `hbaf train` prints the id of its run.") from error
-    uri = chosen.data.tags["hbaf.model_uri"]
-    package = Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "package"
-    return RunReference(chosen.info.run_id, package, uri, chosen.data.metrics["best/weighted_f1"], reused=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hbaf.registry import trials_view
+from hbaf.registry.best_run import best_run
 from hbaf.registry.models import register
 from hbaf.registry.promote import model_name
-from hbaf.registry.runs import RunReference, best_run, run_key
+from hbaf.registry.runs import RunReference, run_key
 from hbaf.registry.study import StudyPlan
 from hbaf.registry.study_refit import Refit, choose, fresh_seeds
 from hbaf.registry.tracking import MlflowClient, MlflowRunLog, experiment_id, tracking_address

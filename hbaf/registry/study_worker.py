@@ -23,9 +23,11 @@ from hbaf.registry.runs import digests, flat, train_package, versions
 from hbaf.registry.study import STORAGE_VARIABLE, StudyPlan, read_plan, token_file
 from hbaf.registry.study_refit import queue_refits
 from hbaf.registry.tracking import Metric, MlflowClient, MlflowRunLog, mlflow, run, tracking_address
+from hbaf.training.chain import chained, with_and_without
 from hbaf.training.data import Dialogue, Vectors, fit_representation, load_split, read_vectors
+from hbaf.training.evaluate import predict
 from hbaf.training.fit import best_epoch, fit, seed_everything
-from hbaf.training.package import PackageFacts, build_system
+from hbaf.training.package import PackageFacts, build_untrained
 from hbaf.training.search import Pruned, SearchTrial, is_spent, optimise
 from hbaf.training.search_space import SearchError
 
@@ -113,11 +115,12 @@ def load_data(plan: StudyPlan) -> TrialData:
     selects = extractors(plan.features)["audio"].selected
     representation = fit_representation(corpus, vectors, plan.features, selects=selects)
     train, dev = (load_split(corpus, vectors, representation, split) for split in ("train", "dev"))
-    return TrialData(corpus.emotions, representation.audio.dim, vectors, train, dev)
+    return TrialData(corpus.emotions, representation.audio_dim, vectors, train, dev)
 
 
 def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
-    """Trains once with the trial's values; returns dev weighted F1 of the kept checkpoint, 0..1."""
+    """Trains once with the trial's values; returns dev weighted F1 of the kept checkpoint, 0..1, with the label chain
+    behind it where the settings ask for one."""
     model, training = plan.space().settings(trial.values)
     facts = PackageFacts(
         emotions=data.emotions,
@@ -136,9 +139,10 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
             seed_everything(training.seed)
             began = time.perf_counter()
+            system = build_untrained(facts)
             try:
                 history = fit(
-                    build_system(facts), data.train, data.dev, emotions=data.emotions, training=training,
+                    system, data.train, data.dev, emotions=data.emotions, training=training,
                     folder=folder, callbacks=[pruner],
                 )  # fmt: skip
             except Pruned as reason:
@@ -146,13 +150,19 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
             seconds = time.perf_counter() - began
             kept = best_epoch(history, training.monitor)
             log_history(log.run_id, history, kept, seconds, curves=not pruned)
+            score = float(kept["dev/weighted_f1"])
+            if pruned is None and training.label_chain != "none":
+                whole = chained(system, data.train, data.dev, data.emotions, training.label_chain)
+                found = predict(whole, data.dev, data.emotions)
+                log.log_metrics(with_and_without(score, found))
+                score = found.metrics()["weighted_f1"]
             log.log_tags({"hbaf.trial.state": f"pruned: {pruned}" if pruned else "complete"})
             trial.note(seconds=seconds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if pruned is not None:
         raise pruned
-    return float(kept["dev/weighted_f1"])
+    return score
 
 
 def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:

@@ -27,6 +27,8 @@ class Verdict:
         rules: in the order of the table.
         notes: what a person should know beside the rules.
         at: when, UTC.
+        rules_changed: thresholds that were not the defaults, in words; verdicts from before that have none.
+        advice: which floor stood in the way, by how much, and what to do next.
     """
 
     outcome: Outcome
@@ -41,6 +43,8 @@ class Verdict:
     rules: tuple[Rule, ...] = ()
     notes: tuple[str, ...] = ()
     at: str = ""
+    rules_changed: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
 
     @property
     def promoted(self) -> bool:
@@ -51,6 +55,15 @@ class Verdict:
         said = {"promoted": "champion", "unchanged": "champion as before", "waiting": "waits for approval"}
         return f"{self.model} version {self.version}: {said.get(self.outcome, 'not promoted')}, {self.reason}"
 
+    @property
+    def changed(self) -> str:
+        """`rules changed: class_floor 0.05 -> 0.2 (loosened)`; "" where all are the defaults."""
+        return f"rules changed: {'; '.join(self.rules_changed)}" if self.rules_changed else ""
+
+    def remarks(self) -> list[str]:
+        """What is said below the table, a line each."""
+        return [*filter(None, (self.changed,)), *self.advice, *self.notes]
+
     def rows(self) -> list[tuple[str, str, str, str]]:
         """(rule, measured, asked, outcome) for a table."""
         return [(rule.name, rule.said, rule.asked, rule.outcome) for rule in self.rules]
@@ -60,7 +73,7 @@ class Verdict:
         if self.rules:
             lines += ["| rule | measured | asked | outcome |", "| --- | --- | --- | --- |"]
             lines += [f"| {' | '.join(as_cell(value) for value in row)} |" for row in self.rows()]
-        lines += ["", *(f"- {note}" for note in self.notes)]
+        lines += ["", *(f"- {remark}" for remark in self.remarks())]
         return "\n".join(lines).strip()
 
     def compared(self) -> str:
@@ -71,6 +84,8 @@ class Verdict:
     def as_tags(self) -> dict[str, str]:
         """For the version in MLflow: the whole as JSON, and one tag for each rule to filter and read by."""
         tags = {f"{VERDICT_TAG}.{name}": str(getattr(self, name)) for name in ("outcome", "reason", "against", "split")}
+        # Always written: the same version may have been judged by other rules before.
+        tags[f"{VERDICT_TAG}.rules_changed"] = "; ".join(self.rules_changed) or "none"
         for rule in self.rules:
             name = rule.name.replace(" ", "_")
             tags[f"{VERDICT_TAG}.{name}"] = f"{rule.outcome}: {rule.said}; {rule.asked}"
@@ -84,7 +99,8 @@ class Verdict:
         values: dict[str, Any] = json.loads(content)
         rules = tuple(Rule(**{**rule, "value": _number(rule["value"])}) for rule in values.pop("rules"))
         numbers = {name: _number(values.pop(name)) for name in ("candidate", "champion")}
-        return Verdict(**{**values, **numbers, "rules": rules, "notes": tuple(values["notes"])})
+        told = {name: tuple(values.get(name, ())) for name in ("notes", "rules_changed", "advice")}
+        return Verdict(**{**values, **numbers, "rules": rules, **told})
 
 
 def as_cell(text: str) -> str:

@@ -18,7 +18,8 @@ from hbaf.corpus.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.folder import corpus_of, read_folder
 from hbaf.corpus.manifest import Manifest, Row
 from hbaf.corpus.schema import Corpus, CorpusError, as_utterances, empty_splits, is_missing
-from hbaf.corpus.transcripts import SUFFIXES, read_recording
+from hbaf.corpus.transcript_forms import SUFFIXES
+from hbaf.corpus.transcripts import read_recording
 from hbaf.parameters import CorpusParameters, ValidationParameters
 from hbaf.scoring.scored_conversations import Found
 from hbaf.scoring.source import Arrival, SourceParameters

@@ -26,8 +26,8 @@ from pydantic import Field
 
 from hbaf.corpus.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.folder import safe_name
-from hbaf.corpus.manifest import SUFFIXES as TABLE_SUFFIXES
-from hbaf.corpus.transcripts import SUFFIXES as TRANSCRIPT_SUFFIXES
+from hbaf.corpus.table_files import SUFFIXES as TABLE_SUFFIXES
+from hbaf.corpus.transcript_forms import SUFFIXES as TRANSCRIPT_SUFFIXES
 from hbaf.home import without_password
 from hbaf.parameters import Parameters, Share
 

@@ -130,11 +130,16 @@ def reliability(probability: np.ndarray, truth: np.ndarray, bins: int = BINS) ->
     Bins have equal width over 0..1; confidence is the probability of the label.
     """
     confidence, right = probability.max(1), probability.argmax(1) == truth
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    place = confidence_bin(confidence, bins)
     return [
         (float(confidence[at].mean()), float(right[at].mean()), int(at.sum()))
         for at in (place == number for number in np.unique(place))
     ]
+
+
+def confidence_bin(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """(n,) which of the bins of equal width over 0..1 each confidence falls into."""
+    return np.minimum((confidence * bins).astype(int), bins - 1)
 
 
 def expected_calibration_error(probability: np.ndarray, truth: np.ndarray, bins: int = BINS) -> float:

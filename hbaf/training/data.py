@@ -22,7 +22,7 @@ from hbaf.features.imported import is_imported
 from hbaf.features.imported_columns import read_imported_column
 from hbaf.features.selection import AudioSelection, fit_selection, identity_scaling
 from hbaf.model.batch import UNLABELLED, DialogueBatch
-from hbaf.parameters import FeatureParameters
+from hbaf.parameters import FeatureParameters, SpeakerRelative
 
 
 class SplitError(ValueError):
@@ -80,10 +80,17 @@ class Representation:
     Attributes:
         audio: z-score and, for openSMILE functionals, the choice of numbers.
         text: z-score, or None when text goes in as it is.
+        speaker_relative: which deviations from the speaker's own sound are appended, see `FeatureParameters`.
     """
 
     audio: AudioSelection
     text: AudioSelection | None
+    speaker_relative: SpeakerRelative = "none"
+
+    @property
+    def audio_dim(self) -> int:
+        """Width of the audio that a model reads."""
+        return self.audio.dim * {"none": 1, "running": 2, "both": 3}[self.speaker_relative]
 
     def transform(self, vectors: Vectors) -> Vectors:
         """Raw vectors -> model inputs; audio that was stored selected goes in as it is.
@@ -109,11 +116,12 @@ class Representation:
             self.text.save(folder / "text_scaling.safetensors")
 
     @staticmethod
-    def load(folder: Path) -> "Representation":
+    def load(folder: Path, features: FeatureParameters) -> "Representation":
         text = folder / "text_scaling.safetensors"
         return Representation(
             audio=AudioSelection.load(folder / "audio_selection.safetensors"),
             text=AudioSelection.load(text) if text.exists() else None,
+            speaker_relative=features.speaker_relative,
         )
 
 
@@ -144,7 +152,7 @@ def fit_representation(
     text = None
     if features.scale_text:
         text = fit_selection(vectors.text[in_train]) if read else identity_scaling(vectors.text.shape[1])
-    return Representation(audio, text)
+    return Representation(audio, text, features.speaker_relative)
 
 
 @dataclass(frozen=True)
@@ -212,23 +220,52 @@ def make_dialogues(
     dialogues = []
     for dialogue_id, places in sorted(groups.items(), key=lambda group: group[1][0]):
         at = every[places]
+        spoken = audio[at]
         ranks: dict[str, int] = {}
-        speaker = [ranks.setdefault(speakers[place], len(ranks)) for place in places]
+        speaker = np.array([ranks.setdefault(speakers[place], len(ranks)) for place in places], np.int64)
+        if representation.speaker_relative != "none":
+            spoken = beside_deviations(spoken, speaker, has_audio[at], representation.speaker_relative)
         dialogues.append(
             Dialogue(
                 dialogue_id=str(dialogue_id),
                 utterance_ids=tuple(ids[place] for place in places),
-                audio=audio[at],
+                audio=spoken,
                 text=text[at],
                 commonsense=None if commonsense is None else commonsense[at],
                 has_audio=has_audio[at],
                 has_text=has_text[at],
                 # Unknown speakers each count as nobody in particular: one shared rank.
-                speaker=np.array(speaker, np.int64),
+                speaker=speaker,
                 label=labels[at],
             )
         )
     return dialogues
+
+
+def beside_deviations(
+    audio: np.ndarray, speaker: np.ndarray, has_audio: np.ndarray, kind: SpeakerRelative
+) -> np.ndarray:
+    """Appends how each turn differs from its speaker's own: from the mean of the turns before, and of all turns.
+
+    A low voice is then no sad one. Appended, for what is low for everybody tells too.
+
+    Args:
+        audio: (U, audio_dim) scaled vectors of one dialogue.
+        speaker: (U,) who speaks.
+        has_audio: (U,) bool; other turns enter no mean, and their deviations are zero.
+        kind: `running` (turns before alone: causal) or `both`.
+
+    Returns:
+        (U, 2 or 3 x audio_dim). Where a speaker has no turn with sound before, the first deviation is zero.
+    """
+    before, whole = np.zeros_like(audio), np.zeros_like(audio)
+    for who in np.unique(speaker[has_audio]):
+        at = np.flatnonzero((speaker == who) & has_audio)
+        heard = audio[at]
+        earlier = np.cumsum(heard, 0)[:-1] / np.arange(1, len(at))[:, None]
+        before[at[1:]] = heard[1:] - earlier
+        whole[at] = heard - heard.mean(0)
+    return np.concatenate([audio, before] if kind == "running" else [audio, before, whole], 1).astype(np.float32)
 
 
 def label_indices(emotions: pd.Series, label_set: Sequence[str]) -> np.ndarray:

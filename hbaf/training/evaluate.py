@@ -73,6 +73,12 @@ class SplitPredictions:
         labelled = self.truth != UNLABELLED
         return metrics(self.truth[labelled], self.probability.argmax(1)[labelled], self.emotions)
 
+    def loss(self) -> float:
+        """Mean negative log-likelihood of the labels, nat."""
+        labelled = self.truth != UNLABELLED
+        said = self.probability[labelled, self.truth[labelled]]
+        return float(-np.log(np.clip(said, 1e-12, None)).mean())
+
     def confusion(self) -> np.ndarray:
         labelled = self.truth != UNLABELLED
         return confusion(self.truth[labelled], self.probability.argmax(1)[labelled], self.emotions)

@@ -28,7 +28,7 @@ from hbaf.training.averaging import AveragedWeights
 from hbaf.training.data import Dialogue, LengthBuckets, collate
 from hbaf.training.evaluate import metrics
 from hbaf.training.losses import classification_loss
-from hbaf.training.run_log import RunLog
+from hbaf.training.run_log import MetricLog
 from hbaf.training.schedule import learning_rate_share
 
 MONITORED = "dev/loss"
@@ -45,6 +45,7 @@ class SystemTraining(lightning.LightningModule):
         emotions: Sequence[str],
         training: TrainingParameters,
         class_weights: Tensor | None = None,
+        log_prior: Tensor | None = None,
     ):
         super().__init__()
         self.system = system
@@ -52,6 +53,8 @@ class SystemTraining(lightning.LightningModule):
         self.training_parameters = training
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
+        self.log_prior: Tensor | None
+        self.register_buffer("log_prior", log_prior, persistent=False)
         self.train_sums: dict[str, Tensor] = {}
         self.dev_parts: list[tuple[Tensor, Tensor, Tensor]] = []
         self.epoch_metrics: dict[str, float] = {}
@@ -91,8 +94,11 @@ class SystemTraining(lightning.LightningModule):
 
     def training_step(self, batch: DialogueBatch, index: int) -> Tensor:
         output: SystemOutput = self.system(batch)
+        logits = output.logits
+        if self.log_prior is not None:
+            logits = logits + self.training_parameters.prior_correction * self.log_prior
         cross_entropy = classification_loss(
-            output.logits,
+            logits,
             batch.label,
             weight=self.class_weights,
             smoothing=self.training_parameters.label_smoothing,
@@ -144,7 +150,7 @@ class History(Callback):
     They travel in the checkpoint too: weights and curves of a resumed run always belong to the same epoch.
     """
 
-    def __init__(self, path: Path, log: RunLog | None, progress: bool):
+    def __init__(self, path: Path, log: MetricLog | None, progress: bool):
         self.path = path
         self.run_log = log  # `log` is a method of Lightning's callbacks
         self.epochs: list[dict[str, float]] = []
@@ -197,7 +203,7 @@ def fit(
     emotions: Sequence[str],
     training: TrainingParameters,
     folder: Path,
-    log: RunLog | None = None,
+    log: MetricLog | None = None,
     progress: bool = False,
     callbacks: Sequence[Callback] = (),
 ) -> list[dict[str, float]]:
@@ -221,6 +227,7 @@ def fit(
         class_weights=inverse_frequencies(train, len(emotions), training.class_weight_power)
         if training.class_weights
         else None,
+        log_prior=log_frequencies(train, len(emotions)) if training.prior_correction > 0 else None,
     )
     monitored, mode = (F1, "max") if training.monitor == "weighted_f1" else (MONITORED, "min")
     history = History(folder / "history.json", log, progress)
@@ -288,6 +295,13 @@ def inverse_frequencies(dialogues: Sequence[Dialogue], classes: int, power: floa
     counts = np.bincount(labels[labels != UNLABELLED], minlength=classes).astype(float)
     rarity = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
     return torch.tensor(rarity * counts.sum() / (rarity * counts).sum(), dtype=torch.float32)
+
+
+def log_frequencies(dialogues: Sequence[Dialogue], classes: int) -> Tensor:
+    """(C,) log share of each class among the train labels, one utterance added to each."""
+    labels = np.concatenate([d.label for d in dialogues])
+    counts = np.bincount(labels[labels != UNLABELLED], minlength=classes) + 1.0
+    return torch.tensor(np.log(counts / counts.sum()), dtype=torch.float32)
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], monitor: str = "cross_entropy") -> Mapping[str, float]:

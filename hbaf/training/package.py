@@ -18,7 +18,9 @@ from torch import nn
 from hbaf.features.columns import names
 from hbaf.features.finetuned import adopt, carry
 from hbaf.home import write_atomically
+from hbaf.model.ensemble import Ensemble
 from hbaf.model.hbaf import HBAF
+from hbaf.model.label_chain import Chained, LabelChain
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
 from hbaf.training.calibration import Calibration
 from hbaf.training.data import Representation
@@ -121,11 +123,20 @@ class ModelPackage:
         adopt(folder)
         system = build_system(facts)
         system.load_state_dict(load_file(folder / "model.safetensors"))
-        return ModelPackage(facts, Representation.load(folder), system.to(device).eval())
+        return ModelPackage(facts, Representation.load(folder, facts.features), system.to(device).eval())
 
 
 def build_system(facts: PackageFacts) -> nn.Module:
-    """A system with fresh weights, as the facts describe it."""
+    """What a package holds, as the facts describe it: one member or several, and the label chain where there is one."""
+    members = [build_untrained(facts) for _ in range(facts.training.members)]
+    system: nn.Module = members[0] if len(members) == 1 else Ensemble(members)
+    if facts.training.label_chain == "none":
+        return system
+    return Chained(system, LabelChain(len(facts.emotions), causal=facts.training.label_chain == "causal"))
+
+
+def build_untrained(facts: PackageFacts) -> HBAF:
+    """One member, with fresh weights."""
     return HBAF(
         audio_dim=facts.audio_dim,
         text_dim=facts.text_dim,

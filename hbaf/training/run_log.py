@@ -8,6 +8,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class MetricLog(Protocol):
+    """What a training loop writes to."""
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None: ...
+
+
 class RunLog(Protocol):
     """A run's diary. Numbers and names only: no transcript, no file name of a person."""
 

@@ -14,6 +14,7 @@ Severity = Literal["critical", "warning"]
 TableName = Literal["utterances", "dialogues", "corpus"]
 Bounds = tuple[float | None, float | None]
 
+MOST_SPOILT = 0.5  # share of the texts that may repeat the one before, or have lost their letters
 CLIPPED_SHARE = 0.01  # of the samples of one utterance; more is heard as distortion
 
 
@@ -328,6 +329,26 @@ CORPUS_RULES = (
         "At most {bad_share} of the source's rows could not become utterances.",
         "set_aside lists row, rule and what was found: mend those rows, or raise validation.bad_share.",
         bounds=lambda parameters: (None, parameters.bad_share),
+    ),
+    Rule(
+        "text_new",
+        "critical",
+        "corpus",
+        "repeated_share",
+        "between",
+        "Most utterances say something else than the one before them (of four words or more).",
+        "The transcripts repeat themselves, as captions that roll do: export them from the recogniser itself.",
+        bounds=lambda parameters: (None, MOST_SPOILT),
+    ),
+    Rule(
+        "text_readable",
+        "critical",
+        "corpus",
+        "garbled_share",
+        "between",
+        "Most texts have the letters that were written, and not those of a wrong encoding or signs in their place.",
+        "Export the words again from the program that made them, as UTF-8: another one has already lost their letters.",
+        bounds=lambda parameters: (None, MOST_SPOILT),
     ),
     Rule(
         "paper_counts",

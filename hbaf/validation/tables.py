@@ -4,12 +4,14 @@ great_expectations writes values that it finds unexpected into its pages, so it 
 utterance ids only. A missing value means that a rule does not apply to the row.
 """
 
+import itertools
 import re
 
 import pandas as pd
 
 from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import ASSIGNED_SPLITS, GATE, SPLITS, Corpus
+from hbaf.corpus.text_encoding import is_garbled
 from hbaf.corpus.transcripts import NO_TRANSCRIPT
 from hbaf.corpus.windows_1252 import repair_windows_1252
 from hbaf.validation.accepted import Accepted, label_shift
@@ -18,9 +20,10 @@ from hbaf.validation.table1 import paper_counts
 
 # Shorter ones ("Yeah.", "I don't know.") recur in every conversation and say nothing about a leak.
 SHORTEST_TELLING_TEXT = 4  # words
-# The replacement character, and control characters other than tab and line ends.
+FEWEST_TELLING = 3  # utterances; of fewer nothing follows
 # How the problems of rows begin whose sound was named, or looked for among other sound, and not found.
 LOST_SOUND = ("path ", "not a regular file", "no audio at", "no audio: the release lacks")
+# The replacement character, and control characters other than tab and line ends.
 DEBRIS = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -141,6 +144,8 @@ def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame
     absent = [emotion for emotion in corpus.emotions if emotion not in trained]
     differ, compared = paper_counts(corpus)
     shift, shifted = label_shift(corpus, before)
+    repeated, telling = _repeated(rows)
+    garbled, written = int(rows["text"].dropna().map(is_garbled).sum()), int(rows["text"].notna().sum())
     split, learnable = len(corpus.splits) > 0, len(corpus.splits) > 0 and len(corpus.emotions) > 0
     return pd.DataFrame(
         {
@@ -151,6 +156,10 @@ def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame
             "emotions_absent_from_train_found": f"{len(absent)} of {len(corpus.emotions)} emotions absent",
             "set_aside_share": pd.Series([aside / (aside + len(rows)) if aside + len(rows) else None], dtype="float64"),
             "set_aside_share_found": f"{aside} of {aside + len(rows)} rows set aside",
+            "repeated_share": pd.Series([repeated / telling if telling >= FEWEST_TELLING else None], dtype="float64"),
+            "repeated_share_found": f"{repeated} of {telling} longer utterances hold the words of the one before",
+            "garbled_share": pd.Series([garbled / written if written else None], dtype="float64"),
+            "garbled_share_found": f"{garbled} of {written} texts",
             "paper_counts_differ": pd.Series([differ], dtype="float64"),
             "paper_counts_differ_found": compared,
             "label_shift": pd.Series([shift], dtype="float64"),
@@ -161,6 +170,24 @@ def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame
             "has_audio_found": f"{rows['audio'].notna().sum()} of {len(rows)} utterances",
         }
     )
+
+
+def _repeated(rows: pd.DataFrame) -> tuple[int, int]:
+    """(utterances that hold the words of the one before in their dialogue, longer ones that have one before)."""
+    repeated = telling = 0
+    for _, texts in rows.groupby("dialogue_id", sort=False)["text"]:
+        said = [f" {' '.join(str(text).casefold().split())} " for text in texts.dropna()]
+        for before, text in itertools.pairwise(said):
+            if _is_telling(before):
+                telling += 1
+                repeated += before in text or (_is_telling(text) and text in before)
+    return repeated, telling
+
+
+def _is_telling(text: str) -> bool:
+    """Whether a text is long enough not to recur by chance; without blanks between words its letters count."""
+    letters = sum(letter > "\u2e80" for letter in text)
+    return len(text.split()) >= SHORTEST_TELLING_TEXT or letters >= 2 * SHORTEST_TELLING_TEXT
 
 
 def _novelty(corpus: Corpus, words: pd.Series) -> dict[str, pd.Series]:

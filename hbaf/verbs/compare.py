@@ -43,6 +43,7 @@ def compare(
     ] = None,
     trials: int = 0,
     ensemble: bool = False,
+    chain: bool = False,
     selection: Literal["dev", "as-published"] = "dev",
     workers: int | None = None,
     set_: Set = None,
@@ -73,6 +74,7 @@ def compare(
         recipe: Values to start from, for every system: width, learning rate, batches, features.
         trials: Tuning runs on dev of each system, over learning rate, dropout and width; below 2 there is none.
         ensemble: Also compare the mean of each system's seeds, in a table of its own.
+        chain: Also compare all systems with the label chain behind them, in a table of its own; `mmgcn+chain` is one.
         selection: `as-published` adds a column with the epoch chosen by the test split, as a warning.
         workers: Runs at a time; default: one per core.
         write: Also write a page of results here, as docs/results.md is.
@@ -90,7 +92,7 @@ def compare(
     audio, text = representations(audio, text, extractor)
     asked = ComparisonParameters(
         systems=systems, seeds=seeds, recipe=recipe, audio=tuple(audio), text=tuple(text), trials=trials,
-        ensemble=ensemble, selection=selection, workers=workers,
+        ensemble=ensemble, chain=chain, selection=selection, workers=workers,
     )  # fmt: skip
     references = [
         prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
@@ -128,8 +130,9 @@ def show(report: "Report") -> None:
     console = wide_console()
     for name, rows in by_cell(report.rows):
         console.print(terminal(rows, name))
-    for name, rows in by_cell(report.ensembles):
-        console.print(terminal(rows, f"{name}: ensembles, the mean over seeds of each system"))
+    for _, title, of in report.tables():
+        for name, rows in by_cell(of):
+            console.print(terminal(rows, f"{name}: {title}"))
     console.print(LEGEND, highlight=False)
     for failure in report.failures:
         console.print(f"failed: {failure}", markup=False)

@@ -129,21 +129,21 @@ def promote(
 
     Args:
         model: Registered name; default `hbaf-<corpus>`.
-        run: MLflow run id; default: the finished run of this corpus with the best dev score.
+        run: MLflow run id; default: of all variants, the newest search's candidate or the best on dev.
         yes: Agree beforehand where `promotion.approval` asks.
     """
     from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import extract_features
     from hbaf.parameters import PromotionParameters
+    from hbaf.registry.best_run import best_run
     from hbaf.registry.promote import promote as decide
-    from hbaf.registry.runs import best_run
     from hbaf.training.package import ModelPackage
     from hbaf.verbs.promotion import ask_person, show
 
     stages = ("corpus", "promotion")
     rules = PromotionParameters(**changes_of(set_, stages).get("promotion", {}))
     reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
-    candidate = best_run(reference, run)
+    candidate = best_run(reference, run, margin=rules.search_margin)
     features = ModelPackage.load(candidate.package).facts.features
     columns = extract_features(load_corpus(reference), features, progress=not quiet)
     verdict = decide(candidate, reference, columns, name=model, rules=rules, ask=ask_person(yes))

@@ -82,8 +82,8 @@ def show(verdict: "Verdict") -> None:
         for row in verdict.rows():
             table.add_row(*(cell.replace("[", r"\[") for cell in row))
         console.print(table)
-    for note in verdict.notes:
-        console.print(f"  {note}", soft_wrap=True, markup=False, highlight=False)
+    for remark in verdict.remarks():
+        console.print(f"  {remark}", soft_wrap=True, markup=False, highlight=False)
 
 
 def ask_person(agreed: bool) -> "Callable[[Verdict], tuple[bool, str]]":

@@ -5,7 +5,8 @@ import math
 import torch
 
 from hbaf.baselines.cmn import histories, hop
-from hbaf.baselines.turns import SpeakerTurns, backwards
+from hbaf.baselines.turns import SpeakerTurns
+from hbaf.model.turns import backwards
 
 
 def test_history_is_earlier_within_the_window_by_role(make_batch) -> None:

@@ -425,7 +425,7 @@ def run(case: Case, root: Path, capsys: pytest.CaptureFixture[str]) -> Outcome:
         assert stopped.value.code == 2
         corpus = None
     else:
-        reference = prepare(str(root), options.pop("manifest"), True, **options)
+        reference = prepare(str(root), options.pop("manifest"), True, notes=False, **options)
         corpus = load_corpus(reference)
     said = capsys.readouterr().err
     assert "Traceback" not in said
@@ -456,7 +456,7 @@ def without_hurt(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, tuple[p
                 as_transcripts(lambda root: [path.unlink() for path in root.glob(f"{HURT}*")])(folder / "calls")
             else:
                 write_rows(folder / "calls", rows_of(*GOOD))
-            corpus = load_corpus(prepare(str(folder / "calls"), None, True))
+            corpus = load_corpus(prepare(str(folder / "calls"), None, True, notes=False))
             found[transcripts] = (corpus.utterances, vectors_of(corpus, folder / "store"))
     return found
 

@@ -103,7 +103,7 @@ def test_parquet_with_types(root: Path) -> None:
     table = read(root).utterances
     assert list(table["utterance_id"]) == ["my-calls/7/0", "my-calls/7/1"]
     assert list(table["start"]) == [0.0, 0.5]
-    assert list(table["end"]) == [0.5, 1.5]  # the turn without an end goes to the next one
+    assert list(table["end"]) == [0.5, 1.5]  # without an end it lasts until the next begins
     assert table["text"].isna().tolist() == [True, False]
     assert table["text"].iloc[1] == "null"
     assert table["cue"].iloc[0] == "voice"
@@ -229,7 +229,7 @@ def test_broken_structure(root: Path) -> None:
     assert "Found: call, text" in message
     assert "twice" in refusal(root, "dialogue,text,text\na,b,c\n")
     assert "both look like 'text'" in refusal(root, "dialogue,Utterance,Transcript\na,b,c\n")
-    assert "not a text table" in refusal(root, b"\x89PNG\x00\x01\x02\xff\xfe" * 50)
+    assert "not a text file" in refusal(root, b"\x89PNG\x00\x01\x02\xff\xfe" * 50)
     (root / "second.jsonl").write_text("{}")
     message = refusal(root, PLAIN)
     assert "calls.csv, second.jsonl" in message

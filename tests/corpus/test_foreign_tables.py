@@ -294,14 +294,14 @@ def test_a_start_alone_ends_where_the_next_turn_begins(root: Path) -> None:
     table = corpus.utterances
     assert table["end"].tolist()[:2] == [0.5, 1.2]
     assert pd.isna(table["end"].iloc[2])
-    assert any("2 turns have a start and no end" in note for note in corpus.notes)
+    assert any("2 turns without an end last until the next turn" in note for note in corpus.notes)
 
 
 def test_a_turn_without_times_among_others_is_not_the_whole_recording(root: Path) -> None:
     rows = "d,x,c_0.wav,0.1,0.4\nd,y,c_0.wav,,\nd,z,c_0.wav,,1.5\nd,u,c_0.wav,1.0,1.2\nwhole,v,c_0.wav,,\n"
     table = read(root, "dialogue,text,audio,start,end\n" + rows).utterances.set_index("text")
     assert table.loc["y", "audio_problem"].startswith("no start and end, which other turns")
-    assert table.loc["z", "audio_problem"] == "an end without a start"
+    assert table.loc["z", "audio_problem"] == "no start, and other turns begin before its end"
     assert table.loc[["x", "u", "v"], "audio_problem"].isna().all()
 
 

@@ -209,7 +209,7 @@ def test_a_manifest_counts_before_transcripts_and_one_transcript_can_be_named(ro
     with pytest.raises(CorpusError, match="outside"):
         read(root, manifest="../call1.vtt")
     write(root, "notes.json", {"a": 1})
-    with pytest.raises(CorpusError, match="no timed text"):
+    with pytest.raises(CorpusError, match="JSON with the keys a; no form that is known"):
         read(root, manifest="notes.json")
 
 
@@ -332,3 +332,51 @@ def test_two_hours_of_captions_are_read_quickly(root: Path) -> None:
     assert table["start"].is_monotonic_increasing
     assert table["end"].iloc[-1] == 7195.5
     assert time.process_time() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("call1.tsv", "start\tend\ttext\n0\t1500\tHello, dear & good morning\n1500\t3000\tWhat a day\n"),
+        (
+            "call1.csv",
+            "Speaker,Start Time,End Time,Text\n"
+            'Ann,0:00,0:01.5,"Hello, dear & good morning"\nBob,0:01.5,0:03,What a day\n',
+        ),
+        ("call1.jsonl", "\n".join(json.dumps(one) for one in WHISPER["segments"])),
+    ],
+)
+def test_a_table_of_turns_beside_its_recording_is_a_transcript(root: Path, name: str, content: str) -> None:
+    write(root, name, content)
+    corpus = read(root)
+    assert corpus.utterances["dialogue_id"].tolist() == ["call1"] * 2
+    assert corpus.utterances["text"].tolist() == ["Hello, dear & good morning", "What a day"]
+    assert corpus.utterances["end"].tolist() == [1.5, 3.0]
+    assert not len(corpus.set_aside)
+
+
+def test_what_was_read_is_told_in_one_line(root: Path) -> None:
+    write(root, "call1.json", AWS_SPEAKERS)
+    assert read(root).notes == ("call1.json: AWS Transcribe, 2 turns, 2 speakers",)
+    record(root / "call2.wav")
+    write(root, "call2.json", AWS_SPEAKERS)
+    assert read(root).notes == ("2 transcripts of AWS Transcribe, 4 turns, up to 2 speakers (first call1.json)",)
+
+
+def test_a_transcript_that_is_not_read_is_told_beside_the_one_that_is(root: Path) -> None:
+    write(root, "call1.json", {"foo": 1})
+    write(root, "call1.srt", SRT)
+    corpus = read(root)
+    assert len(corpus.utterances) == 2
+    assert "call1.json: not read (JSON with the keys foo; no form that is known)" in corpus.notes
+
+
+def test_a_turn_without_a_time_keeps_its_place(root: Path) -> None:
+    segments = [{"text": f"turn {n}", "start": n, "end": n + 0.5, "speaker": None} for n in range(4)]
+    segments[2]["start"] = float("nan")
+    segments[3].pop("end")
+    write(root, "call1.json", {"segments": segments})
+    table = read(root, bad_share=1).utterances
+    assert table["text"].tolist() == [f"turn {n}" for n in range(4)]
+    assert table["audio_problem"].notna().tolist() == [False, False, True, False]
+    assert set(table["speaker"]) == {"unknown"}

@@ -9,6 +9,14 @@ import pytest
 from tests.flows.conftest import BIN, ROOT, Stack, stop
 
 FLOWS = {"validate-corpus", "extract-features", "train-hbaf", "promote-hbaf", "score-corpus"}
+PARAMETERS = """
+import json
+from hbaf.home import prepare_environment
+prepare_environment()
+from hbaf.registry.tracking import EXPERIMENT, MlflowClient, experiment_id
+(run,) = MlflowClient().search_runs([experiment_id(EXPERIMENT)], "attributes.status = 'FINISHED'", max_results=1)
+print(json.dumps(run.data.params))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +54,13 @@ def test_a_worker_trains(deployed: Stack) -> None:
     worker = deployed.start(BIN / "prefect", "worker", "start", "--pool", "local", "--name", "tester")
     try:
         corpus = '{"reader": "example", "dialogues": 12}'
-        training = '{"recipe": "demo", "max_epochs": 1, "batch_dialogues": 4}'
-        deployed.prefect(
-            "deployment", "run", "train-hbaf/train-hbaf", "-p", f"corpus={corpus}", "-p", f"training={training}"
-        )
+        given = {
+            "corpus": corpus,
+            "training": '{"max_epochs": 1, "batch_dialogues": 4}',
+            "model": '{"variant": "text"}',
+        }
+        asked = [part for name, value in given.items() for part in ("-p", f"{name}={value}")]
+        deployed.prefect("deployment", "run", "train-hbaf/train-hbaf", *asked)
         for _ in range(350):
             run = flow_runs(deployed, "train-hbaf/train-hbaf")[0]
             if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED"):
@@ -57,5 +68,11 @@ def test_a_worker_trains(deployed: Stack) -> None:
             time.sleep(1)
         log = deployed.prefect("flow-run", "logs", run["id"]) if run["state_type"] != "COMPLETED" else ""
         assert run["state_type"] == "COMPLETED", log
+        # The deployment's recipe `demo` with what was given changed, not the paper's widths under its name.
+        logged = json.loads(deployed.run(sys.executable, "-c", PARAMETERS))
+        told = {"variant": "text", "dim": "96", "dropout": "0.4"}
+        assert {name: logged[f"model.{name}"] for name in told} == told
+        assert (logged["training.recipe"], logged["training.learning_rate"]) == ("demo", "0.001")
+        assert (logged["training.max_epochs"], logged["features.scale_text"]) == ("1", "True")
     finally:
         stop(worker)

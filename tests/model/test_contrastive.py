@@ -157,6 +157,33 @@ def test_supervised_contrast_by_hand():
     assert supervised_contrast(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), 0.1).item() == 0
 
 
+@pytest.mark.parametrize("anchor", ["equation", "prose"])
+def test_utterances_of_the_same_emotion_are_no_negatives(fused, anchor):
+    """Where all carry one emotion nothing is left to tell apart; an unlabelled one keeps all of them."""
+    contrast = InterModalContrast(8, anchor=anchor, same_label_negatives=False)
+    one = torch.zeros_like(fused[3], dtype=torch.int64)
+    _, terms = contrast(*fused, one)
+    assert all(term.item() == pytest.approx(0, abs=1e-6) for term in terms.values())
+    plain = InterModalContrast(8, anchor=anchor)
+    plain.load_state_dict(contrast.state_dict())
+    for label in (one - 1, torch.arange(one.numel()).view_as(one)):  # nobody labelled; nobody like another
+        torch.testing.assert_close(contrast(*fused, label)[1], plain(*fused)[1])
+    half = one.clone()
+    half[0] = 1
+    assert contrast(*fused, half)[1]["contrastive_audio_text"] < plain(*fused)[1]["contrastive_audio_text"]
+
+
+def test_contrast_heads_stand_between_the_streams_and_the_terms(fused):
+    h_a, h_l, _, has_audio, has_text = fused
+    contrast = InterModalContrast(8, heads=True, mu=1.0)
+    both = has_audio & has_text
+    assert contrast.projection is None
+    expected = info_nce(contrast.heads["audio"](h_a)[both], contrast.heads["text"](h_l)[both], contrast.tau)
+    torch.testing.assert_close(contrast(*fused)[0]["audio_text"], expected)
+    assert set(InterModalContrast(8, heads=True, lambda1=0.0, lambda2=0.0).heads) == {"audio", "text"}
+    assert set(InterModalContrast(8, heads=True, lambda2=0.0, lambda3=0.0).heads) == {"audio", "fused"}
+
+
 def test_symmetric_terms_are_the_mean_of_both_directions():
     torch.manual_seed(0)
     h_a, h_l = torch.randn(1, 4, 8), torch.randn(1, 4, 8)

@@ -11,6 +11,8 @@ from hbaf.model.batch import UNLABELLED
 from hbaf.model.hbaf import HBAF, drop_modality
 from hbaf.parameters import ModelParameters
 
+PAPERS_SUM = 110.66066805822629
+
 DECISIONS = {
     "default": {},
     "no commonsense": {"commonsense_dim": None},
@@ -38,6 +40,26 @@ DECISIONS = {
     "speakers": {"speaker_embedding": True},
     "symmetric, supervised": {"symmetric": True, "supervised": 0.5},
     "symmetric prose": {"anchor": "prose", "symmetric": True},
+    "text both ways": {"text_direction": "both"},
+    "text both ways, text": {"variant": "text", "text_direction": "both", "own_path": "both"},
+    "split context": {"split_context": True},
+    "own path": {"own_path": "both"},
+    "own path of audio, experts": {"own_path": "audio", "experts": True},
+    "own path, audio": {"variant": "audio", "own_path": "both"},
+    "experts": {"experts": True, "unimodal": 1.0},
+    "distillation": {"distillation": 0.5, "own_path": "both"},
+    "contrast heads": {"contrast_heads": True, "same_label_negatives": False},
+    "contrast heads, prose": {"contrast_heads": True, "same_label_negatives": False, "anchor": "prose"},
+    "every addition": {
+        "text_direction": "both",
+        "split_context": True,
+        "own_path": "both",
+        "experts": True,
+        "unimodal": 1.0,
+        "distillation": 0.5,
+        "contrast_heads": True,
+        "same_label_negatives": False,
+    },
 }
 each_decision = pytest.mark.parametrize("settings", DECISIONS.values(), ids=DECISIONS.keys())
 
@@ -71,8 +93,39 @@ def test_labels_reach_the_supervised_loss_and_nothing_else(make_batch, make_mode
     assert plain.losses["supervised"] == 0.5 * plain.terms["contrastive_supervised"]
     assert plain.losses["supervised"] != changed.losses["supervised"]
     unlabelled = replace(batch, label=torch.full_like(batch.label, UNLABELLED))
-    assert model(unlabelled).losses["supervised"] == 0
+    assert model.train()(unlabelled).losses["supervised"] == 0
+    assert not model.eval()(unlabelled).losses  # scoring does not pay for what it does not need
     assert "supervised" not in make_model()(batch).losses
+
+
+@pytest.mark.parametrize("settings", [{"unimodal": 1.0, "experts": True}, {"same_label_negatives": False}])
+def test_labels_reach_losses_alone(make_batch, make_model, settings):
+    model, batch = make_model(**settings).train(), make_batch((5, 3))
+    other = replace(batch, label=batch.label.masked_fill(batch.mask, 0))
+    plain, changed = model(batch), model(other)
+    assert torch.equal(plain.logits, changed.logits)
+    assert any(plain.losses[name] != changed.losses[name] for name in plain.losses)
+
+
+def test_additions_are_off_and_draw_nothing(make_model):
+    """The paper's model stays what it was, weight by weight: what is added is built after it, and only if asked for."""
+    plain, wide = make_model().state_dict(), make_model(text_direction="both").state_dict()
+    assert not [name for name in plain if name.startswith(("own_", "heads.", "text_context.backward_states"))]
+    # What is drawn before the first addition is the same with it.
+    for name in ("text_context.states.internal.weight_ih_l0", "audio_context.conv.weight"):
+        assert torch.equal(plain[name], wide[name])
+    # The sum of the weights before there were additions.
+    assert sum(value.double().sum().item() for value in plain.values()) == pytest.approx(PAPERS_SUM, rel=1e-6)
+
+
+def test_causal_with_every_causal_addition(make_batch, make_model):
+    """Text alone, and both ways only where it is asked for."""
+    batch = make_batch((6,))
+    later = replace(batch, text=batch.text + torch.arange(6)[None, :, None].ge(4) * 10.0)
+    added = {"variant": "text", "fusion": False, "split_context": True, "own_path": "both"}
+    causal, both = make_model(**added), make_model(**added, text_direction="both")
+    assert torch.equal(causal(batch).logits[:, :4], causal(later).logits[:, :4])
+    assert (both(batch).logits[:, :4] - both(later).logits[:, :4]).abs().amax(-1).min() > 1e-6
 
 
 def scribbled(batch):
@@ -105,7 +158,7 @@ def test_a_dialogue_alone_and_in_a_longer_batch(make_batch, make_model, settings
         for name, view in alone.views.items():
             cut = (
                 together.views[name][row, :turns]
-                if name.startswith("gate")
+                if name.startswith(("gate", "expert"))
                 else together.views[name][row, :, :turns, :turns]
             )
             torch.testing.assert_close(view[0], cut, atol=1e-5, rtol=1e-5)

@@ -124,6 +124,40 @@ def test_causal(reading, current, commonsense):
     assert sees_itself == (current or reading == "query")
 
 
+def test_both_directions_read_the_dialogue_from_its_own_end():
+    """As if the reversed dialogue had been read by the second GRU; padding is no turn."""
+    torch.manual_seed(0)
+    network = TextContextNetwork(7, None, 16, direction="both").eval()
+    words, keys = torch.randn(1, 4, 7), torch.ones(1, 4, dtype=torch.bool)
+    padded = torch.cat([words, torch.randn(1, 3, 7)], 1)
+    mask = torch.arange(7)[None] < 4
+    alone = network(words, None, keys, mask=keys)
+    torch.testing.assert_close(network(padded, None, mask, mask=mask)[:, :4], alone)
+
+    l_r = network.text(words)
+    joined = torch.cat([l_r, network.context(l_r, keys)], -1)
+    ahead = network.states["context"](joined)[0]
+    back = network.backward_states["context"](joined.flip(1))[0].flip(1)
+    torch.testing.assert_close(alone, network.out(torch.cat([ahead, back], -1)))
+
+
+def test_split_context_is_that_of_own_turns_beside_that_of_the_others():
+    torch.manual_seed(0)
+    attention = SoftContextAttention(8)
+    l_r, keys = torch.randn(1, 5, 8), torch.ones(1, 5, dtype=torch.bool)
+    speaker = torch.tensor([[0, 1, 0, 1, 0]])
+    network = TextContextNetwork(8, None, 8, split_context=True).eval()
+    network.context = attention
+    own, others = network._context(l_r, keys, speaker)
+    every = torch.ones(1, 3, dtype=torch.bool)
+    torch.testing.assert_close(own[0, 4], attention(l_r[:, [0, 2, 4]], every)[0, 2])
+    torch.testing.assert_close(others[0, 4], attention(l_r[:, [1, 3, 4]], every)[0, 2])
+    assert not own[0, 1].any()  # nothing of one's own before
+    assert not others[0, 0].any()
+    with pytest.raises(ValueError, match="split_context asks for the context attention `query`"):
+        TextContextNetwork(8, None, 8, split_context=True, context_attention="scalar")
+
+
 @pytest.mark.parametrize("reading", READINGS)
 def test_turns_without_words_are_not_context(reading):
     torch.manual_seed(0)

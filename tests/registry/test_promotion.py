@@ -1,6 +1,7 @@
 """Promotions end to end on real packages, features and a real MLflow database; what decides is never learned from."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -190,10 +191,34 @@ def test_a_gain_that_loses_one_emotion_is_refused(talks: Talks) -> None:
 
 
 def test_a_model_no_better_than_one_emotion_is_no_first_champion(talks: Talks) -> None:
-    verdict = talks.promote(talks.logged(always_says_joy))
+    passed_over = ("passed over: text run 1234abcd, dev 0.305: not ahead on dev",)
+    verdict = talks.promote(replace(talks.logged(always_says_joy), passed_over=passed_over))
     assert verdict.outcome == "refused"
+    assert verdict.notes[0] == passed_over[0]
+    said = "\n".join(verdict.advice)
+    assert re.search(r"the baseline `logistic regression` won: .* behind by 0\.\d\d\d \(difference -0", said)
+    assert "not far enough ahead of the baseline `majority`" in said
+    for step in ("--recipe best", "more labelled dialogues", "another encoder than minilm", "`hbaf promote SOURCE`"):
+        assert step in verdict.advice[-1]
+    assert all(line in verdict.markdown() for line in verdict.advice)
+    assert not talks.promote(talks.logged()).advice
     assert {rule.name for rule in verdict.rules if rule.passed is False} == {"majority", "logistic regression"}
-    assert version_with(NAME, CHAMPION) is None
+
+
+def test_a_changed_rule_is_recorded_wherever_the_promotion_is(talks: Talks, home: Path) -> None:
+    first = talks.promote(talks.logged(mixes_joy_and_anger), minimum_effect=-1.0, calibration_tolerance=0.02)
+    assert first.rules_changed == ("minimum_effect 0 -> -1 (loosened)",)
+    said = "rules changed: minimum_effect 0 -> -1 (loosened)"
+    tags = MlflowClient().get_model_version(NAME, first.version).tags
+    assert tags["hbaf.verdict.rules_changed"] == "minimum_effect 0 -> -1 (loosened)"
+    assert said in tags["hbaf.last_move"]
+    assert said in json.loads((home / "promotions.jsonl").read_text().splitlines()[-1])["reason"]
+    assert said in (find_card() / "card.md").read_text()
+    strict = PromotionParameters(level=0.95)
+    again = judge(talks.logged(), talks.reference, talks.columns, rules=strict)
+    assert not again.rules_changed
+    assert "rules changed" not in again.markdown()
+    assert MlflowClient().get_model_version(NAME, again.version).tags["hbaf.verdict.rules_changed"] == "none"
 
 
 def test_two_promotions_at_once_one_wins_and_the_other_is_told(talks: Talks) -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from hbaf.corpus.schema import load_corpus
 from hbaf.parameters import PromotionParameters
+from hbaf.registry.best_run import best_run
 from hbaf.registry.models import NoModelError, find_model
 from hbaf.registry.promote import promote
-from hbaf.registry.runs import RunReference, best_run, train_and_log
+from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.tracking import MlflowClient
 from hbaf.scoring.score import as_cell, score_corpus
 from hbaf.training.data import read_vectors

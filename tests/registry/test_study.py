@@ -12,8 +12,8 @@ import pytest
 
 from feature_store.files import Files
 from hbaf.parameters import SearchParameters
+from hbaf.registry.best_run import best_run
 from hbaf.registry.promote import promote
-from hbaf.registry.runs import best_run
 from hbaf.registry.study import begin_study, storage_url, token_file
 from hbaf.registry.study_end import StudyOutcome
 from hbaf.registry.study_refit import Refit, best_trials, choose

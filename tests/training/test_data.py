@@ -14,6 +14,7 @@ from hbaf.training.data import (
     Representation,
     SplitError,
     Vectors,
+    beside_deviations,
     collate,
     fit_representation,
     load_split,
@@ -129,3 +130,18 @@ def test_a_small_rest_joins_the_last_pool():
     last = [sorted(int(lengths[i]) for i in batch) for batch in LengthBuckets(lengths, 8, seed=0, pool=4)]
     assert len(last) == 9
     assert max(batch[-1] - batch[0] for batch in last) < 20, "a batch of its own would hold any length"
+
+
+def test_deviations_from_the_speakers_own_sound():
+    """Three turns of one, two of another, of which one has no sound."""
+    audio = np.array([[1.0], [5.0], [3.0], [9.0], [5.0]], np.float32)
+    speaker, heard = np.array([0, 1, 0, 1, 0]), np.array([True, True, True, False, True])
+    both = beside_deviations(audio, speaker, heard, "both")
+    # Running mean of the first: -, 1, 2; mean of all: 3.
+    assert both[:, 1].tolist() == [0, 0, 2, 0, 3]
+    assert both[:, 2].tolist() == [-2, 0, 0, 0, 2]
+    assert both[:, 0].tolist() == audio[:, 0].tolist()
+    running = beside_deviations(audio, speaker, heard, "running")
+    assert running.tolist() == both[:, :2].tolist()
+    later = beside_deviations(audio + np.array([[0], [0], [0], [0], [7]]), speaker, heard, "running")
+    assert later[:4].tolist() == running[:4].tolist(), "causal"

@@ -31,7 +31,7 @@ def test_both_modalities_are_needed_and_neither_is_enough(audio: str, tmp_path):
             _, model, training = from_recipe("demo", model={"variant": variant}, training={"seed": seed})
             facts = PackageFacts(
                 emotions=corpus.emotions,
-                audio_dim=representation.audio.dim,
+                audio_dim=representation.audio_dim,
                 text_dim=vectors.text.shape[1],
                 commonsense_dim=None,
                 features=features,

@@ -1,0 +1,113 @@
+"""Trains what a package holds: one member or several, which differ in their seed alone, then the label chain."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from hbaf.model.batch import UNLABELLED
+from hbaf.model.ensemble import Ensemble
+from hbaf.parameters import TrainingParameters
+from hbaf.training.calibration import fit_temperature
+from hbaf.training.chain import chained, with_and_without
+from hbaf.training.data import Dialogue
+from hbaf.training.evaluate import SplitPredictions, predict
+from hbaf.training.fit import best_epoch, fit, seed_everything
+from hbaf.training.run_log import RunLog
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What was trained.
+
+    Attributes:
+        system: in evaluation mode; chain and mean included.
+        predictions: of dev, by the whole.
+        histories: metrics of each epoch, a list per member.
+    """
+
+    system: nn.Module
+    predictions: SplitPredictions
+    histories: list[list[dict[str, float]]]
+
+
+class MemberLog:
+    """The run's diary as a member sees it: the curves of the second one on stand under `member/<n>/`."""
+
+    def __init__(self, log: RunLog, member: int) -> None:
+        self.log = log
+        self.prefix = f"member/{member}/" if member else ""
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        self.log.log_metrics({f"{self.prefix}{name}": value for name, value in values.items()}, step=step)
+
+
+def train_members(
+    build: Callable[[], nn.Module],
+    train: Sequence[Dialogue],
+    dev: Sequence[Dialogue],
+    *,
+    emotions: Sequence[str],
+    training: TrainingParameters,
+    folder: Path,
+    log: RunLog,
+    progress: bool = False,
+) -> Whole:
+    """Trains `training.members` systems with the seeds `seed`, `seed + 1` and so on.
+
+    Each is bit by bit what a run of that seed alone gives; with one member it is that run.
+
+    Args:
+        build: makes one member with fresh weights; called after the seed is set.
+        folder: for checkpoints, a folder in it for each member from the second on: an interrupted run goes on with the
+            member that it was at.
+    """
+    members, histories = [], []
+    for number in range(training.members):
+        own = training.model_copy(update={"seed": training.seed + number})
+        seed_everything(own.seed)
+        member = build()
+        if progress and training.members > 1:
+            print(f"member {number + 1} of {training.members}, seed {own.seed}")
+        histories.append(
+            fit(
+                member,
+                train,
+                dev,
+                emotions=emotions,
+                training=own,
+                progress=progress,
+                log=MemberLog(log, number),
+                folder=folder / f"member-{number}" if number else folder,
+            )
+        )
+        members.append(member.eval())
+    kept = best_epoch(histories[0], training.monitor)
+    log.log_metrics({f"best/{n.removeprefix('dev/')}": value for n, value in kept.items() if n.startswith("dev/")})
+    system, alone = members[0], kept["dev/weighted_f1"]
+    if len(members) > 1:
+        system, scores = ensemble(members, dev, emotions)
+        mean = predict(system, dev, emotions)
+        alone = mean.metrics()["weighted_f1"]
+        log.log_metrics({f"member/{number}/weighted_f1": score for number, score in enumerate(scores)})
+        log.log_metrics({"members/gain": alone - sum(scores) / len(scores)})
+        log.log_metrics({f"best/{n}": value for n, value in {**mean.metrics(), "loss": mean.loss()}.items()})
+    whole = chained(system, train, dev, emotions, training.label_chain)
+    predictions = predict(whole, dev, emotions)
+    if whole is not system:
+        log.log_metrics(with_and_without(alone, predictions))
+    return Whole(whole.eval(), predictions, histories)
+
+
+def ensemble(
+    members: Sequence[nn.Module], dev: Sequence[Dialogue], emotions: Sequence[str]
+) -> tuple[Ensemble, list[float]]:
+    """The members with a temperature each, fitted on dev, and the weighted F1 of each on dev."""
+    found = [predict(member, dev, emotions) for member in members]
+    labelled = found[0].truth != UNLABELLED
+    whole = Ensemble(members).to(next(members[0].parameters()).device)
+    temperatures = [fit_temperature(each.probability[labelled].astype(float), each.truth[labelled]) for each in found]
+    whole.temperatures.copy_(torch.tensor(temperatures))
+    return whole.eval(), [each.metrics()["weighted_f1"] for each in found]
