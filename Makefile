@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo up down status deploy test test-slow lint bench audit clean
+.PHONY: demo up down status deploy test test-slow coverage lint docs package bench audit clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -39,6 +39,29 @@ test: $(READY)  ## all tests but the slow ones
 
 test-slow: $(READY)  ## the tests that take minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+
+coverage: $(READY)  ## all tests but the slow ones, with the share of lines that they run and its floor
+	@OMP_NUM_THREADS=1 COVERAGE_FILE=build/coverage/data $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile \
+	  --cov --cov-report=term:skip-covered
+
+# An environment of their own, because the documentation and the package are made without importing what they describe.
+TOOLS = build/tools
+$(TOOLS)/.ready: pyproject.toml constraints.txt
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@$(PYTHON) -c 'import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"]))' \
+	  >$(TOOLS)/docs.txt
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r $(TOOLS)/docs.txt
+	@touch $@
+
+docs: $(TOOLS)/.ready  ## the documentation as a site in build/site; a warning or a broken link fails
+	@mkdir -p build/docs
+	@$(TOOLS)/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs/site -d build/doctrees build/docs build/site
+	@echo build/site/index.html
+
+package: $(TOOLS)/.ready  ## source distribution and wheel in build/dist, checked
+	@rm -rf build/dist
+	@$(TOOLS)/bin/python -m build --outdir build/dist . >$(TOOLS)/build.log || { cat $(TOOLS)/build.log; exit 1; }
+	@$(TOOLS)/bin/twine check --strict build/dist/*
 
 lint: $(READY)  ## ruff (lint and format) and mypy
 	@$(BIN)/ruff check .

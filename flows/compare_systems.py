@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from flows import stages
 from flows.validate_corpus import validate_corpus
 from hbaf.comparison.bench import cells_of
-from hbaf.comparison.render import as_markdown
+from hbaf.comparison.pages.render import as_markdown
 from hbaf.comparison.report import run_comparison
 from hbaf.corpus.schema import CorpusReference
 from hbaf.parameters import ComparisonParameters, CorpusParameters

@@ -5,7 +5,7 @@ from prefect import flow
 from flows import stages
 from flows.validate_corpus import validate_corpus
 from hbaf.parameters import CorpusParameters, FineTuneParameters
-from hbaf.training.finetune import EncoderReference
+from hbaf.training.finetuning.finetune import EncoderReference
 
 
 @flow(name="finetune-encoder")

@@ -5,9 +5,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
 from flows.stages import artifact_key
+from hbaf.monitoring.monitor import Monitored, as_metrics
+from hbaf.monitoring.monitor import monitor_scores as look
 from hbaf.parameters import MonitorParameters
-from hbaf.scoring.monitor import Monitored, as_metrics
-from hbaf.scoring.monitor import monitor_scores as look
 
 CHANGED = "hbaf.scores.changed"  # event: a check is beyond its bound
 

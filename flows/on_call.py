@@ -3,7 +3,7 @@
 from prefect.events import emit_event
 
 from flows.stages import artifact_key
-from hbaf.scoring.scheduled import SourceScores
+from hbaf.inbox.scheduled import SourceScores
 
 QUARANTINED = "hbaf.inbox.quarantined"
 QUARANTINE_SHARE = 0.05  # of what a run looked at

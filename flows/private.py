@@ -23,7 +23,10 @@ from hbaf.pseudonyms import SHOW, shows_names
 from hbaf.validation import ValidationFailed
 
 # Whose errors speak of settings, digests, addresses and the home folder.
-TOLD = ("hbaf.home", "hbaf.parameters", "hbaf.features", "hbaf.training", "hbaf.registry", "feature_store", "mlflow")
+TOLD = (
+    "hbaf.home", "hbaf.parameters", "hbaf.features", "hbaf.training", "hbaf.registry", "hbaf.promotion", "hbaf.search",
+    "feature_store", "mlflow",
+)  # fmt: skip
 
 
 class StageError(RuntimeError):

@@ -7,8 +7,8 @@ from pydantic import Field
 
 from flows import stages
 from hbaf.parameters import CorpusParameters, PromotionParameters
-from hbaf.registry.best_run import best_run
-from hbaf.registry.verdict import Verdict
+from hbaf.promotion.best_run import best_run
+from hbaf.promotion.verdict import Verdict
 from hbaf.training.package import ModelPackage
 
 

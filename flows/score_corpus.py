@@ -5,11 +5,11 @@ from prefect import flow
 from flows import stages
 from flows.on_call import tell_of_quarantine
 from flows.shard_runner import ShardRunner, score_new
+from hbaf.inbox.scheduled import SourceScores
+from hbaf.inbox.source import SourceParameters
 from hbaf.parameters import CorpusParameters
 from hbaf.scoring.purpose import Purpose
-from hbaf.scoring.scheduled import SourceScores
 from hbaf.scoring.score import KeepFeatures, Scores
-from hbaf.scoring.source import SourceParameters
 
 
 @flow(name="score-corpus")

@@ -9,11 +9,12 @@ from pydantic import Field
 
 from flows.private import shielded, stage
 from hbaf.home import room
+from hbaf.inbox.scheduled import SourceScores, score_source
+from hbaf.inbox.shards import ScoredShard, ScoringOrder, Shard, ValidatedShard, score_shard, validate_shard
+from hbaf.inbox.source import SourceParameters
 from hbaf.parameters import Parameters
+from hbaf.privacy.retention import apply_retention
 from hbaf.scoring.purpose import Purpose
-from hbaf.scoring.scheduled import SourceScores, score_source
-from hbaf.scoring.shards import ScoredShard, ScoringOrder, Shard, ValidatedShard, score_shard, validate_shard
-from hbaf.scoring.source import SourceParameters
 
 
 class ShardRunner(Parameters):
@@ -39,6 +40,8 @@ STAGES: dict[Callable[[Any], Any], Any] = {validate_shard: read_shard, score_sha
 
 def score_new(source: SourceParameters, purpose: Purpose, model: str | None, runner: ShardRunner) -> SourceScores:
     """What is new in a source, with its shards as tasks of this flow run."""
+    with shielded("apply_retention"):
+        apply_retention()
     if runner.kind == "dask":
         scored = _on_dask(runner)(source, purpose, model, runner.workers)
     else:

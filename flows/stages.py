@@ -17,19 +17,19 @@ from hbaf.parameters import (
     TrainingParameters,
     ValidationParameters,
 )
-from hbaf.registry.encoders import finetune_and_log
-from hbaf.registry.promote import promote
-from hbaf.registry.promote import settle as settle_verdict
+from hbaf.privacy.retention import apply_retention
+from hbaf.promotion.promote import promote
+from hbaf.promotion.promote import settle as settle_verdict
+from hbaf.promotion.verdict import Verdict
+from hbaf.registry.records.encoders import finetune_and_log
+from hbaf.registry.records.test_looks import share_test_looks
+from hbaf.registry.records.validations import log_validation
 from hbaf.registry.runs import RunReference, train_and_log
-from hbaf.registry.test_looks import share_test_looks
-from hbaf.registry.validations import log_validation
-from hbaf.registry.verdict import Verdict
 from hbaf.scoring.purpose import Purpose
-from hbaf.scoring.retention import apply_retention
 from hbaf.scoring.score import KeepFeatures, Scores, score_corpus
 from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final, weighted_f1_by
-from hbaf.training.finetune import EncoderReference
+from hbaf.training.finetuning.finetune import EncoderReference
 from hbaf.training.package import ModelPackage
 from hbaf.validation import ValidationResult, accept, validate
 

@@ -19,11 +19,11 @@ from hbaf.parameters import (
     SearchParameters,
     TrainingParameters,
 )
-from hbaf.registry.promote import model_name
+from hbaf.promotion.promote import model_name
 from hbaf.registry.runs import RunReference
-from hbaf.registry.study_end import StudyOutcome, register_candidate
-from hbaf.registry.study_run import run_study
 from hbaf.registry.tracking import run_address
+from hbaf.search.end import StudyOutcome, register_candidate
+from hbaf.search.run import run_study
 
 
 @flow(name="train-hbaf")

@@ -17,8 +17,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling, State
 
 from hbaf.parameters import SearchParameters
-from hbaf.registry.study_run import STARTS_A_WORKER, OpenStudy, Workers
-from hbaf.training.search_space import SearchError
+from hbaf.search.run import STARTS_A_WORKER, OpenStudy, Workers
+from hbaf.search.space import SearchError
 
 SECONDS_BETWEEN_LOOKS = 2.0
 SERVER_MAY_BE_AWAY = 300.0  # seconds: a restart of the Prefect server must not end a search

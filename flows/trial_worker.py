@@ -5,8 +5,8 @@ from prefect import flow
 from flows.private import shielded
 from hbaf.home import prepare_environment
 from hbaf.parameters import SearchParameters
-from hbaf.registry.study import storage_url
-from hbaf.registry.study_worker import work
+from hbaf.search.plan import storage_url
+from hbaf.search.worker import work
 
 
 @flow(name="trial-worker")

@@ -138,7 +138,12 @@ class FineTuneParameters(Parameters):
     frozen_layers: int = Field(0, ge=0, description="Lowest layers, with the embeddings, that stay as they are.")
     class_weights: bool = Field(False, description="Weight the cross-entropy by inverse class frequency on train.")
     clip_norm: float = Field(1.0, gt=0, description="Largest gradient norm.")
-    max_length: int = Field(64, ge=8, description="Tokens of a text; the rest is cut, in the features too.")
+    context: int = Field(
+        0, ge=0, le=20, description="Turns before that a text encoder reads with each one; needs a larger max_length."
+    )
+    max_length: int = Field(
+        64, ge=8, description="Tokens of a text, or of it and the turns before; the rest is cut, in the features too."
+    )
     max_seconds: float = Field(8.0, gt=0, description="Audio of an utterance that training hears; features hear all.")
     seed: int = Field(0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"

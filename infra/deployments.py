@@ -89,14 +89,16 @@ async def crash_left_runs() -> int:
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter
-    from prefect.states import Crashed
+    from prefect.states import Crashed, State
 
     async with get_client() as client:
         wanted = FlowRunFilter.model_validate({"state": {"type": {"any_": list(LEFT_OVER)}}})
         found = await client.read_flow_runs(flow_run_filter=wanted)
         runs = [run for run in found if run.deployment_id or run.parent_task_run_id]
         for run in runs:
-            state = Crashed(message="The stack was stopped while this ran. Start it again: nothing done is lost.")
+            state: State[None] = Crashed(
+                message="The stack was stopped while this ran. Start it again: nothing done is lost."
+            )
             await client.set_flow_run_state(run.id, state, force=True)
     return len(runs)
 

@@ -46,6 +46,7 @@ def start(data: Path, databases: tuple[str, ...]) -> Service:
                 if name not in present:
                     cursor.execute(f'create database "{name}"')
     pid = server.get_pid()
+    assert pid is not None  # it has just answered
     return Service("postgres", pid, psutil.Process(pid).create_time(), str(data / "log"))
 
 

@@ -18,6 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import postgres
@@ -90,7 +91,7 @@ def up() -> None:
     stack.urls |= existing
     begun = [begin(stack) for name, begin in SERVERS.items() if name not in existing and not stack.runs(name)]
     for service, health in begun:
-        processes.wait_until(lambda url=health: answers(url), service, START)
+        processes.wait_until(partial(answers, health), service, START)
     stack.write()
     prefect_script(stack, "apply")
     if unattended:
@@ -185,7 +186,8 @@ def down() -> None:
     stack = Stack()
     # A worker that is stopped kills them with -9. Training hears a signal at the end of its epoch, so they have longer.
     processes.end(processes.marked(stack.folder, "prefect.engine"), patience=45)
-    servers = [stack.services[name].process() for name in ("prefect", "mlflow") if stack.runs(name)]
+    named = [stack.services[name] for name in ("prefect", "mlflow") if name in stack.services]
+    servers = [process for service in named if (process := service.process())]
     kept = {process.pid for server in servers for process in (server, *server.children(recursive=True))}
     stopped = [name for name in stack.services if "worker" in name and processes.stop(stack.services[name])]
     processes.end([process for process in processes.marked(stack.folder) if process.pid not in kept])

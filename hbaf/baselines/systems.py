@@ -7,20 +7,20 @@ reading of the paper: set apart in every table. `source` is what to cite.
 
 from typing import ClassVar, Literal, Protocol
 
-from hbaf.baselines.agf_ib import AGFIB
-from hbaf.baselines.bc_lstm import BcLSTM
-from hbaf.baselines.cmn import CMN
-from hbaf.baselines.cosmic import COSMIC
-from hbaf.baselines.dialogue_rnn import DialogueRNN
-from hbaf.baselines.hgraph_cl import HGraphCL
-from hbaf.baselines.logistic_regression import LogisticRegression
-from hbaf.baselines.m2fnet import M2FNet
-from hbaf.baselines.m2r2 import M2R2
-from hbaf.baselines.majority import Majority
-from hbaf.baselines.mamba import Mamba
-from hbaf.baselines.mmgcn import MMGCN
-from hbaf.baselines.sdt import SDT
-from hbaf.baselines.telme import TelME
+from hbaf.baselines.floors.logistic_regression import LogisticRegression
+from hbaf.baselines.floors.majority import Majority
+from hbaf.baselines.published.bc_lstm import BcLSTM
+from hbaf.baselines.published.cmn import CMN
+from hbaf.baselines.published.cosmic import COSMIC
+from hbaf.baselines.published.dialogue_rnn import DialogueRNN
+from hbaf.baselines.published.mmgcn import MMGCN
+from hbaf.baselines.published.sdt import SDT
+from hbaf.baselines.published.telme import TelME
+from hbaf.baselines.readings.agf_ib import AGFIB
+from hbaf.baselines.readings.hgraph_cl import HGraphCL
+from hbaf.baselines.readings.m2fnet import M2FNet
+from hbaf.baselines.readings.m2r2 import M2R2
+from hbaf.baselines.readings.mamba import Mamba
 
 
 class System(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
-from hbaf.features.selection import identity_scaling
+from hbaf.features.selection.audio_selection import identity_scaling
 from hbaf.home import write_atomically
 from hbaf.training.chain import fit_chain, with_chain
 from hbaf.training.data import Dialogue, Representation, Vectors, label_indices, make_dialogues

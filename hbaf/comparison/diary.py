@@ -5,10 +5,10 @@ import json
 from collections.abc import Sequence
 
 from hbaf.comparison.bench import Cell, Run
-from hbaf.comparison.render import blocks
+from hbaf.comparison.pages.render import blocks
 from hbaf.comparison.table import Row
 from hbaf.parameters import ComparisonParameters
-from hbaf.registry.comparisons import ComparisonLog, NestedRun
+from hbaf.registry.records.comparisons import ComparisonLog, NestedRun
 
 FILES = ("run.json", "dev.parquet", "test.parquet")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from hbaf.comparison.bench import Cell, Comparison, Run, Say, job_of, line, run_all, silent
-from hbaf.comparison.findings import Question
+from hbaf.comparison.pages.findings import Question
 from hbaf.comparison.systems import parse_systems
 from hbaf.parameters import ComparisonParameters
 

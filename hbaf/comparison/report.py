@@ -3,52 +3,20 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hbaf.comparison.bench import Cell, Comparison, Say, compare, silent
+from hbaf.comparison.bench import Cell, Say, compare, silent
 from hbaf.comparison.diary import comparison_log, nested_run, scores
-from hbaf.comparison.figures import write_figures
-from hbaf.comparison.page import write_page
-from hbaf.comparison.render import write_tables
-from hbaf.comparison.table import Row, chained_of, ensembles_of, rows_of
+from hbaf.comparison.pages.figures import write_figures
+from hbaf.comparison.pages.page import write_page
+from hbaf.comparison.pages.render import write_tables
+from hbaf.comparison.reported import Report
+from hbaf.comparison.table import chained_of, ensembles_of, rows_of
 from hbaf.home import room, write_atomically
 from hbaf.parameters import ComparisonParameters
-from hbaf.registry.test_looks import share_test_looks
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came of a comparison.
-
-    Attributes:
-        ensembles: rows of the mean over seeds; empty where they were not asked for.
-        chained, chained_ensembles: the same two with the label chain behind every system; likewise.
-        files: tables, page and the list of runs.
-        parent_run_id: in MLflow; "" when it could not be reached.
-    """
-
-    comparison: Comparison
-    rows: list[Row]
-    ensembles: list[Row]
-    files: list[Path]
-    parent_run_id: str = ""
-    chained: list[Row] = field(default_factory=list)
-    chained_ensembles: list[Row] = field(default_factory=list)
-
-    def tables(self) -> list[tuple[str, str, list[Row]]]:
-        """Stem of the files, title and rows of each table behind the first."""
-        mean = "the mean of each system's seeds"
-        return [
-            ("chained", "With the label chain behind every system", self.chained),
-            ("ensembles", f"Ensembles: {mean}", self.ensembles),
-            ("chained-ensembles", f"Ensembles with the label chain behind {mean}", self.chained_ensembles),
-        ]
-
-    @property
-    def failures(self) -> list[str]:
-        return [f"{row.cell}, {row.system}: {failure}" for row in self.rows for failure in row.failures]
+from hbaf.registry.records.test_looks import share_test_looks
 
 
 def run_comparison(

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from hbaf.comparison.bench import Say, cells_of, silent
-from hbaf.comparison.implied import AUDIO_ALONE
-from hbaf.comparison.page import write_pages
-from hbaf.comparison.report import Report, run_comparison
+from hbaf.comparison.pages.implied import AUDIO_ALONE
+from hbaf.comparison.pages.page import write_pages
+from hbaf.comparison.report import run_comparison
+from hbaf.comparison.reported import Report
 from hbaf.comparison.systems import parse_systems
 from hbaf.corpus.schema import CorpusReference
-from hbaf.features.imported import facts_file, is_imported
+from hbaf.features.imported.facts import facts_file, is_imported
 from hbaf.parameters import ComparisonParameters
 
 

@@ -106,7 +106,7 @@ def block(runs: Sequence[Run], cell: str, *, reference: str = REFERENCE, ensembl
     for run in runs:
         by_system[run.job.entrant.name].append(run)
     counts = {name: _counts(of, ensemble) for name, of in by_system.items()}
-    against, over = tests_against(reference, counts), tests_against(FLOOR_WITH_CHAIN, counts)
+    against, over = differences_from(reference, counts), differences_from(FLOOR_WITH_CHAIN, counts)
     nothing = (None, None)
     rows = []
     for name, of in by_system.items():
@@ -116,7 +116,7 @@ def block(runs: Sequence[Run], cell: str, *, reference: str = REFERENCE, ensembl
     return rows
 
 
-def tests_against(reference: str, counts: Mapping[str, dict[int, np.ndarray]]) -> dict[str, tuple[float, float]]:
+def differences_from(reference: str, counts: Mapping[str, dict[int, np.ndarray]]) -> dict[str, tuple[float, float]]:
     """System -> difference of weighted F1 from the reference on the seeds that both have, and p corrected by Holm.
 
     Args:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from hbaf.corpus.schema import is_missing
-from hbaf.corpus.transcript_forms import FORMS
+from hbaf.corpus.text.transcripts.forms import FORMS
 
-# How a rule or a problem begins -> what to do about it. The problems of `hbaf.corpus.audio` say so themselves.
+# How a rule or a problem begins -> what to do about it. The problems of `hbaf.corpus.sound.audio` say so themselves.
 NEXT_STEPS = {
     # rows that are set aside
     "no dialogue": "Name the dialogue that the row belongs to.",

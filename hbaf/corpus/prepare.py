@@ -1,8 +1,8 @@
 """Source -> a saved corpus in the home: read, split, measured. What every later stage starts from."""
 
-from hbaf.corpus.facts import add_facts
 from hbaf.corpus.read import read_corpus
 from hbaf.corpus.schema import Corpus, CorpusReference, save_corpus
+from hbaf.corpus.sound.facts import add_facts
 from hbaf.corpus.splits import assign_splits
 from hbaf.home import room
 from hbaf.parameters import CorpusParameters

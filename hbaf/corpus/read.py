@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from hbaf.corpus.audformat_database import read_audformat
-from hbaf.corpus.folder import read_folder
-from hbaf.corpus.iemocap import SESSIONS, read_iemocap
-from hbaf.corpus.imported import read_imported
-from hbaf.corpus.meld import read_meld
+from hbaf.corpus.readers.audformat_database import read_audformat
+from hbaf.corpus.readers.folder import read_folder
+from hbaf.corpus.readers.iemocap import SESSIONS, read_iemocap
+from hbaf.corpus.readers.imported import read_imported
+from hbaf.corpus.readers.meld import read_meld
 from hbaf.corpus.schema import SPLITS, Corpus, CorpusError
 from hbaf.parameters import CorpusParameters
 
@@ -15,7 +15,7 @@ DEPTH = 3  # folders between the root and the official files: releases are unpac
 
 
 def _read_example(parameters: CorpusParameters) -> Corpus:
-    from hbaf.corpus.example import read_example
+    from hbaf.corpus.example.conversations import read_example
 
     return read_example(parameters)
 

@@ -38,7 +38,7 @@ UTTERANCE_COLUMNS: dict[str, str] = {
     "audio_problem": "str",  # missing: the audio is usable, as far as it was looked at
 }
 
-# What `hbaf.corpus.facts.add_facts` measures, once per audio segment.
+# What `hbaf.corpus.sound.facts.add_facts` measures, once per audio segment.
 FACT_COLUMNS: dict[str, str] = {
     "audio_digest": "str",  # sha256 of the file's bytes
     "seconds": "float64",  # length of the segment
@@ -100,7 +100,7 @@ class Corpus:
     def in_split(self, split: Split) -> pd.DataFrame:
         """The utterances of one split, in table order.
 
-        For `"test"` go through `hbaf.training.evaluate`, for `"gate"` through `hbaf.training.gate` instead.
+        For `"test"` go through `hbaf.training.evaluate`, for `"gate"` through `hbaf.training.quality.gate` instead.
         """
         chosen = self.splits.loc[self.splits["split"] == split, "dialogue_id"]
         return self.utterances[self.utterances["dialogue_id"].isin(chosen)]

@@ -10,11 +10,11 @@ from hbaf.corpus.schema import Corpus
 from hbaf.features.cross_fit import extract_cross_fitted, is_fine_tuned
 from hbaf.features.extract import ColumnReference, extract_column
 from hbaf.features.extractor import Extractor, extractor_digest
-from hbaf.features.imported import is_imported
-from hbaf.features.imported_columns import imported_column
+from hbaf.features.imported.columns import imported_column
+from hbaf.features.imported.facts import is_imported
 from hbaf.features.registry import make_extractor
-from hbaf.features.selected import extract_selected
-from hbaf.features.selection import AudioSelection
+from hbaf.features.selection.audio_selection import AudioSelection
+from hbaf.features.selection.selected import extract_selected
 from hbaf.home import room
 from hbaf.parameters import FeatureParameters
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hbaf.features.extractor import SAMPLE_RATE, Extractor, extractor_digest
+from hbaf.corpus.windows import Window
+from hbaf.features.extractor import SAMPLE_RATE, Extractor, context_of, extractor_digest
 
 RTOL, ATOL = 1e-4, 1e-5  # float32 arithmetic in another order
 HARMONICS = 8
@@ -31,6 +32,9 @@ def check_extractor(extractor: Extractor, again: Callable[[], Extractor] | None 
     """
     _check_facts(extractor)
     good, bad = good_items(extractor.modality), bad_items(extractor.modality)
+    if context_of(extractor):
+        good = [*good, Window((f"B: {good[2]}", f"A: {good[0]}"), good[1])]
+        bad = [*bad, Window((f"B: {good[0]}",), " ")]
     together = _extracted(extractor, good)
     _rule(np.isfinite(together).all(), extractor, "ordinary items must give finite numbers", together)
     _rule(
@@ -80,6 +84,8 @@ def _check_facts(extractor: Extractor) -> None:
     _rule(bool(extractor.licence), extractor, "licence says something", extractor.licence)
     identity = extractor.identity()
     _rule({"name", "version"} <= set(identity), extractor, "identity names `name` and `version`", identity)
+    named = identity.get("context", 0) == context_of(extractor)
+    _rule(named, extractor, "identity names the `context` of an extractor that has one", identity)
     try:
         extractor_digest(extractor)
     except TypeError as error:

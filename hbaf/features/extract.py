@@ -11,12 +11,13 @@ import pandas as pd
 
 from feature_store.manifest import Column
 from feature_store.store import FeatureStore
-from hbaf.corpus.audio import AudioProblem, load_audio
-from hbaf.corpus.facts import utterance_keys
 from hbaf.corpus.schema import Corpus, is_missing
-from hbaf.features.extractor import SAMPLE_RATE, Extractor, extractor_digest
+from hbaf.corpus.sound.audio import AudioProblem, load_audio
+from hbaf.corpus.sound.facts import utterance_keys
+from hbaf.corpus.windows import TextItem, Window, as_window, text_items
+from hbaf.features.extractor import SAMPLE_RATE, Extractor, context_of, extractor_digest
 from hbaf.features.registry import make_extractor
-from hbaf.features.selection import AudioSelection
+from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.features.workers import run_in_processes
 
 SMALL = 16  # items that are not worth starting processes for
@@ -37,6 +38,7 @@ class ColumnReference:
         selection: digest of the selection that the rows have been through; "" for the extractor's own rows.
         keyed_by: "utterance" for imported columns, whose rows belong to an utterance and not to its content.
         folds: fold and digest of the columns that stand in for train utterances (`hbaf.features.cross_fit`).
+        context: turns before that the extractor reads with each one, and that the keys therefore cover.
     """
 
     digest: str
@@ -47,6 +49,7 @@ class ColumnReference:
     folds: tuple[tuple[int, str], ...] = ()
     keyed_by: Literal["content", "utterance"] = "content"
     selection: str = ""
+    context: int = 0
 
     def column(self) -> Column:
         return Column(self.digest, self.name, self.dim)
@@ -62,7 +65,7 @@ class Segment:
     end: float | None
 
 
-Item: TypeAlias = "Segment | str"
+Item: TypeAlias = "Segment | TextItem"
 Rows: TypeAlias = tuple[np.ndarray, list[str | None]]  # (items, dim) float32 and the problem of each row
 
 
@@ -92,7 +95,7 @@ def extract_column(
         device: "auto", "cpu" or "cuda", for torch models.
         progress: show a progress bar on stderr.
         shard_size: rows in a shard.
-        selection: is applied to every batch, and the rows go into the column `into` (`hbaf.features.selected`).
+        selection: is applied to every batch, and the rows go into the column `into` (`selection.selected`).
 
     Raises:
         ValueError: no such extractor or setting.
@@ -110,8 +113,9 @@ def extract_column(
         column.dim,
         store.url,
         selection=selection.digest() if selection else "",
+        context=context_of(extractor),
     )
-    items = _missing_items(corpus, extractor.modality, column, store)
+    items = _missing_items(corpus, reference, store)
     if not items:
         return reference
     workers = workers or _cores()
@@ -141,7 +145,7 @@ def read_column(corpus: Corpus, reference: ColumnReference, store: FeatureStore)
     Raises:
         feature_store.manifest.StoreError: the column was not extracted for this corpus, or is damaged.
     """
-    keys = utterance_keys(corpus.utterances, reference.modality)
+    keys = utterance_keys(corpus.utterances, reference.modality, reference.context)
     keyed = np.array([not is_missing(key) for key in keys], bool)
     vectors = np.full((len(keys), reference.dim), np.nan, np.float32)
     if keyed.any():
@@ -197,22 +201,24 @@ def _try_an_ordinary_item(extractor: Extractor) -> None:
         extractor.extract([np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)])
 
 
-def _missing_items(
-    corpus: Corpus, modality: Literal["audio", "text"], column: Column, store: FeatureStore
-) -> dict[str, Item]:
+def _missing_items(corpus: Corpus, reference: ColumnReference, store: FeatureStore) -> dict[str, Item]:
     """Key -> what to compute, for the utterances whose content the store does not know."""
     table = corpus.utterances
-    keys = pd.Series(list(utterance_keys(table, modality)), dtype=object)
+    keys = pd.Series(list(utterance_keys(table, reference.modality, reference.context)), dtype=object)
     first = {key: row for row, key in reversed(list(enumerate(keys))) if not is_missing(key)}
-    missing = store.missing(column, [key for key in keys if key in first])
-    if modality == "text":
-        texts = table["text"].to_numpy()
+    missing = store.missing(reference.column(), [key for key in keys if key in first])
+    if reference.modality == "text":
+        texts = [item or "" for item in text_items(table, reference.context)]
         # Batches of similar length pad little; the key breaks ties, so that equal corpora make equal shards.
-        return {key: str(texts[first[key]]) for key in sorted(missing, key=lambda key: (len(texts[first[key]]), key))}
+        return {key: texts[first[key]] for key in sorted(missing, key=lambda key: (_letters(texts[first[key]]), key))}
     columns = {name: table[name].to_numpy(object) for name in ("audio", "channel", "start", "end")}
     return {
         key: _segment(corpus.root, {name: values[first[key]] for name, values in columns.items()}) for key in missing
     }
+
+
+def _letters(item: TextItem) -> int:
+    return sum(map(len, item.lines)) if isinstance(item, Window) else len(item)
 
 
 def _segment(root: Path, row: Mapping[str, Any]) -> Segment:
@@ -232,26 +238,26 @@ def audio_segments(corpus: Corpus) -> list[Segment | None]:
     return [None if is_missing(row["audio"]) else _segment(corpus.root, row) for row in rows]
 
 
-def _load(item: Item) -> np.ndarray | str:
-    if isinstance(item, str):
-        return item
-    return load_audio(item.path, channel=item.channel, start=item.start, end=item.end)
+def _load(item: Item) -> np.ndarray | TextItem:
+    if isinstance(item, Segment):
+        return load_audio(item.path, channel=item.channel, start=item.start, end=item.end)
+    return item
 
 
 def _told(error: Exception, item: Item) -> str:
     """Why there is no vector, without the file's name and without the words: the store must not hold them."""
     if isinstance(error, AudioProblem):
         return error.without_path
-    if isinstance(item, str):  # a tokenizer may quote what it could not read
-        return f"{type(error).__name__} in a text of {len(item)} characters"
+    if not isinstance(item, Segment):  # a tokenizer may quote what it could not read
+        return f"{type(error).__name__} in a text of {len(as_window(item).text)} characters"
     said = str(error.strerror or "") if isinstance(error, OSError) else str(error)
     return f"{type(error).__name__}: {said.replace(str(item.path), 'the file').replace(item.path.name, 'the file')}"
 
 
-def _why_nothing(extractor: Extractor, value: np.ndarray | str) -> str:
-    if isinstance(value, str):
-        return f"{extractor.name}: no vector for a text of {len(value.strip())} characters"
-    return f"{extractor.name}: no vector for {len(value) / SAMPLE_RATE:.3f} s of audio"
+def _why_nothing(extractor: Extractor, value: np.ndarray | TextItem) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{extractor.name}: no vector for {len(value) / SAMPLE_RATE:.3f} s of audio"
+    return f"{extractor.name}: no vector for a text of {len(as_window(value).text.strip())} characters"
 
 
 class _Shards:

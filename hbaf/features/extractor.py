@@ -22,6 +22,9 @@ class Extractor(Protocol):
         commercial: whether that licence allows commercial use.
         in_processes: True when items are best spread over processes, False for batched torch models.
         selected: whether the SVM selection (`FeatureParameters.select`) applies: openSMILE functionals only.
+
+    A text extractor may have `context`, the number of turns before that it reads too: then an item is a
+    `hbaf.corpus.windows.Window`, or a str for a turn that nothing came before, and the identity names `context`.
     """
 
     name: str
@@ -44,6 +47,11 @@ class Extractor(Protocol):
             NaN by accident of the batch.
         """
         ...
+
+
+def context_of(extractor: Extractor) -> int:
+    """Turns before that an item of this extractor brings along."""
+    return int(getattr(extractor, "context", 0))
 
 
 def extractor_digest(extractor: Extractor) -> str:

@@ -14,10 +14,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from hbaf.features.audio.speech_models import SPEECH
 from hbaf.features.finetuned import list_encoders
-from hbaf.features.language_models import ENCODERS
 from hbaf.features.registry import EXTRACTORS, licence_of, make_extractor
-from hbaf.features.speech_models import SPEECH
+from hbaf.features.text.language_models import ENCODERS
 from hbaf.features.weights import WeightsError
 from hbaf.home import home_folder, write_atomically
 

@@ -22,8 +22,9 @@ from typing import Any, Literal
 import numpy as np
 
 from hbaf.corpus.schema import Corpus
-from hbaf.features.language_models import LanguageModel
-from hbaf.features.speech_models import SpeechModel
+from hbaf.corpus.windows import Window
+from hbaf.features.audio.speech_models import SpeechModel
+from hbaf.features.text.language_models import LanguageModel
 from hbaf.features.weights import WeightsError, locate_weights
 from hbaf.home import room
 from hbaf.pseudonyms import shown_id
@@ -202,10 +203,9 @@ class FineTuned:
         self.modality = facts["modality"]
         self.licence, self.commercial = facts["licence"], facts["commercial"]
         kind: Any = LanguageModel if self.modality == "text" else SpeechModel
-        self.base: LanguageModel | SpeechModel = kind(
-            KIND, model=str(self.folder), batch_size=batch_size, device=device, **facts["settings"]
-        )
-        self.dim = self.base.dim
+        self.base: Any = kind(KIND, model=str(self.folder), batch_size=batch_size, device=device, **facts["settings"])
+        self.dim: int = self.base.dim
+        self.context: int = facts["settings"].get("context", 0)
 
     def identity(self) -> dict[str, object]:
         facts = self.encoder.facts
@@ -216,11 +216,12 @@ class FineTuned:
             "part": self.part,
             "train": facts["train"],
             "labels": facts["labels"],
+            **({"context": self.context} if self.context else {}),
         }
 
-    def extract(self, items: Sequence[np.ndarray] | Sequence[str]) -> np.ndarray:
+    def extract(self, items: Sequence[np.ndarray] | Sequence[str] | Sequence[Window]) -> np.ndarray:
         """(items, dim) float32, NaN rows where the base model has none; those of a fold in the space of `full`."""
-        vectors = self.base.extract(items)
+        vectors: np.ndarray = self.base.extract(items)
         if self._alignment is None:
             return vectors
         return apply_alignment(vectors, self._alignment)

@@ -3,14 +3,14 @@
 import inspect
 from typing import Any
 
-from hbaf.features.commonsense import Comet
+from hbaf.features.audio.functionals import Functionals
+from hbaf.features.audio.mfcc import Mfcc
+from hbaf.features.audio.speech_models import SPEECH, SpeechModel
 from hbaf.features.extractor import Extractor
 from hbaf.features.finetuned import FineTuned
-from hbaf.features.functionals import Functionals
-from hbaf.features.imported import Imported
-from hbaf.features.language_models import ENCODERS, LanguageModel
-from hbaf.features.mfcc import Mfcc
-from hbaf.features.speech_models import SPEECH, SpeechModel
+from hbaf.features.imported.facts import Imported
+from hbaf.features.text.commonsense import Comet
+from hbaf.features.text.language_models import ENCODERS, LanguageModel
 from hbaf.own_class import is_own, own_class
 
 # Each class takes the name it was asked for by first. `encoder` is any text model and `speech` any speech model, by hub

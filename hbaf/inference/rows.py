@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from feature_store.store import FeatureStore
-from hbaf.corpus.facts import add_facts
 from hbaf.corpus.schema import Corpus, as_utterances, empty_splits, utterance_id
+from hbaf.corpus.sound.facts import add_facts
 from hbaf.features.columns import check_identities, extract_features
 from hbaf.inference.predictor import Predictor
 from hbaf.training.data import read_vectors

@@ -1,1 +1,1 @@
-"""Whether new conversations still look like those that a model was trained on, and whether it still does its work."""
+"""Scored conversations held against their model's reference; how scoring is."""

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from feature_store.manifest import ColumnInfo
 from hbaf.features.finetuned import KIND as FINE_TUNED
-from hbaf.features.imported import KIND as IMPORTED
-from hbaf.features.selected import SELECTED
+from hbaf.features.imported.facts import KIND as IMPORTED
+from hbaf.features.selection.selected import SELECTED
 from hbaf.registry.tracking import MlflowClient
 
 PAGE = 1000

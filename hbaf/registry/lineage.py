@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hbaf.features.selection import AudioSelection
+from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.registry.models import CHAMPION
 from hbaf.registry.tracking import MlflowClient, mlflow
 
@@ -19,6 +19,7 @@ class Lineage:
         model: registered name and version, `hbaf-calls/3`.
         columns: modality -> digest of the feature column that the model was trained on.
         extractors: modality -> name of the extractor.
+        context: turns before that the text extractor reads with each one.
         selection: digest of the choice of audio numbers; "" where the model reads them all.
         store: folder or URL of the feature store that the run names; None for the one in the home.
         told: facts of the run for people: when, on what, with which commit.
@@ -31,6 +32,7 @@ class Lineage:
     status: str = ""
     columns: dict[str, str] = field(default_factory=dict)
     extractors: dict[str, str] = field(default_factory=dict)
+    context: int = 0
     selection: str = ""
     store: str | None = None
     told: dict[str, str] = field(default_factory=dict)
@@ -58,6 +60,7 @@ def lineage_of(label: str) -> Lineage:
         status=run.info.status,
         columns={part: tags[f"{part}_column"] for part in ("audio", "text", "commonsense") if f"{part}_column" in tags},
         extractors={part: str(identity.get("name", "?")) for part, identity in facts["extractors"].items()},
+        context=facts["extractors"].get("text", {}).get("context", 0),
         selection=audio.digest() if audio.indices is not None else "",
         store=facts["features"].get("store"),
         told=_told(facts, run),

@@ -15,10 +15,10 @@ import numpy as np
 from filelock import FileLock
 
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import Columns, extractors
 from hbaf.home import room
 from hbaf.model.batch import UNLABELLED
-from hbaf.monitoring.reference import keep_reference
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, TrainingParameters
 from hbaf.registry.metric_names import check_labels
 from hbaf.registry.models import log_package
@@ -29,14 +29,14 @@ from hbaf.registry.tracking import (
     finished_run,
     run,
 )
-from hbaf.training.calibration import Calibration, at_temperature, calibrate, reliability
 from hbaf.training.data import Vectors, fit_representation, load_split, read_vectors
 from hbaf.training.evaluate import SplitPredictions
 from hbaf.training.fit import best_epoch
 from hbaf.training.members import train_members
-from hbaf.training.missing import missing_scores, trained_to_miss
 from hbaf.training.package import ModelPackage, PackageFacts, build_untrained
-from hbaf.training.plots import confusion_matrix, curves, gates, reliability_plot
+from hbaf.training.quality.calibration import Calibration, at_temperature, calibrate, reliability
+from hbaf.training.quality.missing import missing_scores, trained_to_miss
+from hbaf.training.quality.plots import confusion_matrix, curves, gates, reliability_plot
 from hbaf.training.run_log import RunLog
 
 if TYPE_CHECKING:

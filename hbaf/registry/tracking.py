@@ -171,6 +171,22 @@ def run(
     client.set_terminated(made.info.run_id)
 
 
+@contextmanager
+def system_metrics(run_id: str, wanted: bool) -> Iterator[None]:
+    """CPU, memory and GPU use of this process as metrics of a run, if wanted."""
+    if not wanted:
+        yield
+        return
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run_id)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+
+
 def close_interrupted(key: str, experiment: str = EXPERIMENT) -> list[str]:
     """Marks runs of this key as failed that a killed process of this home left RUNNING; call it with the run's lock.
 

@@ -1,14 +1,12 @@
 """What MLflow holds of a corpus: the models that were trained on it, its validations, and where its features went."""
 
-import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hbaf.home import room
 from hbaf.registry.models import CHAMPION, MODEL_URI_TAG
+from hbaf.registry.records.validations import EXPERIMENT as VALIDATIONS
 from hbaf.registry.tracking import EXPERIMENT, MlflowClient, experiment_id
-from hbaf.registry.validations import EXPERIMENT as VALIDATIONS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -68,23 +66,6 @@ def validations_of(corpus_digests: Collection[str], corpora: Collection[str] = (
     client, place = MlflowClient(), experiment_id(VALIDATIONS)
     found = {run.info.run_id: run for condition in conditions for run in client.search_runs([place], condition)}
     return list(found.values())
-
-
-def remove_studies_of(corpus_digests: Collection[str], url: str) -> list[str]:
-    """Removes the searches on these corpora, with their folders; they could not go on. Returns their names.
-
-    Args:
-        url: the studies' database.
-    """
-    from hbaf.training.search_studies import remove_studies
-
-    def about(attributes: Mapping[str, Any]) -> bool:
-        return attributes.get("plan", {}).get("reference", {}).get("digest") in corpus_digests
-
-    names = remove_studies(url, about)
-    for name in names:
-        shutil.rmtree(room("search", name), ignore_errors=True)
-    return names
 
 
 def remove_run(run: "Run") -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hbaf.home import write_atomically
-from hbaf.scoring.report import write_report
+from hbaf.report.pages import write_report
 from hbaf.scoring.score import write_table
 
 

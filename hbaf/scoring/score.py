@@ -11,15 +11,15 @@ from typing import Literal
 import pandas as pd
 
 from feature_store.store import FeatureStore
-from hbaf.corpus.audformat_database import write_audformat
+from hbaf.corpus.readers.audformat_database import write_audformat
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import check_identities, default_store, extract_features
 from hbaf.home import published, room, write_atomically
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.cached_champion import champion as find_champion
 from hbaf.registry.models import RegisteredModel
+from hbaf.report.pages import write_report
 from hbaf.scoring.purpose import Purpose, check_purpose
-from hbaf.scoring.report import write_report
 from hbaf.scoring.unscored import UNSCORED, mark_unscored
 
 CARRIED = [

@@ -18,9 +18,9 @@ from hbaf.corpus.schema import Corpus, is_missing
 from hbaf.features.columns import Columns
 from hbaf.features.cross_fit import read_cross_fitted
 from hbaf.features.extract import ColumnReference, read_column
-from hbaf.features.imported import is_imported
-from hbaf.features.imported_columns import read_imported_column
-from hbaf.features.selection import AudioSelection, fit_selection, identity_scaling
+from hbaf.features.imported.columns import read_imported_column
+from hbaf.features.imported.facts import is_imported
+from hbaf.features.selection.audio_selection import AudioSelection, fit_selection, identity_scaling
 from hbaf.model.batch import UNLABELLED, DialogueBatch
 from hbaf.parameters import FeatureParameters, SpeakerRelative
 

@@ -10,11 +10,11 @@ from torch import nn
 from hbaf.model.batch import UNLABELLED
 from hbaf.model.ensemble import Ensemble
 from hbaf.parameters import TrainingParameters
-from hbaf.training.calibration import fit_temperature
 from hbaf.training.chain import chained, with_and_without
 from hbaf.training.data import Dialogue
 from hbaf.training.evaluate import SplitPredictions, predict
 from hbaf.training.fit import best_epoch, fit, seed_everything
+from hbaf.training.quality.calibration import fit_temperature
 from hbaf.training.run_log import RunLog
 
 

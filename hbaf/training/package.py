@@ -22,8 +22,8 @@ from hbaf.model.ensemble import Ensemble
 from hbaf.model.hbaf import HBAF
 from hbaf.model.label_chain import Chained, LabelChain
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
-from hbaf.training.calibration import Calibration
 from hbaf.training.data import Representation
+from hbaf.training.quality.calibration import Calibration
 
 FORMAT = 2  # 1: before calibration; still read
 

@@ -125,7 +125,7 @@ UTTERANCE_RULES = (
         "audio_measured",
         "true",
         "All usable audio was decoded and measured.",
-        "Measure the corpus first (hbaf.corpus.facts.add_facts): audio that nobody decoded proves nothing.",
+        "Measure the corpus first (hbaf.corpus.sound.facts.add_facts): audio that nobody decoded proves nothing.",
         tolerant=True,
     ),
     Rule(

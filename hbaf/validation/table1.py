@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hbaf.corpus.iemocap import label_count
+from hbaf.corpus.readers.iemocap import label_count
 from hbaf.corpus.schema import LABEL_SETS, Corpus
 
 

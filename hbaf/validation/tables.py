@@ -9,11 +9,11 @@ import re
 
 import pandas as pd
 
-from hbaf.corpus.facts import utterance_keys
+from hbaf.corpus.readers.transcripts import NO_TRANSCRIPT
 from hbaf.corpus.schema import ASSIGNED_SPLITS, GATE, SPLITS, Corpus
-from hbaf.corpus.text_encoding import is_garbled
-from hbaf.corpus.transcripts import NO_TRANSCRIPT
-from hbaf.corpus.windows_1252 import repair_windows_1252
+from hbaf.corpus.sound.facts import utterance_keys
+from hbaf.corpus.text.encoding import is_garbled
+from hbaf.corpus.text.windows_1252 import repair_windows_1252
 from hbaf.validation.accepted import Accepted, label_shift
 from hbaf.validation.rules import TableName
 from hbaf.validation.table1 import paper_counts

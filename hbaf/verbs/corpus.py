@@ -68,7 +68,7 @@ def validate(
     if result.docs:
         print(f"data docs: {result.docs / 'index.html'}\nbroken rows: {result.docs / 'broken_rows.csv'}")
     if log:
-        from hbaf.registry.validations import log_validation
+        from hbaf.registry.records.validations import log_validation
 
         print(f"MLflow run: {log_validation(result, rules)}")
     return 0 if result.ok else 1

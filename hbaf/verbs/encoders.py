@@ -1,7 +1,7 @@
 """Verbs about encoders: fine-tune one, fetch and check what was made elsewhere."""
 
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from hbaf.verbs.options import Channels, Manifest, Quiet, Reader, Recipe, Set, Source, prepare, settings
 
@@ -14,6 +14,7 @@ def finetune(
     channels: Channels = None,
     text: str | None = None,
     audio: str | None = None,
+    context: int | None = None,
     set_: Set = None,  # cyclopts wants a list
     quiet: Quiet = False,
 ) -> int:
@@ -23,22 +24,26 @@ def finetune(
 
         hbaf finetune example --text minilm --set finetune.max_epochs=2
 
+        hbaf finetune MELD --text minilm --context 4 --set finetune.max_length=128
+
         hbaf finetune ~/calls --audio speech:microsoft/wavlm-base-plus --set finetune.frozen_layers=8
 
     Args:
         text: Text encoder to begin with: `minilm`, `roberta-large`, `encoder:ID`.
         audio: Speech model to begin with, instead: `wav2vec2`, `speech:ID`.
+        context: Turns before that the text encoder reads with each one; default: none.
     """
     from hbaf.parameters import FineTuneParameters
     from hbaf.verbs.options import SettingError, changes_of
 
     stages = ("corpus", "finetune")
     reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
-    from hbaf.registry.encoders import finetune_and_log
+    from hbaf.registry.records.encoders import finetune_and_log
 
     if text and audio:
         raise SettingError("--text and --audio: fine-tune one encoder at a time.")
-    given = {"encoder": text or audio} if text or audio else {}
+    given: dict[str, Any] = {"encoder": text or audio} if text or audio else {}
+    given |= {} if context is None else {"context": context}
     parameters = FineTuneParameters(**{**given, **changes_of(set_, stages).get("finetune", {})})
     encoder = finetune_and_log(reference, parameters, progress=not quiet)
     print(

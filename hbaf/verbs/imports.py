@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hbaf.corpus.published import Like
+from hbaf.corpus.published.load import Like
 from hbaf.verbs.options import Quiet, Reader, Set, changes_of, corpus_parameters
 
 
@@ -44,13 +44,13 @@ def import_(
         dev_share: Of the train dialogues, moved to dev where the file names no dev split.
         seed: Of that choice.
     """
-    from hbaf.corpus.folder import safe_name
-    from hbaf.corpus.imported import save_imported, with_dev
     from hbaf.corpus.prepare import prepare_corpus
-    from hbaf.corpus.published import load_published
+    from hbaf.corpus.published.load import load_published
+    from hbaf.corpus.readers.folder import safe_name
+    from hbaf.corpus.readers.imported import save_imported, with_dev
     from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import default_store
-    from hbaf.features.imported_columns import import_features
+    from hbaf.features.imported.columns import import_features
 
     changes = changes_of(set_, ("corpus", "features"))
     store = default_store(changes.get("features", {}).get("store"))

@@ -9,9 +9,9 @@ from cyclopts import Parameter
 from hbaf.verbs.options import Purpose, Quiet, Set, changes_of
 
 if TYPE_CHECKING:
-    from hbaf.scoring.inbox import Entry
-    from hbaf.scoring.scheduled import SourceScores
-    from hbaf.scoring.source import SourceParameters
+    from hbaf.inbox.arrivals import Entry
+    from hbaf.inbox.scheduled import SourceScores
+    from hbaf.inbox.source import SourceParameters
 
 SourceUrl = Annotated[str, Parameter(help="Folder, or any URL that fsspec knows, where conversations arrive.")]
 SourceSet = Annotated[
@@ -53,8 +53,8 @@ def inbox(
         model: For `score`: registered model; default: the only one with a champion.
     """
     from hbaf.home import prepare_environment
-    from hbaf.scoring import inbox as entries
-    from hbaf.scoring.ledger import Ledger
+    from hbaf.inbox import arrivals as entries
+    from hbaf.inbox.ledger import Ledger
 
     prepare_environment()
     if action == "score":
@@ -97,9 +97,11 @@ def rescore(
         model: Registered model; default: the only one with a champion.
     """
     from hbaf.home import prepare_environment
-    from hbaf.scoring.rescore import rescore as again
+    from hbaf.inbox.rescore import rescore as again
+    from hbaf.privacy.retention import apply_retention
 
     prepare_environment()
+    apply_retention()
     _tell(again(_parameters(source, set_), moment(since), purpose=purpose, model=model))
     return 0
 
@@ -127,7 +129,7 @@ def verify(
         quiet: Only the summary.
     """
     from hbaf.home import prepare_environment, room
-    from hbaf.scoring.verify_scores import verify_scores
+    from hbaf.inbox.verify_scores import verify_scores
 
     prepare_environment()
     parameters = _parameters(source, set_)
@@ -161,17 +163,19 @@ def moment(text: str) -> datetime:
 
 
 def _score(url: str | None, purpose: Purpose | None, model: str | None, set_: list[str] | None) -> int:
-    from hbaf.scoring.inbox import InboxError
-    from hbaf.scoring.scheduled import score_source
+    from hbaf.inbox.arrivals import InboxError
+    from hbaf.inbox.scheduled import score_source
+    from hbaf.privacy.retention import apply_retention
 
     if url is None or purpose is None:
         raise InboxError("say where conversations arrive and what for: `hbaf inbox score FOLDER --purpose research`.")
+    apply_retention()
     _tell(score_source(_parameters(url, set_), purpose=purpose, model=model))
     return 0
 
 
 def _parameters(url: str, set_: list[str] | None) -> "SourceParameters":
-    from hbaf.scoring.source import SourceParameters
+    from hbaf.inbox.source import SourceParameters
 
     return SourceParameters(**{"url": url, **changes_of(set_, ("source",)).get("source", {})})
 

@@ -82,7 +82,7 @@ def evaluate(
     from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import extract_features
     from hbaf.registry.models import find_model, load_package
-    from hbaf.registry.test_looks import share_test_looks
+    from hbaf.registry.records.test_looks import share_test_looks
     from hbaf.training.data import load_split, read_vectors
     from hbaf.training.evaluate import bootstrap_interval, evaluate_final, predict
 
@@ -135,8 +135,8 @@ def promote(
     from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import extract_features
     from hbaf.parameters import PromotionParameters
-    from hbaf.registry.best_run import best_run
-    from hbaf.registry.promote import promote as decide
+    from hbaf.promotion.best_run import best_run
+    from hbaf.promotion.promote import promote as decide
     from hbaf.training.package import ModelPackage
     from hbaf.verbs.promotion import ask_person, show
 

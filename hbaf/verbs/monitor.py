@@ -38,7 +38,7 @@ def monitor(
 
     prepare_environment()
     parameters = MonitorParameters(**changes_of(set_, ("monitor",)).get("monitor", {}))
-    from hbaf.scoring.monitor import as_json, monitor_scores
+    from hbaf.monitoring.monitor import as_json, monitor_scores
 
     found = monitor_scores(parameters, model=model, scores=scores or (), output=output)
     if json:
@@ -81,7 +81,7 @@ def status(
     from hbaf.home import prepare_environment
 
     prepare_environment()
-    from hbaf.scoring.status import Limits, examine
+    from hbaf.monitoring.status import Limits, examine
 
     found = examine(Limits(hours, quarantine, disk), model)
     if json:

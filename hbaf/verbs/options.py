@@ -85,10 +85,10 @@ def prepare(
         channels: `0=agent,1=customer`.
         notes: print what the reader found in the source; False where the verb does so itself.
     """
-    from hbaf.corpus.channels import parse_channels
     from hbaf.corpus.next_steps import tell
     from hbaf.corpus.prepare import prepare_corpus
     from hbaf.corpus.schema import load_corpus
+    from hbaf.corpus.sound.channels import parse_channels
     from hbaf.home import prepare_environment
 
     prepare_environment()

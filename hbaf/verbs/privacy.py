@@ -35,8 +35,8 @@ def forget(
         dry_run: Only tell what would go.
     """
     from hbaf.home import prepare_environment
-    from hbaf.scoring.forget import forget as remove
-    from hbaf.scoring.retention import parse_age
+    from hbaf.privacy.forget import forget as remove
+    from hbaf.privacy.retention import parse_age
 
     prepare_environment()
     age = None if older_than is None else parse_age(older_than)
@@ -78,7 +78,7 @@ def why(row: str, *, scores: Path | None = None) -> int:
         scores: Folder of scores; default: the newest in the home folder that has this row.
     """
     from hbaf.home import prepare_environment
-    from hbaf.scoring.why import why as walk
+    from hbaf.privacy.why import why as walk
 
     prepare_environment()
     steps = walk(row, scores)

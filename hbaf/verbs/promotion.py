@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hbaf.registry.verdict import Verdict
+    from hbaf.promotion.verdict import Verdict
 
 
 def rollback(name: str | None = None, *, reason: str = "") -> int:
@@ -24,7 +24,7 @@ def rollback(name: str | None = None, *, reason: str = "") -> int:
     from hbaf.home import prepare_environment
 
     prepare_environment()
-    from hbaf.registry.aliases import rollback as go_back
+    from hbaf.promotion.aliases import rollback as go_back
 
     move = go_back(name, reason=reason)
     print(f"{move.model}: champion is version {move.after} again, version {move.before} is the previous one now")
@@ -49,7 +49,7 @@ def card(name: str | None = None, *, version: str | None = None, open_: bool = F
     from hbaf.home import prepare_environment
 
     prepare_environment()
-    from hbaf.registry.card import CARD, PAGE, find_card
+    from hbaf.promotion.card import CARD, PAGE, find_card
 
     folder = find_card(name, version)
     if open_:

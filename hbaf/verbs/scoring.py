@@ -38,7 +38,7 @@ def score(
         keep_features: Keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: How the report's players find the sound.
     """
-    from hbaf.scoring.retention import apply_retention
+    from hbaf.privacy.retention import apply_retention
     from hbaf.scoring.score import score_corpus
 
     reference = prepare(source, manifest, quiet, split=False, reader=reader, channels=channels, set_=set_)

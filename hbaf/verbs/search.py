@@ -56,9 +56,9 @@ def search(
     from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import extract_features
     from hbaf.parameters import SearchParameters
-    from hbaf.registry.study_run import run_study
-    from hbaf.registry.study_worker import end_in_order
     from hbaf.registry.tracking import ui_command
+    from hbaf.search.run import run_study
+    from hbaf.search.worker import end_in_order
 
     asked = SearchParameters(
         trials=trials, hours=hours, workers=workers, study=study, storage=storage, space=changes(space), top=top,
@@ -92,8 +92,8 @@ def search_worker(study: str, *, storage: Storage = None, number: int = 0) -> in
     """
     from hbaf.home import prepare_environment
     from hbaf.parameters import SearchParameters
-    from hbaf.registry.study import storage_url
-    from hbaf.registry.study_worker import end_in_order, work
+    from hbaf.search.plan import storage_url
+    from hbaf.search.worker import end_in_order, work
 
     prepare_environment()
     end_in_order()

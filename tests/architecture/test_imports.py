@@ -2,97 +2,115 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("feature_store", "hbaf", "flows")
+PACKAGES = ("feature_store", "hbaf", "flows", "infra")  # each imports those before it; flows and infra not each other
 
-# A module may import modules of its own rank's room and of lower ranks.
-RANKS = {
-    "hbaf.home": 0,
-    "hbaf.parameters": 0,
-    "hbaf.own_class": 0,
-    "hbaf.pseudonyms": 0,
-    "hbaf.corpus": 1,
-    "hbaf.validation": 2,
-    "hbaf.features": 2,
-    "hbaf.model": 3,
-    "hbaf.baselines": 3.5,  # reads the batch contract in hbaf.model
-    "hbaf.training": 4,
-    "hbaf.inference": 5,
-    "hbaf.monitoring": 5.5,  # a model that is being registered takes its reference along
-    "hbaf.registry": 6,
-    "hbaf.scoring": 7,
-    "hbaf.comparison": 7,
-    "hbaf.doctor": 8,
-    "hbaf.verbs": 9,
-    "hbaf.cli": 10,
-}
+# The order of hbaf, from the ground up, as in docs/architecture.md: a room imports itself and rooms before it.
+ORDER = (
+    "hbaf.home",
+    "hbaf.parameters",
+    "hbaf.own_class",
+    "hbaf.pseudonyms",
+    "hbaf.corpus",
+    "hbaf.validation",
+    "hbaf.features",
+    "hbaf.model",
+    "hbaf.baselines",
+    "hbaf.training",
+    "hbaf.inference",
+    "hbaf.drift",
+    "hbaf.registry",
+    "hbaf.promotion",
+    "hbaf.search",
+    "hbaf.report",
+    "hbaf.scoring",
+    "hbaf.inbox",
+    "hbaf.privacy",
+    "hbaf.monitoring",
+    "hbaf.comparison",
+    "hbaf.doctor",
+    "hbaf.verbs",
+    "hbaf.cli",
+)
 # library -> the only places that may import it
 LIVES_IN = {
-    "prefect": ("flows",),
+    "prefect": ("flows", "infra"),
     "mlflow": ("hbaf.registry",),
     "great_expectations": ("hbaf.validation",),
-    "lightning": ("hbaf.training",),
-    "optuna": ("hbaf.training.search",),
+    "lightning": ("hbaf.training", "hbaf.search"),
+    "optuna": ("hbaf.search",),
     "opensmile": ("hbaf.features",),
 }
+LARGEST_FOLDER = 13  # files at one level, `__init__.py` not counted; flows are listed by Prefect and stay together
 
 
-def modules() -> list[str]:
-    return sorted(
+@cache
+def modules() -> tuple[str, ...]:
+    found = (
         str(path.relative_to(ROOT)).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
         for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
     )
+    return tuple(sorted(found))
 
 
-def imports_of(module: str) -> Iterator[str]:
-    """Full names of what a module imports, also inside functions; what only type checkers read does not count."""
+@cache
+def imports_of(module: str) -> tuple[str, ...]:
+    """Full names of what a module imports, also inside functions and for type checkers alone."""
     path = ROOT / (module.replace(".", "/") + ".py")
     if not path.exists():
         path = ROOT / module.replace(".", "/") / "__init__.py"
-    tree = ast.parse(path.read_text())
-    skipped = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    known, found = set(modules()), []
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}: relative import"
-            known = set(modules())
             for alias in node.names:
                 full = f"{node.module}.{alias.name}"
-                yield full if full in known else str(node.module)
+                found.append(full if full in known else str(node.module))
+    # The scripts of infra import each other by bare name: their folder comes first where they run.
+    beside = [name if not module.startswith("infra.") else f"infra.{name}" for name in found]
+    return tuple(near if near in known else name for near, name in zip(beside, found, strict=True))
 
 
 def room(module: str) -> str:
-    return next((name for name in RANKS if module == name or module.startswith(name + ".")), "")
+    return next((name for name in ORDER if module == name or module.startswith(name + ".")), "")
 
 
 @pytest.mark.parametrize("module", modules())
 def test_imports_go_one_way(module: str) -> None:
     for imported in imports_of(module):
-        top = imported.split(".")[0]
+        top, own = imported.split(".")[0], module.split(".")[0]
         if top not in PACKAGES or imported == "hbaf":  # the package itself holds a version and nothing else
             continue
-        assert PACKAGES.index(top) <= PACKAGES.index(module.split(".")[0]), f"{module} imports {imported}"
-        if module.startswith("hbaf.") and top == "hbaf" and room(imported) != room(module):
-            assert room(module), f"{module}: a room without a rank"
-            assert room(imported), f"{imported}: a room without a rank"
-            lower = RANKS[room(imported)] < RANKS[room(module)] or RANKS[room(module)] == 0
-            assert lower, f"{module} imports {imported}"
+        assert PACKAGES.index(top) <= PACKAGES.index(own), f"{module} imports {imported}"
+        assert {own, top} != {"flows", "infra"}, f"{module} imports {imported}"
+        if own == top == "hbaf" and room(imported) != room(module):
+            assert room(module), f"{module}: a room without a place in the order"
+            assert room(imported), f"{imported}: a room without a place in the order"
+            assert ORDER.index(room(imported)) < ORDER.index(room(module)), f"{module} imports {imported}"
+
+
+def test_the_order_is_the_documented_one() -> None:
+    """The table of docs/architecture.md names every room, from the ground up."""
+    table = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"`(hbaf/\w+)(?:/|\.py)`", table.partition("## What passes")[0])
+    assert [name.replace("/", ".") for name in named] == list(ORDER)
+
+
+def test_no_folder_is_too_full() -> None:
+    counts = Counter(path.parent for path in (ROOT / "hbaf").rglob("*.py") if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in counts.items() if count > LARGEST_FOLDER} == {}
 
 
 @pytest.mark.parametrize("module", modules())
@@ -136,7 +154,9 @@ def test_no_circles() -> None:
 
 # `hbaf.registry.pyfunc` is a script for MLflow: it registers a model when it is run.
 @pytest.mark.parametrize("module", [name for name in modules() if name != "hbaf.registry.pyfunc"])
-def test_every_module_imports(module: str) -> None:
+def test_every_module_imports(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if module.startswith("infra."):
+        monkeypatch.syspath_prepend(str(ROOT / "infra"))
     importlib.import_module(module)
 
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from hbaf.baselines.cmn import histories, hop
+from hbaf.baselines.published.cmn import histories, hop
 from hbaf.baselines.turns import SpeakerTurns
 from hbaf.model.turns import backwards
 

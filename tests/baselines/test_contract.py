@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hbaf.baselines.bc_lstm import BcLSTM
 from hbaf.baselines.contract import (
     AUDIO_DIM,
     EMOTIONS,
@@ -17,6 +16,7 @@ from hbaf.baselines.contract import (
     overfits_eight_dialogues,
     total_loss,
 )
+from hbaf.baselines.published.bc_lstm import BcLSTM
 from hbaf.baselines.systems import FLOORS, SYSTEMS, source, standing
 from hbaf.model.hbaf import HBAF
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from hbaf.baselines.cosmic import COSMIC, CommonsenseRecurrence
+from hbaf.baselines.published.cosmic import COSMIC, CommonsenseRecurrence
 
 E, X, H = 3, 4, 2
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from hbaf.baselines.dialogue_rnn import PartyRecurrence
+from hbaf.baselines.published.dialogue_rnn import PartyRecurrence
 
 # Every weight of a kind is one number for all three gates; biases are 0 but those below. H = 1, one input per turn.
 GLOBAL_INPUT, GLOBAL_PARTY, GLOBAL_STATE = 0.5, 0.8, -0.4

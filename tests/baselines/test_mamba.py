@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hbaf.baselines.mamba import BidirectionalBlock, EnhancementNodes, SelectiveBlock, probability_guidance
+from hbaf.baselines.readings.mamba import BidirectionalBlock, EnhancementNodes, SelectiveBlock, probability_guidance
 from hbaf.baselines.selective_scan import linear_scan, selective_scan
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hbaf.baselines.mmgcn import MMGCN, edge_weights, edges, normalised
+from hbaf.baselines.published.mmgcn import MMGCN, edge_weights, edges, normalised
 
 
 def test_edge_weights_are_angles() -> None:

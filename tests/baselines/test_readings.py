@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from hbaf.baselines.agf_ib import AGFIB, gaussian_kl, reverse_gradient, supervised_contrast
 from hbaf.baselines.graph_attention import GraphAttention, two_modalities
-from hbaf.baselines.hgraph_cl import HGraphCL, speaker_edges
-from hbaf.baselines.m2fnet import FusionAttention
-from hbaf.baselines.m2r2 import CommonRepresentation, PartyAttention, heard_others, hide, squared_error
 from hbaf.baselines.objectives import info_nce
+from hbaf.baselines.readings.agf_ib import AGFIB, gaussian_kl, reverse_gradient, supervised_contrast
+from hbaf.baselines.readings.hgraph_cl import HGraphCL, speaker_edges
+from hbaf.baselines.readings.m2fnet import FusionAttention
+from hbaf.baselines.readings.m2r2 import CommonRepresentation, PartyAttention, heard_others, hide, squared_error
 
 
 def test_m2fnet_finds_by_audio_and_reads_text() -> None:

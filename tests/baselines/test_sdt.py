@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hbaf.baselines.objectives import distillation, labelled_cross_entropy
-from hbaf.baselines.sdt import SDT, MultimodalGate, UnimodalGate, positions
+from hbaf.baselines.published.sdt import SDT, MultimodalGate, UnimodalGate, positions
 
 
 def test_unimodal_gate_by_hand() -> None:

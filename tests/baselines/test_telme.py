@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from hbaf.baselines.telme import ModalityShift, TelME, correlation, feature_distillation, response_distillation
+from hbaf.baselines.published.telme import (
+    ModalityShift,
+    TelME,
+    correlation,
+    feature_distillation,
+    response_distillation,
+)
 
 
 def shift_with(gate: float, beta: float) -> ModalityShift:

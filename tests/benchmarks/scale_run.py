@@ -110,7 +110,7 @@ def given_facts(corpus: Any, **_: Any) -> Any:
 
 
 def patch_facts() -> None:
-    from hbaf.scoring import read_arrivals
+    from hbaf.inbox import read_arrivals
 
     read_arrivals.add_facts = given_facts
 
@@ -123,8 +123,8 @@ def features(folder: Path) -> dict[str, Any]:
 
 def read_table(folder: Path, table: int) -> Any:
     """The corpus of one table, as scoring reads it."""
-    from hbaf.scoring.read_arrivals import read_arrivals
-    from hbaf.scoring.source import Source, SourceParameters
+    from hbaf.inbox.read_arrivals import read_arrivals
+    from hbaf.inbox.source import Source, SourceParameters
 
     parameters = SourceParameters(url=str(folder), name="calls")
     (arrival,) = (one for one in Source(parameters).arrivals() if one.name == f"day-{table:04}/calls.csv")
@@ -134,7 +134,7 @@ def read_table(folder: Path, table: int) -> Any:
 def put_vectors(utterances: pd.DataFrame, settings: Any, seed: int) -> None:
     """Vectors of every utterance, in shards of the size and in the order that extraction would leave."""
     from feature_store.manifest import Column
-    from hbaf.corpus.facts import utterance_keys
+    from hbaf.corpus.sound.facts import utterance_keys
     from hbaf.features.columns import default_store, extractors
     from hbaf.features.extractor import extractor_digest
 
@@ -188,9 +188,9 @@ def fill_store(folder: Path, first: int, last: int, step: int = 1) -> None:
 
 
 def score(folder: Path, tables: int) -> dict[str, float]:
-    from hbaf.scoring.scheduled import score_source
-    from hbaf.scoring.shards import score_shard, validate_shard
-    from hbaf.scoring.source import SourceParameters
+    from hbaf.inbox.scheduled import score_source
+    from hbaf.inbox.shards import score_shard, validate_shard
+    from hbaf.inbox.source import SourceParameters
 
     source = source_of(folder, tables)
     seconds: Counter[str] = Counter()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hbaf.baselines.dialogue_rnn import PartyRecurrence
+from hbaf.baselines.published.dialogue_rnn import PartyRecurrence
 from hbaf.baselines.turns import both_directions
 
 DIALOGUES, INPUTS, DIM = 32, 512 + 1024, 150

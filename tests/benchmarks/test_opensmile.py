@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from feature_store.store import FeatureStore
-from hbaf.corpus.facts import add_facts
 from hbaf.corpus.schema import Corpus, as_utterances, empty_splits
+from hbaf.corpus.sound.facts import add_facts
 from hbaf.features.extract import AUDIO_BATCH, extract_column, read_column
 from hbaf.features.workers import THREADS
 

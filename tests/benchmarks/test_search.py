@@ -22,9 +22,9 @@ def test_a_search_on_the_example_corpus(stack: None) -> None:
     from hbaf.corpus.prepare import prepare_corpus
     from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import extract_features
-    from hbaf.registry.study import storage_url
-    from hbaf.registry.study_run import run_study
-    from hbaf.training.search import open_study
+    from hbaf.search.plan import storage_url
+    from hbaf.search.run import run_study
+    from hbaf.search.study import open_study
 
     features, model, training = from_recipe(
         "demo", features={"audio": "mfcc"}, training={"max_epochs": EPOCHS, "learning_rate": 1e-4, "threads": 1}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hbaf.features.language_models import LanguageModel
+from hbaf.features.text.language_models import LanguageModel
 
 TEXTS = 512
 

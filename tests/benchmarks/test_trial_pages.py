@@ -46,8 +46,8 @@ def test_pages_of_a_hundred_trials(stack: None) -> None:
 def a_hundred_trials() -> tuple[str, list[str]]:
     """Made-up runs as a search logs them, curves for 60 of them; the experiment and the trials' ids."""
     from hbaf.registry.runs import flat
-    from hbaf.registry.study_worker import CURVES
     from hbaf.registry.tracking import Metric, MlflowClient, Param, experiment_id
+    from hbaf.search.worker import CURVES
 
     experiment, client, draw = experiment_id(), MlflowClient(), random.Random(0)
     features, model, training = from_recipe("demo")

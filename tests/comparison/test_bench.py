@@ -15,8 +15,8 @@ import pytest
 from hbaf.comparison import jobs
 from hbaf.comparison.bench import Cell, Comparison, compare, job_of
 from hbaf.comparison.cost import cost_of
-from hbaf.comparison.page import write_page
-from hbaf.comparison.render import as_markdown, latex
+from hbaf.comparison.pages.page import write_page
+from hbaf.comparison.pages.render import as_markdown, latex
 from hbaf.comparison.report import run_comparison
 from hbaf.comparison.reproduce import paper_set
 from hbaf.comparison.systems import parse_systems
@@ -24,8 +24,8 @@ from hbaf.comparison.table import rows_of
 from hbaf.comparison.tuning import trial_changes
 from hbaf.corpus.schema import load_corpus
 from hbaf.parameters import ComparisonParameters, from_recipe
-from hbaf.registry.comparisons import EXPERIMENT
-from hbaf.registry.test_looks import EXPERIMENT as LOOKS
+from hbaf.registry.records.comparisons import EXPERIMENT
+from hbaf.registry.records.test_looks import EXPERIMENT as LOOKS
 from hbaf.registry.tracking import MlflowClient
 
 Changes = dict[str, dict[str, object]]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from hbaf.comparison.bench import Cell, Comparison, compare, entrants_of, job_of
-from hbaf.comparison.page import section
-from hbaf.comparison.render import markdown
+from hbaf.comparison.pages.page import section
+from hbaf.comparison.pages.render import markdown
 from hbaf.comparison.report import run_comparison
 from hbaf.comparison.statistics import counts_by_dialogue
 from hbaf.comparison.systems import UnknownSystem, parse_systems
-from hbaf.comparison.table import block, chained_of, ensembles_of, rows_of, tests_against
+from hbaf.comparison.table import block, chained_of, differences_from, ensembles_of, rows_of
 from hbaf.parameters import ComparisonParameters
 
 Changes = dict[str, dict[str, object]]
@@ -92,7 +92,7 @@ def test_difference_from_the_floor(whole: Comparison) -> None:
         }
         for name, of in runs.items()
     }
-    found = tests_against("logistic-regression+chain", counts)
+    found = differences_from("logistic-regression+chain", counts)
     rows = {row.system: row for row in rows_of(whole)}
     assert found.keys() == set(SYSTEMS.split(",")) - {"logistic-regression+chain"}
     gap = rows["hbaf"].f1 - rows["logistic-regression+chain"].f1

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hbaf.comparison.bench import Cell, Comparison, compare
-from hbaf.comparison.case import case_table
-from hbaf.comparison.figures import figure6, figure6_systems, figure8, table2_latex, table2_lines, write_figures
-from hbaf.comparison.findings import QUESTIONS, Answer, Question, answer, section, systems_of, verdict
-from hbaf.comparison.findings_page import write_block
+from hbaf.comparison.pages.case import case_table
+from hbaf.comparison.pages.figures import figure6, figure6_systems, figure8, table2_latex, table2_lines, write_figures
+from hbaf.comparison.pages.findings import QUESTIONS, Answer, Question, answer, section, systems_of, verdict
+from hbaf.comparison.pages.findings_page import write_block
 from hbaf.comparison.recipe_search import RECIPE, on_dev
 from hbaf.comparison.systems import parse_systems
 from hbaf.comparison.table import rows_of

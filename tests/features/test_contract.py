@@ -25,6 +25,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "roberta-large": ("roberta-large", {"model": "roberta", "layers": 4}),
     "roberta-cls": ("roberta-large", {"model": "roberta", "pool": "cls"}),
     "encoder": ("encoder", {"model": "roberta"}),
+    "encoder-context": ("encoder", {"model": "roberta", "context": 2}),
     "comet": ("comet", {"model": "bart"}),
     "comet-encoder": ("comet", {"model": "bart", "pool": "encoder_mean"}),
 }

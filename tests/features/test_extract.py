@@ -18,8 +18,8 @@ import pytest
 from feature_store.store import FeatureStore
 from hbaf.corpus.schema import Corpus, empty_splits, load_corpus, save_corpus
 from hbaf.features import extract, registry
+from hbaf.features.audio.mfcc import Mfcc
 from hbaf.features.extract import extract_column, extract_items, read_column
-from hbaf.features.mfcc import Mfcc
 from hbaf.features.workers import WorkerError, run_in_processes
 
 from .conftest import tone_corpus

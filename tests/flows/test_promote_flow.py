@@ -105,7 +105,7 @@ def answer(stack: Stack, run: str, **given: Any) -> str:
 def champion(stack: Stack) -> str | None:
     code = (
         "from hbaf.home import prepare_environment\nprepare_environment()\n"
-        "from hbaf.registry.aliases import version_with\nprint(version_with('hbaf-talks', 'champion'))"
+        "from hbaf.promotion.aliases import version_with\nprint(version_with('hbaf-talks', 'champion'))"
     )
     said = stack.run(sys.executable, "-c", code).strip().splitlines()[-1]
     return None if said == "None" else said

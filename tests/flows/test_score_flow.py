@@ -10,8 +10,8 @@ import pytest
 
 from tests.flows.conftest import Stack
 from tests.flows.test_promote_flow import client
-from tests.scoring.scheduled.conftest import NOWHERE, Cached, cached, call  # noqa: F401  # a fixture
-from tests.scoring.scheduled.kill_runs import plain
+from tests.inbox.conftest import NOWHERE, Cached, cached, call  # noqa: F401  # a fixture
+from tests.inbox.kill_runs import plain
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

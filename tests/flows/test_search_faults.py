@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hbaf.parameters import SearchParameters
-from hbaf.training.search import SharedStudy, TrialResult, open_study, results
+from hbaf.search.study import SharedStudy, TrialResult, open_study, results
 from tests.flows.conftest import BIN, ROOT, Stack, free_port, stop
 from tests.registry.conftest import write_calls
 

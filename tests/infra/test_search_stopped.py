@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hbaf.parameters import SearchParameters
-from hbaf.training.search import TrialResult, open_study, results
+from hbaf.search.study import TrialResult, open_study, results
 from tests.infra.conftest import Checkout
 from tests.registry.conftest import write_calls
 

@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 HEAVY = (
-    "hbaf.corpus.prepare", "hbaf.registry.promote", "hbaf.scoring.score", "hbaf.validation.suite",
+    "hbaf.corpus.prepare", "hbaf.promotion.promote", "hbaf.scoring.score", "hbaf.validation.suite",
     "great_expectations.expectations", "great_expectations.render.renderer", "great_expectations.render.view",
     "lightning", "matplotlib.figure", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",
     "sklearn.linear_model", "sklearn.metrics", "soundfile", "soxr", "transformers.models.auto",
@@ -38,7 +38,7 @@ def corpus_folder() -> Path:
 
 
 def example() -> None:
-    from hbaf.corpus.example import read_example
+    from hbaf.corpus.example.conversations import read_example
     from hbaf.parameters import CorpusParameters
 
     read_example(CorpusParameters(dialogues=12, seed=3))
@@ -140,7 +140,7 @@ def train_left() -> Any:
 
 def score() -> None:
     from hbaf.parameters import PromotionParameters
-    from hbaf.registry.promote import promote
+    from hbaf.promotion.promote import promote
     from hbaf.scoring.score import score_corpus
 
     # Twelve dialogues teach a model nothing for sure; what is looked at here is interruption.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hbaf.baselines.contract import RULES, builder, made_up
-from hbaf.baselines.logistic_regression import LogisticRegression
+from hbaf.baselines.floors.logistic_regression import LogisticRegression
 from hbaf.model.hbaf import HBAF
 from hbaf.model.label_chain import Chained, LabelChain, previous_turns
 

@@ -10,22 +10,22 @@ import pandas as pd
 import pytest
 
 from hbaf.cli import main
-from hbaf.corpus.imported import save_imported
+from hbaf.corpus.readers.imported import save_imported
 from hbaf.corpus.schema import load_corpus
 from hbaf.features.columns import default_store
-from hbaf.features.imported_columns import imported_keys
+from hbaf.features.imported.columns import imported_keys
 from hbaf.parameters import SearchParameters, ValidationParameters
-from hbaf.registry.study import begin_study, read_plan, storage_url
+from hbaf.privacy.forget import forget
+from hbaf.privacy.retention import AgeError, apply_retention, retention
+from hbaf.registry.records.validations import log_validation
 from hbaf.registry.trained_on import run_keys, validations_of
-from hbaf.registry.validations import log_validation
-from hbaf.scoring.forget import forget
-from hbaf.scoring.retention import AgeError, apply_retention, retention
 from hbaf.scoring.score import Scores
-from hbaf.training.search_space import SearchError
+from hbaf.search.plan import begin_study, read_plan, storage_url
+from hbaf.search.space import SearchError
 from hbaf.validation import accept, validate
+from tests.privacy.test_forget_and_why import home, saved, scores, trained
 from tests.privacy.test_markers import held
 from tests.registry.conftest import Prepared, prepared
-from tests.registry.test_forget_and_why import home, saved, scores, trained
 
 __all__ = ["home", "prepared", "scores", "trained"]  # the fixtures
 WORDS = ("we won the prize, number 3", "you broke it again, number 3", "d3_0.wav", "d3_1.wav", "calls/d3/")
@@ -61,7 +61,7 @@ def everything(trained: Prepared, home: Path, scores: Scores) -> Path:
 
 
 def key_of(utterances: pd.DataFrame) -> str:
-    from hbaf.corpus.facts import utterance_keys
+    from hbaf.corpus.sound.facts import utterance_keys
 
     return str(utterance_keys(utterances, "text").iloc[0])
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hbaf.corpus.published import load_published
+from hbaf.corpus.published.load import load_published
 from hbaf.corpus.schema import load_corpus
 from hbaf.features.columns import default_store, extract_features
-from hbaf.features.imported_columns import import_features
+from hbaf.features.imported.columns import import_features
 from hbaf.registry.runs import train_and_log
 from tests.registry.conftest import Prepared
 

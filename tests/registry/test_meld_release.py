@@ -17,7 +17,7 @@ from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final
 from hbaf.training.package import ModelPackage
 from hbaf.validation import validate
-from tests.corpus.test_meld import HEADER
+from tests.corpus.readers.test_meld import HEADER
 from tests.registry.conftest import LINES, Prepared
 
 TURNS = 5

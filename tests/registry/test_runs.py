@@ -13,9 +13,9 @@ import pytest
 
 from hbaf.corpus.schema import load_corpus
 from hbaf.parameters import PromotionParameters
-from hbaf.registry.best_run import best_run
+from hbaf.promotion.best_run import best_run
+from hbaf.promotion.promote import promote
 from hbaf.registry.models import NoModelError, find_model
-from hbaf.registry.promote import promote
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.tracking import MlflowClient
 from hbaf.scoring.score import as_cell, score_corpus

@@ -57,7 +57,7 @@ def test_only_what_the_model_reads_is_kept(
 
 def test_predictions_are_written_as_audformat(scored: tuple[Corpus, Predictor, pd.DataFrame], tmp_path: Path) -> None:
     pytest.importorskip("audformat", reason="audformat is not installed: pip install 'hbaf[audformat]'")
-    from hbaf.corpus.audformat_database import load_database, write_audformat
+    from hbaf.corpus.readers.audformat_database import load_database, write_audformat
 
     corpus, predictor, expected = scored
     found = score(corpus, predictor, tmp_path / "store", "none")

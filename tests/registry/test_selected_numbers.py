@@ -12,13 +12,13 @@ from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import load_corpus
 from hbaf.features.columns import default_store, extract_features
 from hbaf.parameters import CorpusParameters, FeatureParameters, SearchParameters
+from hbaf.privacy.why import Step, why
 from hbaf.registry.models import CHAMPION, register
 from hbaf.registry.runs import train_and_log
-from hbaf.registry.study import begin_study
-from hbaf.registry.study_worker import load_data
 from hbaf.registry.tracking import MlflowClient
 from hbaf.scoring.score import score_corpus
-from hbaf.scoring.why import Step, why
+from hbaf.search.plan import begin_study
+from hbaf.search.worker import load_data
 from hbaf.training.package import ModelPackage
 from tests.registry.conftest import Prepared, use, write_calls
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from hbaf.corpus.schema import load_corpus
 from hbaf.parameters import ValidationParameters
+from hbaf.registry.records.validations import log_validation
 from hbaf.registry.tracking import MlflowClient, mlflow
-from hbaf.registry.validations import log_validation
 from hbaf.validation import validate
 from tests.registry.conftest import LINES, Prepared
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from hbaf.corpus import iemocap, meld
-from hbaf.features.functionals import Functionals
+from hbaf.corpus.readers import iemocap, meld
+from hbaf.features.audio.functionals import Functionals
 from hbaf.parameters import from_recipe
 from hbaf.scoring.purpose import PurposeError, check_purpose
 from hbaf.scoring.unscored import mark_unscored

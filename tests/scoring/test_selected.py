@@ -12,8 +12,8 @@ from hbaf.corpus.schema import Corpus, load_corpus
 from hbaf.features import extract
 from hbaf.features.columns import extract_features
 from hbaf.features.extract import extract_column
-from hbaf.features.selected import extract_selected
-from hbaf.features.selection import fit_selection
+from hbaf.features.selection.audio_selection import fit_selection
+from hbaf.features.selection.selected import extract_selected
 from hbaf.parameters import CorpusParameters
 from hbaf.training.data import Representation, Vectors
 

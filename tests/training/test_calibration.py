@@ -10,7 +10,7 @@ from sklearn.calibration import CalibratedClassifierCV, calibration_curve
 from sklearn.frozen import FrozenEstimator
 
 from hbaf.model.batch import UNLABELLED
-from hbaf.training.calibration import (
+from hbaf.training.quality.calibration import (
     Calibration,
     at_temperature,
     calibrate,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hbaf.baselines.majority import Majority
+from hbaf.baselines.floors.majority import Majority
 from hbaf.model.batch import UNLABELLED
 from hbaf.training.chain import SMOOTHING, chained, count, fit_chain, inertia, pairs, with_chain
 from hbaf.training.data import Dialogue

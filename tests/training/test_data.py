@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hbaf.corpus.schema import Corpus, as_utterances
-from hbaf.features.selection import fit_selection
+from hbaf.features.selection.audio_selection import fit_selection
 from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import FeatureParameters
 from hbaf.training.data import (

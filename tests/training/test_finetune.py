@@ -23,8 +23,8 @@ from hbaf.features.finetuned import LeakError, adopt, apply_alignment, carry, fi
 from hbaf.features.registry import make_extractor
 from hbaf.features.weights import WeightsError
 from hbaf.parameters import FeatureParameters, FineTuneParameters
-from hbaf.training.finetune import EncoderReference, assign_folds, finetune
-from hbaf.training.finetune_examples import FineTuneError
+from hbaf.training.finetuning.examples import FineTuneError
+from hbaf.training.finetuning.finetune import EncoderReference, assign_folds, finetune
 from hbaf.training.run_log import SilentRunLog
 
 WORDS = [f"w{number}" for number in range(36)]
@@ -196,7 +196,7 @@ def test_it_is_made_once_and_depends_on_labels_and_settings(
 
 
 def test_a_killed_one_goes_on_with_the_part_that_it_was_at(encoder_folder: Path, monkeypatch: Any) -> None:
-    from hbaf.training import finetune as module
+    from hbaf.training.finetuning import finetune as module
 
     corpus, made = spoken_corpus(random_labels=False), []
     real = module.train_part

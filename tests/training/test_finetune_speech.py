@@ -8,13 +8,13 @@ import pytest
 import soundfile
 
 from feature_store.store import FeatureStore
-from hbaf.corpus.facts import add_facts
 from hbaf.corpus.schema import Corpus, as_utterances
+from hbaf.corpus.sound.facts import add_facts
 from hbaf.features.contract import check_extractor, tone
 from hbaf.features.cross_fit import extract_cross_fitted, read_cross_fitted
 from hbaf.features.registry import make_extractor
 from hbaf.parameters import FineTuneParameters
-from hbaf.training.finetune import finetune
+from hbaf.training.finetuning.finetune import finetune
 
 
 @pytest.fixture

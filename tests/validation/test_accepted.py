@@ -111,7 +111,7 @@ def test_iemocap_says_which_count_it_is_and_never_fails() -> None:
 
 
 def test_the_untouched_release_of_meld_has_the_counts_of_the_paper(real_data: Path) -> None:
-    from hbaf.corpus.meld import read_meld
+    from hbaf.corpus.readers.meld import read_meld
     from hbaf.parameters import CorpusParameters
 
     found = read_meld(CorpusParameters(reader="meld", root=real_data / "meld"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hbaf.cli import main
-from hbaf.corpus.imported import read_imported
+from hbaf.corpus.readers.imported import read_imported
 from hbaf.features.columns import extract_features
 from hbaf.parameters import CorpusParameters, FeatureParameters
 from hbaf.training.data import read_vectors

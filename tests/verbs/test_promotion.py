@@ -2,8 +2,8 @@
 
 import pytest
 
-from hbaf.registry.rules import Rule
-from hbaf.registry.verdict import Verdict
+from hbaf.promotion.rules import Rule
+from hbaf.promotion.verdict import Verdict
 from hbaf.verbs.promotion import show
 
 

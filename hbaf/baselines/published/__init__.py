@@ -1,0 +1,1 @@
+"""Systems whose authors published code, simplified to audio and text."""

@@ -1,0 +1,1 @@
+"""Systems without published code: our reading of the papers."""

@@ -1,0 +1,267 @@
+"""What the paper claims and what it leaves open, asked of runs: the questions, their numbers, and a page of answers.
+
+A question names systems of the bench. The first of them is what the others are held against.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hbaf.comparison.bench import Comparison, Run
+from hbaf.comparison.pages.render import md_line
+from hbaf.comparison.statistics import counts_by_dialogue, drawn, holm, interval, paired_test, weighted_f1
+
+DRAWS = 2000
+LEVEL = 0.95
+MANY = 6  # rows beyond which a verdict names only what stands out
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing to find out.
+
+    Attributes:
+        says: the paper's claim, or what is left open.
+        systems: names of the bench; the first is the reference.
+        expected: system -> sign of its difference from the reference if the claim holds; none for an open question.
+        order: systems by the size of their loss, the largest first, if the claim is about an order.
+        split: `test`, or `dev` for what a recipe is chosen by.
+        worst: emotions that are said to be recognised worst by the reference.
+    """
+
+    title: str
+    says: str
+    systems: tuple[str, ...]
+    expected: dict[str, int] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    worst: tuple[str, ...] = ()
+
+
+QUESTIONS = (
+    Question(
+        "Two modalities against words alone",
+        "Claim 1: two modalities beat text alone (+2.3 on MELD, +5.1 on IEMOCAP, implied by the paper's text).",
+        ("hbaf-text", "hbaf"),
+        expected={"hbaf": 1},
+    ),
+    Question(
+        "Words against sound",
+        "Claim 2: text beats audio (by 23.6 on MELD, 6.2 on IEMOCAP, implied by the paper's text).",
+        ("hbaf-audio", "hbaf-text"),
+        expected={"hbaf-text": 1},
+    ),
+    Question(
+        "The audio context network",
+        "Claim 3: it helps low-level audio, and only that (LLDs +1.4, wav2vec -0.3 on MELD, implied).",
+        ("hbaf-audio", "hbaf-audio-no-acn"),
+        expected={"hbaf-audio-no-acn": -1},
+    ),
+    Question(
+        "What each part is worth",
+        "Claim 4: without bimodal attention the loss is largest, then without contrast, gate and residual.",
+        (
+            "hbaf", "hbaf-no-bimodal-attention", "hbaf-no-contrastive", "hbaf-no-gate", "hbaf-no-residual",
+            "hbaf-no-fusion", "hbaf-no-acn",
+        ),
+        order=("hbaf-no-bimodal-attention", "hbaf-no-contrastive", "hbaf-no-gate", "hbaf-no-residual"),
+    ),
+    Question(
+        "The worst emotions", "Claim 5: on MELD fear and disgust are recognised worst.", ("hbaf",),
+        worst=("fear", "disgust"),
+    ),
+    Question(
+        "`literal` against `crossed`",
+        "Open: which cross view the gate reads. The equations say `literal` (the default), the prose `crossed`.",
+        ("hbaf", "hbaf-crossed"),
+    ),
+    Question(
+        "Three context attentions",
+        "Open: the reading of Eq. 1-2. `query` is the default.",
+        ("hbaf", "hbaf-scalar-context", "hbaf-elementwise-context"),
+    ),
+    Question(
+        "How h_m is compared with h_a and h_l",
+        "Open: 1024 numbers against 512. `projection` is the default.",
+        ("hbaf", "hbaf-zero-pad", "hbaf-tile"),
+    ),
+    Question("The anchor", "Open: `equation` (the default) or `prose`.", ("hbaf", "hbaf-prose-anchor")),
+    Question(
+        "The current utterance",
+        "Open: whether the text stream reads turn t's own words; as printed (`no`) it never does.",
+        ("hbaf", "hbaf-no-current-utterance"),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A system of a question in one cell. Scores are shares, 0..1.
+
+    Attributes:
+        difference: from the reference on the seeds that both have, with its 95 % interval over dialogues; None for the
+            reference itself.
+        p: approximate randomisation, corrected (Holm) over the systems of the question.
+    """
+
+    system: str
+    seeds: int
+    f1: float
+    deviation: float
+    low: float
+    high: float
+    difference: float | None = None
+    gap_low: float = np.nan
+    gap_high: float = np.nan
+    p: float = np.nan
+
+
+def systems_of(questions: Sequence[Question] = QUESTIONS) -> str:
+    """Every system that the questions need, each once: what `hbaf compare --systems` takes."""
+    return ",".join(dict.fromkeys(name for question in questions for name in question.systems))
+
+
+def answer(question: Question, runs: Sequence[Run], split: str = "test") -> list[Answer]:
+    """The question's systems in one cell, those that ran; none without the reference or without another one."""
+    counts = {name: _counts([r for r in runs if r.job.entrant.name == name], split) for name in question.systems}
+    reference, *others = question.systems
+    if not counts[reference] or not (any(counts[name] for name in others) or question.worst):
+        return []
+    found, tests = [_answer(reference, counts[reference])], []
+    for name in others:
+        common = sorted(set(counts[name]) & set(counts[reference]))
+        if not common:
+            continue
+        theirs = np.concatenate([counts[name][seed] for seed in common])
+        ours = np.concatenate([counts[reference][seed] for seed in common])
+        gaps = drawn(theirs, DRAWS, 0).mean(1) - drawn(ours, DRAWS, 0).mean(1)
+        low, high = np.quantile(gaps, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        gap = float(weighted_f1(theirs.sum(1)).mean() - weighted_f1(ours.sum(1)).mean())
+        found.append(_answer(name, counts[name], gap, float(low), float(high)))
+        tests.append(paired_test(ours, theirs))
+    corrected = holm(tests)
+    return [found[0], *(_with_p(one, p) for one, p in zip(found[1:], corrected, strict=True))]
+
+
+def _counts(runs: Sequence[Run], split: str) -> dict[int, np.ndarray]:
+    """Seed -> (1, D, C, C)."""
+    return {
+        run.job.training.seed: counts_by_dialogue([run.outcome.predictions(split)], run.outcome.facts.emotions)
+        for run in runs
+        if run.outcome.facts is not None
+    }
+
+
+def _answer(
+    name: str, counts: dict[int, np.ndarray], gap: float | None = None, low: float = np.nan, high: float = np.nan
+) -> Answer:
+    stacked = np.concatenate(list(counts.values()))
+    scores = weighted_f1(stacked.sum(1))
+    bounds = interval(stacked)
+    spread = float(scores.std(ddof=1)) if len(scores) > 1 else np.nan
+    return Answer(name, len(scores), float(scores.mean()), spread, *bounds, gap, low, high)
+
+
+def _with_p(one: Answer, p: float) -> Answer:
+    return Answer(**{**one.__dict__, "p": p})
+
+
+def verdict(question: Question, answers: Sequence[Answer], classes: dict[str, float]) -> str:
+    """What the numbers allow to say, in a sentence.
+
+    Args:
+        classes: F1 of the reference by emotion.
+    """
+    by_name = {one.system: one for one in answers}
+    if question.worst:
+        lowest = sorted(classes, key=lambda name: classes[name])[: len(question.worst)]
+        scores = ", ".join(f"{name} {100 * value:.1f}" for name, value in sorted(classes.items(), key=lambda c: c[1]))
+        if not set(question.worst) <= set(classes):
+            return f"Cannot be asked of this label set: {scores}."
+        return f"{'Holds' if set(lowest) == set(question.worst) else 'Does not hold'}: {scores}."
+    if question.order:
+        there = [name for name in question.order if name in by_name]
+        found = sorted(there, key=lambda name: by_name[name].difference or 0.0)
+        known = [name for name in there if by_name[name].p < 1 - LEVEL]
+        said = ", ".join(f"{_short(name)} {_signed(by_name[name].difference)}" for name in found)
+        same = "The order is the paper's" if found == there else "The order is another one"
+        return f"{same} ({said}); " + (
+            f"told from nothing at all: {', '.join(_short(name) for name in known)}."
+            if known
+            else "but none of these differences can be told from chance."
+        )
+    if len(answers) > MANY and not question.expected:
+        certain = [one for one in answers[1:] if one.p < 1 - LEVEL]
+        most = max(answers[1:], key=lambda one: one.difference or 0.0)
+        told = ", ".join(f"`{_short(one.system)}`" for one in certain) or "none"
+        return (
+            f"Of {len(answers) - 1} differences these can be told from chance after correction: {told}. The largest "
+            f"gain is that of `{_short(most.system)}`, {_signed(most.difference)} "
+            f"[{_signed(most.gap_low)}, {_signed(most.gap_high)}]."
+        )
+    parts = []
+    for one in answers[1:]:
+        sure = one.p < 1 - LEVEL
+        side = np.sign(one.difference or 0.0)
+        if one.system in question.expected:
+            right = side == question.expected[one.system]
+            judged = ("Holds" if right else "The contrary holds") if sure else "Not shown"
+        else:
+            judged = ("better" if side > 0 else "worse") if sure else "no difference that can be told from chance"
+            judged = f"`{_short(one.system)}`: {judged}"
+        gap = f"{_signed(one.difference)} [{_signed(one.gap_low)}, {_signed(one.gap_high)}], p {one.p:.3f}"
+        parts.append(f"{judged}, {gap}")
+    return "; ".join(parts) + "."
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("hbaf-").removeprefix("hbaf:") if name != "hbaf" else name
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:+.1f}"
+
+
+def table(answers: Sequence[Answer]) -> str:
+    """Markdown, a row per system."""
+    lines = [
+        md_line(["system", "seeds", "weighted F1", "95 %", "difference", "95 % of it", "p"]),
+        md_line(["---", *["---:"] * 6]),
+    ]
+    for one in answers:
+        spread = "" if np.isnan(one.deviation) else f" ± {100 * one.deviation:.1f}"
+        gap = one.difference is not None
+        lines.append(
+            md_line(
+                [
+                    f"`{one.system}`", one.seeds, f"{100 * one.f1:.1f}{spread}",
+                    f"[{100 * one.low:.1f}, {100 * one.high:.1f}]", _signed(one.difference) if gap else "",
+                    f"[{_signed(one.gap_low)}, {_signed(one.gap_high)}]" if gap else "", f"{one.p:.3f}" if gap else "",
+                ]
+            )
+        )  # fmt: skip
+    return "\n".join(lines)
+
+
+def section(question: Question, comparison: Comparison, split: str = "test") -> str:
+    """One question over all cells: claim, verdict and table of each."""
+    parts = [f"## {question.title}", question.says]
+    for cell in comparison.cells:
+        runs = [run for run in comparison.runs if run.cell.name == cell.name]
+        answers = answer(question, runs, split)
+        if answers:
+            classes = class_f1([run for run in runs if run.job.entrant.name == question.systems[0]], split)
+            parts += [f"**{cell.name}.** {verdict(question, answers, classes)}", table(answers)]
+    return "\n\n".join(parts) if len(parts) > 2 else ""
+
+
+def class_f1(runs: Sequence[Run], split: str = "test") -> dict[str, float]:
+    """F1 by emotion, mean over seeds; emotions that the split lacks are left out."""
+    counts = _counts(runs, split)
+    if not counts:
+        return {}
+    emotions = next(run.outcome.facts.emotions for run in runs if run.outcome.facts is not None)
+    whole = np.concatenate(list(counts.values())).sum(1)  # (S, C, C)
+    support = whole.sum(-1)
+    f1 = 2 * np.diagonal(whole, axis1=-2, axis2=-1) / np.maximum(support + whole.sum(-2), 1)
+    return {name: float(f1[:, at].mean()) for at, name in enumerate(emotions) if support[0, at] > 0}

@@ -1,0 +1,1 @@
+"""The example corpus: its words, its voices, and their synthesis."""

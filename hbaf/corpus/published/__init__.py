@@ -1,0 +1,1 @@
+"""Features that others published, read without running anything of theirs."""

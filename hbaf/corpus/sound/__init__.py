@@ -1,0 +1,1 @@
+"""Sound as it comes: finding and decoding files, channels, measured facts."""

@@ -1,0 +1,242 @@
+"""What can be measured of each utterance's audio, once per segment: length, loudness, clipping, share of voice.
+
+Later stages judge and name utterances by these facts without decoding again.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from hbaf.corpus.schema import FACT_COLUMNS, Corpus, CorpusError, is_missing
+from hbaf.corpus.sound.audio import AudioProblem, load_native
+from hbaf.corpus.sound.channels import stop_where_channels_differ
+from hbaf.corpus.sound.facts_cache import FactsCache
+from hbaf.corpus.windows import Window, text_items
+
+VERSION = 3  # raise it when a fact is measured differently: cached ones are measured again
+FRAME = 0.03  # seconds
+VOICE_RANGE = 40.0  # dB below the loudest frame that still count as voice
+FULL_SCALE = 0.9995  # of full scale; the largest 16-bit sample is 0.99997
+PROCESSES_FROM = 1_000  # segments; at 1.4 ms each, starting processes (3 s) takes longer below
+
+Segment = tuple[int | None, float | None, float | None]  # channel, start, end
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """A file and the segments of it that are wanted."""
+
+    path: Path
+    segments: tuple[Segment, ...]
+
+
+def add_facts(corpus: Corpus, *, workers: int | None = None, progress: bool = False) -> Corpus:
+    """Measures `FACT_COLUMNS` for every row whose audio was found, and marks what does not decode.
+
+    Equal files are measured once: the results are kept in the home folder by path, size and time of change.
+
+    Args:
+        workers: processes; None: one per core. Below 1000 segments all is done in this one.
+        progress: draw a progress bar.
+
+    Returns:
+        The corpus with the fact columns, missing where there is no usable audio, and `audio_problem` completed.
+
+    Raises:
+        CorpusError: most recordings have one person per channel, and the rows name no channels.
+    """
+    table = corpus.utterances.copy()
+    wanted: dict[Path, dict[Segment, list[int]]] = {}
+    for index, (audio, problem, channel, start, end) in enumerate(
+        zip(*(table[name] for name in ("audio", "audio_problem", "channel", "start", "end")), strict=True)
+    ):
+        if is_missing(audio) or not is_missing(problem):
+            continue
+        segment = (None if is_missing(channel) else int(channel), _or_none(start), _or_none(end))
+        wanted.setdefault(corpus.root / audio, {}).setdefault(segment, []).append(index)
+    facts: list[dict[str, Any]] = [{} for _ in range(len(table))]
+    with _advance(progress, sum(map(len, wanted.values()))) as advance:
+        for path, segment, measured in _measure_all(wanted, workers or os.cpu_count() or 1):
+            for index in wanted[path][segment]:
+                facts[index] = measured
+            advance()
+    for name, dtype in FACT_COLUMNS.items():
+        table[name] = pd.Series([fact.get(name) for fact in facts], index=table.index, dtype=dtype)
+    problems = [fact.get("audio_problem") for fact in facts]
+    found = pd.Series(problems, index=table.index, dtype="str")
+    table["audio_problem"] = table["audio_problem"].where(table["audio_problem"].notna(), found).astype("str")
+    stop_where_channels_differ(corpus.name, table)
+    return replace(corpus, utterances=table)
+
+
+def utterance_keys(utterances: pd.DataFrame, modality: Literal["audio", "text"], context: int = 0) -> pd.Series:
+    """The content keys of a feature store: equal words or equal sound have equal keys in any corpus.
+
+    Args:
+        context: of the text extractor: the key covers the words of so many turns before, and who says which, so
+            `utterances` are whole dialogues.
+
+    Returns:
+        (rows,) sha256 in hex, by the index of `utterances`; None where that modality cannot be used.
+
+    Raises:
+        CorpusError: audio keys without the facts.
+    """
+    if modality == "text":
+        keys = [
+            None if item is None else _sha256(json.dumps(item) if isinstance(item, Window) else item)
+            for item in text_items(utterances, context)
+        ]
+        return pd.Series(keys, index=utterances.index, dtype="object", name="key")
+    if "audio_digest" not in utterances:
+        raise CorpusError("the audio was not measured yet, so it has no content keys. Call `add_facts` first.")
+    columns = (utterances[name] for name in ("audio_digest", "channel", "start", "end", "audio_problem"))
+    audio_keys = [
+        None
+        if is_missing(digest) or not is_missing(problem)
+        else _sha256(f"{digest}|{_shown(channel, int)}|{_shown(start, float)}|{_shown(end, float)}")
+        for digest, channel, start, end, problem in zip(*columns, strict=True)
+    ]
+    return pd.Series(audio_keys, index=utterances.index, dtype="object", name="key")
+
+
+def measure(path: Path, segments: Iterable[Segment]) -> list[dict[str, Any]]:
+    """The facts of each segment of one file; `audio_problem` in place of the measures where it does not decode."""
+    digest = None
+    with suppress(OSError):  # load_native says why
+        if path.is_file():  # a pipe would be waited for
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return [{"audio_digest": digest, **_measure_segment(path, *segment)} for segment in segments]
+
+
+def _measure_segment(path: Path, channel: int | None, start: float | None, end: float | None) -> dict[str, Any]:
+    try:
+        samples, rate = load_native(path, channel=channel, start=start, end=end)
+    except AudioProblem as problem:
+        return {"audio_problem": problem.without_path}
+    return {
+        "seconds": len(samples) / rate,
+        "sample_rate": rate,
+        "loudness": 10 * math.log10(float(np.mean(np.square(samples, dtype=np.float64)))),
+        "clipped": float(np.mean(np.abs(samples) >= FULL_SCALE)),
+        "voiced_share": _voiced_share(samples, rate),
+    }
+
+
+def _voiced_share(samples: np.ndarray, rate: int) -> float:
+    """Share of 30 ms frames within 40 dB of the loudest; a signal shorter than a frame is one frame."""
+    length = min(len(samples), round(FRAME * rate))
+    frames = samples[: len(samples) // length * length].reshape(-1, length).astype(np.float64)
+    power = np.mean(np.square(frames), axis=1)
+    return float(np.mean((power > 0) & (power >= power.max() * 10 ** (-VOICE_RANGE / 10))))
+
+
+def _measure_all(
+    wanted: dict[Path, dict[Segment, list[int]]], workers: int
+) -> Iterator[tuple[Path, Segment, dict[str, Any]]]:
+    """Yields the facts of every segment, from the cache or measured, in no particular order."""
+    cache = FactsCache()
+    recordings, keys = [], {}
+    for path, segments in wanted.items():
+        status = _status(path)
+        missing = []
+        cached = cache.get({segment: _cache_key(path, status, segment) for segment in segments})
+        for segment in segments:
+            if segment in cached:
+                yield path, segment, cached[segment]
+            else:
+                missing.append(segment)
+                keys[path, segment] = _cache_key(path, status, segment)
+        if missing:
+            recordings.append(_Recording(path, tuple(missing)))
+    with cache.writing():
+        for recording, measured in _measure_recordings(recordings, workers):
+            for segment, facts in zip(recording.segments, measured, strict=True):
+                cache.put(keys[recording.path, segment], facts)
+                yield recording.path, segment, facts
+
+
+def _measure_recordings(
+    recordings: list[_Recording], workers: int
+) -> Iterator[tuple[_Recording, list[dict[str, Any]]]]:
+    workers = min(workers, len(recordings))
+    if workers < 2 or sum(len(recording.segments) for recording in recordings) < PROCESSES_FROM:
+        for recording in recordings:
+            yield recording, measure(recording.path, recording.segments)
+        return
+    left = list(recordings)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            running = {pool.submit(measure, item.path, item.segments): item for item in recordings}
+            for done in as_completed(running):
+                measured = done.result()
+                left.remove(running[done])
+                yield running[done], measured
+    except BrokenProcessPool:
+        yield from _measure_one_by_one(left)
+
+
+def _measure_one_by_one(recordings: list[_Recording]) -> Iterator[tuple[_Recording, list[dict[str, Any]]]]:
+    """After a decoder took its process down: the file that does so again is marked, the others are measured."""
+    pool = None
+    for recording in recordings:
+        pool = pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+        try:
+            yield recording, pool.submit(measure, recording.path, recording.segments).result()
+        except BrokenProcessPool:
+            pool.shutdown()
+            pool = None
+            crash = {"audio_problem": "the decoder crashed. Convert the file to WAV or FLAC."}
+            yield recording, [crash for _ in recording.segments]
+    if pool:
+        pool.shutdown()
+
+
+def _status(path: Path) -> str | None:
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return f"{found.st_size}|{found.st_mtime_ns}"
+
+
+def _cache_key(path: Path, status: str | None, segment: Segment) -> str | None:
+    """A digest, so that the cache holds no file name; None for a file that cannot be seen."""
+    return None if status is None else _sha256(f"{VERSION}|{path}|{status}|{segment}")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _or_none(value: float) -> float | None:
+    return None if is_missing(value) else float(value)
+
+
+def _shown(value: Any, kind: type) -> str:
+    return "" if is_missing(value) else repr(kind(value))
+
+
+@contextmanager
+def _advance(progress: bool, total: int) -> Iterator[Callable[[], None]]:
+    if not progress or not total:
+        yield lambda: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
+        task = bar.add_task("measuring audio", total=total)
+        yield lambda: bar.advance(task)

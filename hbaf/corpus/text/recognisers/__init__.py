@@ -1,0 +1,1 @@
+"""What speech recognisers return as JSON, told apart by its shape."""

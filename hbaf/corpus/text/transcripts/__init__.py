@@ -1,0 +1,1 @@
+"""Transcripts and captions as people and tools write them."""

@@ -1,0 +1,1 @@
+"""What arrives for scheduled scoring, and what became of it."""

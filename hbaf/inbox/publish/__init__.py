@@ -1,0 +1,1 @@
+"""The published result: its schema, and the places where it is kept."""

@@ -1,0 +1,167 @@
+"""The published result: one row per utterance, with a versioned schema that does not depend on the model.
+
+Version 1. Probabilities are a map from emotion to number, since models may know different emotions; `as_scores` turns
+them into the columns `p_<emotion>` that the report and the monitor read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+import hbaf
+from hbaf.inbox.scored_conversations import Publication
+from hbaf.scoring.unscored import UNSCORED
+
+SCHEMA_VERSION = 1
+_NAME = pa.dictionary(pa.int32(), pa.string())  # few different values: small in files and in memory
+
+COLUMNS: dict[str, pa.DataType] = {
+    # what was said, by whom, where it lies
+    "utterance_id": pa.string(),  # "<source>/<dialogue_id>/<turn>"
+    "conversation": pa.string(),  # "<source>/<dialogue_id>"
+    "source": _NAME,
+    "dialogue_id": pa.string(),
+    "turn": pa.int64(),  # rank in the conversation, from 0
+    "speaker": pa.string(),
+    "text": pa.string(),
+    "audio": pa.string(),  # path relative to the source
+    "channel": pa.int64(),
+    "start": pa.float64(),  # seconds from the beginning of the file; missing: from its beginning
+    "end": pa.float64(),  # missing: to its end
+    "seconds": pa.float64(),
+    "loudness": pa.float64(),  # dB relative to full scale
+    "emotion": pa.string(),  # the label that the source itself gives; mostly missing
+    "source_id": pa.string(),
+    "text_problem": pa.string(),
+    "audio_problem": pa.string(),
+    # what the model says
+    "status": _NAME,  # "scored" or "unscored"
+    "unscored_reason": pa.string(),
+    "label": _NAME,  # missing where unscored, as all below
+    "confidence": pa.float32(),  # probability of the label, 0..1
+    "uncertain": pa.bool_(),
+    "probabilities": pa.map_(pa.string(), pa.float32()),
+    "audio_label": _NAME,  # what audio alone would have said; missing without audio
+    "audio_confidence": pa.float32(),
+    "text_label": _NAME,
+    "text_confidence": pa.float32(),
+    "gate_audio": pa.float32(),  # how much each stream keeps of its own view, 0..1; missing for other models
+    "gate_text": pa.float32(),
+    # where it comes from
+    "arrival": pa.string(),  # what was read: recording or table, relative to the source
+    "audio_digest": pa.string(),  # sha256 of the audio file
+    "conversation_digest": pa.string(),  # sha256 of words, speakers, times and sound
+    "model_version": _NAME,  # "<registered name>/<version>"
+    "run_id": _NAME,  # of the training run in MLflow
+    "champion_from": _NAME,  # "registry", or "cache" where MLflow could not be reached
+    "audio_features": _NAME,
+    "text_features": _NAME,
+    "purpose": _NAME,
+    "hbaf_version": _NAME,
+    "schema_version": pa.int32(),
+    "scored_at": pa.timestamp("us", tz="UTC"),
+}
+SCHEMA = pa.schema([pa.field(name, kind) for name, kind in COLUMNS.items()])
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What all rows of a scoring run share."""
+
+    source: str
+    model_version: str
+    run_id: str
+    champion_from: str
+    audio_features: str
+    text_features: str
+    purpose: str
+    scored_at: datetime
+
+
+def as_published(
+    scores: pd.DataFrame, emotions: Sequence[str], provenance: Provenance, found: dict[str, tuple[str, str]]
+) -> pa.Table:
+    """Scored rows in the published schema.
+
+    Args:
+        scores: as `score_rows` makes them.
+        emotions: whose probabilities they hold.
+        found: conversation -> (arrival, digest).
+    """
+    conversation = scores["corpus"] + "/" + scores["dialogue_id"]
+    shared: dict[str, Any] = {
+        "conversation": conversation,
+        "arrival": conversation.map({name: arrival for name, (arrival, _) in found.items()}),
+        "conversation_digest": conversation.map({name: digest for name, (_, digest) in found.items()}),
+        "source": provenance.source,
+        "model_version": provenance.model_version,
+        "run_id": provenance.run_id,
+        "champion_from": provenance.champion_from,
+        "audio_features": provenance.audio_features,
+        "text_features": provenance.text_features,
+        "purpose": provenance.purpose,
+        "scored_at": provenance.scored_at,
+        "hbaf_version": hbaf.__version__,
+        "schema_version": SCHEMA_VERSION,
+    }
+    arrays = []
+    for name, kind in COLUMNS.items():
+        if name == "probabilities":
+            arrays.append(_probabilities(scores, emotions))
+            continue
+        value = shared.get(name, scores.get(name))
+        if value is None:
+            arrays.append(pa.nulls(len(scores), kind))
+            continue
+        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+        is_column = isinstance(value, pd.Series)
+        array = (
+            pa.Array.from_pandas(value, type=plain) if is_column else pa.repeat(pa.scalar(value, plain), len(scores))
+        )
+        arrays.append(array.dictionary_encode() if pa.types.is_dictionary(kind) else array)
+    return pa.table(arrays, schema=SCHEMA)
+
+
+def _probabilities(scores: pd.DataFrame, emotions: Sequence[str]) -> pa.Array:
+    """(rows,) maps; missing where the row is unscored."""
+    values = scores[[f"p_{emotion}" for emotion in emotions]].to_numpy("float32")
+    there = (scores["status"] != UNSCORED).to_numpy()
+    offsets = [0]
+    for row in there:
+        offsets.append(offsets[-1] + len(emotions) * int(row))
+    maps = pa.MapArray.from_arrays(
+        pa.array(offsets, pa.int32()),
+        pa.array(list(emotions) * int(there.sum()), pa.string()),
+        pa.array(values[there].ravel(), pa.float32()),
+    )
+    return maps if there.all() else pa.compute.if_else(pa.array(there), maps, pa.nulls(len(maps), maps.type))
+
+
+def as_scores(table: pa.Table) -> pd.DataFrame:
+    """Published rows as `scores.parquet` has them: `p_<emotion>` columns and `corpus`."""
+    frame = table.drop_columns(["probabilities"]).to_pandas()
+    maps = table["probabilities"].combine_chunks()
+    columns: dict[str, list[float | None]] = {}
+    for row, pairs in enumerate(maps.to_pylist()):
+        for emotion, value in pairs or ():
+            columns.setdefault(f"p_{emotion}", [None] * len(frame))[row] = value
+    for name in (name for name, kind in COLUMNS.items() if pa.types.is_dictionary(kind)):
+        frame[name] = frame[name].astype("str").where(frame[name].notna(), None)
+    frame = frame.assign(**{name: pd.Series(values, dtype="float32") for name, values in columns.items()})
+    return frame.assign(corpus=frame["source"])
+
+
+def publications_in(table: pa.Table) -> list[Publication]:
+    """The conversations of a table, in their order."""
+    names = ["conversation", "conversation_digest", "model_version", "status"]
+    frame = table.select(names).to_pandas()
+    frame["gone"] = frame["status"] == UNSCORED
+    grouped = frame.groupby(names[:3], sort=False, observed=True)["gone"].agg(["size", "sum"])
+    return [
+        Publication(str(name), str(digest), str(model), int(size), int(gone))
+        for (name, digest, model), size, gone in zip(grouped.index, grouped["size"], grouped["sum"], strict=True)
+    ]

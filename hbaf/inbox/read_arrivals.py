@@ -1,0 +1,216 @@
+"""Arrivals -> one corpus of conversations, measured and judged; what cannot be read costs only itself.
+
+A conversation is called like its recording's path, `2026:11:20:call1`; one out of a table like the table's folder and
+its dialogue, `2026:11:day:7`. Its digest is over words, speakers, times and sound, so that a copy under another name is
+known as one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from hbaf.corpus.readers.folder import corpus_of, read_folder
+from hbaf.corpus.readers.transcripts import read_recording
+from hbaf.corpus.schema import Corpus, CorpusError, as_utterances, empty_splits, is_missing
+from hbaf.corpus.sound.facts import add_facts
+from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
+from hbaf.corpus.text.manifest import Manifest, Row
+from hbaf.corpus.text.transcripts.forms import SUFFIXES
+from hbaf.inbox.scored_conversations import Found
+from hbaf.inbox.source import Arrival, SourceParameters
+from hbaf.parameters import CorpusParameters, ValidationParameters
+from hbaf.validation.broken_rows import broken_rows
+from hbaf.validation.tables import tables_of
+
+NO_WORDS = "no transcript yet"
+# A missing modality is the model's to bear (`unscored`), and labels are not used here.
+NOT_JUDGED = {"text_usable", "audio_usable", "some_modality", "known_labels"}
+
+
+@dataclass(frozen=True)
+class ReadArrivals:
+    """What arrivals hold.
+
+    Attributes:
+        corpus: measured; its root is the source's or that of a local copy.
+        found: its conversations, in the order of the arrivals.
+        refused: arrival -> why it cannot be read.
+    """
+
+    corpus: Corpus
+    found: tuple[Found, ...]
+    refused: dict[str, str]
+
+
+def read_arrivals(
+    arrivals: Sequence[Arrival], root: Path, source: SourceParameters, *, workers: int | None = None
+) -> ReadArrivals:
+    """Reads, measures and judges arrivals whose files lie below `root`."""
+    pieces: dict[str, pd.DataFrame] = {}
+    refused: dict[str, str] = {}
+    for arrival in arrivals:
+        try:
+            pieces[arrival.name] = _read(arrival, root, source)
+        except (CorpusError, OSError) as error:
+            refused[arrival.name] = _without_root(str(error), root)
+    try:
+        corpus = add_facts(_joined(pieces, root, source), workers=workers)
+    except CorpusError as error:
+        # One of them stops all (two people on two channels, and nobody says who is where): find out which.
+        if len(pieces) == 1:
+            refused |= dict.fromkeys(pieces, _without_root(str(error), root))
+            pieces = {}
+        for name in list(pieces):
+            try:
+                add_facts(_joined({name: pieces[name]}, root, source), workers=1)
+            except CorpusError as alone:
+                refused[name] = _without_root(str(alone), root)
+                del pieces[name]
+        corpus = add_facts(_joined(pieces, root, source), workers=workers)
+    return ReadArrivals(corpus, _found(corpus, source, pieces), refused)
+
+
+def _read(arrival: Arrival, root: Path, source: SourceParameters) -> pd.DataFrame:
+    """The utterance table of one arrival, with paths relative to `root`."""
+    common = {"name": source.label, "channels": source.channels, "bad_share": source.bad_share}
+    if arrival.kind == "table":
+        path = PurePosixPath(arrival.name)
+        folder = root / path.parent
+        parameters = CorpusParameters(
+            reader="folder", root=folder, manifest=path.name, columns=source.columns, **common
+        )
+        table = read_folder(parameters).utterances
+        inside = folder.relative_to(root).as_posix()
+        if inside != ".":
+            table["audio"] = table["audio"].map(lambda audio: audio if is_missing(audio) else f"{inside}/{audio}")
+        prefix = conversation_name(str(path.with_suffix("")))
+        return table.assign(dialogue_id=[f"{prefix}:{_escaped(name)}" for name in table["dialogue_id"]])
+    recordings = [file.path for file in arrival.files if PurePosixPath(file.path).suffix.lower() in AUDIO_SUFFIXES]
+    recordings.sort(key=lambda path: AUDIO_SUFFIXES.index(PurePosixPath(path).suffix.lower()))
+    recording = root / recordings[0] if recordings else None
+    transcripts = [root / file.path for file in arrival.files if PurePosixPath(file.path).suffix.lower() in SUFFIXES]
+    name = conversation_name(arrival.name)
+    if transcripts:
+        manifest = read_recording(root, name, recording, transcripts)
+    else:
+        manifest = _one_utterance(name, recordings[0])
+    parameters = CorpusParameters(reader="folder", root=root, **common)
+    return corpus_of(manifest, root, parameters).utterances
+
+
+def _one_utterance(name: str, recording: str) -> Manifest:
+    """A recording alone: the whole of it."""
+    columns = ["dialogue", "turn", "audio"]
+    manifest = Manifest(recording, columns, {column: column for column in columns})
+    manifest.rows.append(Row(f"{recording}:1", {"dialogue": name, "turn": "0", "audio": recording}))
+    return manifest
+
+
+def conversation_name(path: str) -> str:
+    """A path as a dialogue id: `2026/11/call1` -> `2026:11:call1`; distinct paths stay distinct."""
+    return ":".join(_escaped(part) for part in path.split("/") if part != ".")
+
+
+def _escaped(part: str) -> str:
+    return " ".join(part.replace("%", "%25").replace(":", "%3A").replace("/", "%2F").split())
+
+
+def _joined(pieces: dict[str, pd.DataFrame], root: Path, source: SourceParameters) -> Corpus:
+    tables = [table.assign(arrival=name) for name, table in pieces.items() if len(table)]
+    if tables:
+        utterances = as_utterances(pd.concat(tables, ignore_index=True))
+    else:
+        utterances = as_utterances(
+            pd.DataFrame({name: pd.Series(dtype="str") for name in ("corpus", "dialogue_id", "arrival")} | {"turn": []})
+        )
+    return Corpus(source.label, root, utterances, empty_splits())
+
+
+def _found(corpus: Corpus, source: SourceParameters, pieces: dict[str, pd.DataFrame]) -> tuple[Found, ...]:
+    table = corpus.utterances
+    if not len(table):
+        return ()
+    rules = broken_rows(tables_of(corpus), ValidationParameters(bad_share=source.bad_share))
+    critical = rules[(rules["severity"] == "critical") & ~rules["rule"].isin(NOT_JUDGED)]
+    order = {name: place for place, name in enumerate(pieces)}
+    lacking = table["audio_problem"].notna()
+    closer = (
+        table["utterance_id"].isin(critical["utterance_id"])
+        | lacking & (table["audio_digest"].notna() | table["text_problem"].notna())
+        | ~table["dialogue_id"].duplicated(keep=False)
+    )
+    suspicious = set(table.loc[closer, "dialogue_id"])
+    content, arrivals = _content(table), table["arrival"].tolist()
+    found = []
+    for dialogue, indices in table.groupby("dialogue_id", sort=False).indices.items():
+        places = [int(place) for place in indices]
+        problem = ""
+        if dialogue in suspicious:  # a closer look costs more than all the rest
+            rows = table.iloc[places]
+            problem = _problem(rows, critical[critical["utterance_id"].isin(rows["utterance_id"])], source)
+        name, digest = f"{corpus.name}/{dialogue}", conversation_digest(content, places)
+        found.append(Found(name, str(arrivals[places[0]]), digest, len(places), problem))
+    return tuple(sorted(found, key=lambda one: (order[one.arrival], one.name)))
+
+
+def _problem(rows: pd.DataFrame, broken: pd.DataFrame, source: SourceParameters) -> str:
+    """Why a conversation goes to quarantine, "" for one that is fine."""
+    allowed = source.bad_share * len(rows)
+    # A file that was there and opened, but does not decode: sending it again mends it, scoring without it would not.
+    corrupt = rows[rows["audio_problem"].notna() & rows["audio_digest"].notna()]
+    if len(corrupt) > allowed:
+        first = corrupt.iloc[0]
+        return f"{len(corrupt)} of {len(rows)} turns do not decode; {first['audio']}: {first['audio_problem']}"
+    for rule, cases in broken.groupby("rule", sort=False):
+        if len(cases) > allowed:
+            return f"rule {rule}: broken by {len(cases)} of {len(rows)} turns, first {cases['utterance_id'].iloc[0]}"
+    if (rows["audio_problem"].notna() & rows["text_problem"].notna()).all():
+        return f"no turn has text or audio; {rows['audio_problem'].iloc[0]}"
+    if len(rows) == 1 and is_missing(rows["text"].iloc[0]) and rows["seconds"].iloc[0] > source.utterance_seconds:
+        return (
+            f"a recording of {rows['seconds'].iloc[0]:.0f} s without transcript is more than one utterance. Put a "
+            "transcript of its name beside it (.json, .vtt, .srt); it then comes back by itself."
+        )
+    return ""
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What counts of a table, as plain values: a conversation of ten rows costs pandas more than all the rest."""
+
+    turns: list[int]
+    values: list[tuple[object, ...]]
+    problems: tuple[np.ndarray, np.ndarray]
+
+
+def _content(table: pd.DataFrame) -> _Content:
+    columns = ("turn", "speaker", "text", "channel", "start", "end", "audio_digest")
+    values = list(zip(*(table[name].tolist() for name in columns), strict=True))
+    # Without a readable file there is no audio digest: a recording that comes later makes other content.
+    audio, text = (table[name].notna().to_numpy(bool) for name in ("audio_problem", "text_problem"))
+    return _Content(table["turn"].tolist(), values, (audio, text))
+
+
+def conversation_digest(content: _Content, places: list[int]) -> str:
+    """sha256 of what the model is given: words, speakers, times, sound and what is missing; names do not count.
+
+    Args:
+        places: of the conversation's rows.
+    """
+    hasher = hashlib.sha256()
+    for place in sorted(places, key=content.turns.__getitem__):
+        for value in content.values[place]:
+            hasher.update(b"\1" if is_missing(value) else repr(value).encode())
+            hasher.update(b"\0")
+        hasher.update(b"\n")
+    for problem in content.problems:
+        hasher.update(problem[places].tobytes())
+    return hasher.hexdigest()
+
+
+def _without_root(message: str, root: Path) -> str:
+    return message.replace(f"{root}/", "").replace(str(root), ".")

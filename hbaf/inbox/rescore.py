@@ -1,0 +1,36 @@
+"""Backfill after a promotion: what came since a day is scored again with the champion of now."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+
+from hbaf.inbox.ledger import Ledger
+from hbaf.inbox.scheduled import MapShards, SourceScores, one_after_another, score_source
+from hbaf.inbox.scored_conversations import to_rescore
+from hbaf.inbox.source import SourceParameters
+from hbaf.registry.cached_champion import champion
+from hbaf.scoring.purpose import Purpose
+
+
+def rescore(
+    parameters: SourceParameters,
+    since: datetime,
+    *,
+    purpose: Purpose,
+    model: str | None = None,
+    workers: int | None = None,
+    at_a_time: int = 1,
+    map_shards: MapShards = one_after_another,
+    now: Callable[[], float] = time.time,
+) -> SourceScores:
+    """Scores again what arrived since then with another model; the earlier score stands until the new one does.
+
+    What is marked stays marked until it is done, so a killed backfill is finished by any later run. Conversations whose
+    files are gone keep their score.
+    """
+    ledger = Ledger.open()
+    with ledger.alone(parameters.label):
+        to_rescore(ledger, parameters.label, since.timestamp(), champion(model).model.label)
+    return score_source(
+        parameters, purpose=purpose, model=model, workers=workers, at_a_time=at_a_time, map_shards=map_shards, now=now
+    )

@@ -1,0 +1,246 @@
+"""Scheduled scoring: whatever is new in a source is read, judged, scored and published, and nothing twice.
+
+Whoever calls it again, at once or after a kill, continues: what is published stands in the ledger, everything else is
+taken up from the files. One run at a time works on a source; its shards may be spread over many machines.
+"""
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pyarrow.parquet as pq
+
+from hbaf.home import room
+from hbaf.inbox import arrivals as inbox
+from hbaf.inbox import scored_conversations, scoring_runs
+from hbaf.inbox.ledger import Ledger, LedgerError, database_address
+from hbaf.inbox.publish.exports import export
+from hbaf.inbox.publish.parquet import ParquetDataset
+from hbaf.inbox.publish.postgres import PostgresResult
+from hbaf.inbox.publish.schema import publications_in
+from hbaf.inbox.shards import (
+    ScoredShard,
+    ScoringOrder,
+    Shard,
+    ValidatedShard,
+    load_predictor,
+    score_shard,
+    validate_shard,
+)
+from hbaf.inbox.source import Arrival, Source, SourceParameters
+from hbaf.registry.cached_champion import Champion, champion
+from hbaf.scoring.purpose import Purpose, check_purpose
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+TRIES = 3  # of one arrival in one run: once, and again where what it was equal to has changed
+
+
+class MapShards(Protocol):
+    """How a step is applied to shards: here one after the other, or by a task runner on many machines."""
+
+    def __call__(self, step: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterable[Result]: ...
+
+
+def one_after_another(step: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+    return map(step, tasks)
+
+
+@dataclass(frozen=True)
+class SourceScores:
+    """What a run did.
+
+    Attributes:
+        counts: conversations and arrivals by what became of them: published, unchanged, duplicate, quarantined ...
+        rows: utterances that were published by this run.
+        published: folder or URL of the Parquet dataset.
+    """
+
+    source: str
+    model_version: str
+    champion_from: str
+    published: str
+    rows: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def score_source(
+    parameters: SourceParameters,
+    *,
+    purpose: Purpose,
+    model: str | None = None,
+    workers: int | None = None,
+    at_a_time: int = 1,
+    map_shards: MapShards = one_after_another,
+    wait: bool = True,
+    now: Callable[[], float] = time.time,
+) -> SourceScores:
+    """Scores and publishes what is ready in a source, until nothing more is.
+
+    Whoever calls it has applied retention before, so that what is exported here holds what is left.
+
+    Args:
+        model: registered name; default: the only one with a champion.
+        at_a_time: shards that `map_shards` gets together.
+        wait: for another run on this source; else it is left to that one.
+
+    Raises:
+        hbaf.registry.models.NoModelError: no champion, here or in the registry.
+        hbaf.scoring.purpose.PurposeError: a licence forbids the purpose.
+        hbaf.inbox.source.SourceError: the source cannot be listed.
+        hbaf.inbox.ledger.SourceBusy: another run works on it, and `wait` is False.
+    """
+    ledger = Ledger.open()
+    with ledger.alone(parameters.label, wait=wait):
+        chosen = champion(model)
+        check_purpose(purpose, load_predictor(chosen.model.folder).package.facts)
+        places = Places.of(parameters, ledger)
+        scoring_runs.register(ledger, parameters.label, Source(parameters).shown, places.parquet.url)
+        run = scoring_runs.begin_run(
+            ledger,
+            parameters.label,
+            model_version=chosen.model.label,
+            champion_from=chosen.champion_from,
+            purpose=purpose,
+            now=now(),
+        )
+        work = _Run(parameters, ledger, places, chosen, purpose, workers, run, now)
+        try:
+            work.until_nothing_is_ready(at_a_time, map_shards)
+            export(places.parquet, parameters.also)
+        except BaseException as error:
+            scoring_runs.end_run(ledger, run, "failed", work.told(), now(), f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            shutil.rmtree(work.folder, ignore_errors=True)
+        scoring_runs.end_run(ledger, run, "finished", work.told(), now())
+    return SourceScores(
+        parameters.label, chosen.model.label, chosen.champion_from, places.parquet.url, work.rows, work.told()
+    )
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where results go."""
+
+    parquet: ParquetDataset
+    postgres: PostgresResult | None
+
+    @classmethod
+    def of(cls, parameters: SourceParameters, ledger: Ledger) -> "Places":
+        wanted = parameters.postgres if parameters.postgres is not None else database_address() is not None
+        if wanted and ledger.embedded:
+            raise LedgerError("PostgreSQL is asked for, but HBAF_SCORES_DATABASE names no database.")
+        url = parameters.published or str(room("published", parameters.label))
+        return cls(ParquetDataset(url), PostgresResult(ledger.engine) if wanted else None)
+
+
+class _Run:
+    """One run on one source, which nobody else works on."""
+
+    def __init__(
+        self,
+        parameters: SourceParameters,
+        ledger: Ledger,
+        places: Places,
+        chosen: Champion,
+        purpose: Purpose,
+        workers: int | None,
+        run: int,
+        now: Callable[[], float],
+    ) -> None:
+        self.parameters, self.ledger, self.places = parameters, ledger, places
+        self.champion, self.purpose, self.workers, self.now = chosen, purpose, workers, now
+        self.source = parameters.label
+        self.counts: Counter[str] = Counter()
+        self.rows = 0
+        above = room("inbox", "work", self.source)
+        for left in above.iterdir():  # of runs that were killed: nobody else works here
+            shutil.rmtree(left, ignore_errors=True)
+        self.folder = above / f"{run}-{os.getpid()}"
+
+    def told(self) -> dict[str, int]:
+        return dict(sorted(self.counts.items()))
+
+    def until_nothing_is_ready(self, at_a_time: int, map_shards: MapShards) -> None:
+        """Looks again after each round: conversations arrive while the run goes on."""
+        tries: Counter[Arrival] = Counter()
+        for round_ in count():
+            listing = {arrival.name: arrival for arrival in Source(self.parameters).arrivals()}
+            inbox.note(self.ledger, self.source, list(listing.values()), self.parameters.quiet_minutes, self.now())
+            names = inbox.to_read(self.ledger, self.source)
+            if missing := [name for name in names if name not in listing]:
+                inbox.gone(self.ledger, self.source, missing, self.now())
+                self.counts["gone"] += len(missing)
+            ready = [listing[name] for name in names if name in listing]
+            # What fails to leave the list must not keep the run busy for ever.
+            ready = [arrival for arrival in ready if tries[arrival] < TRIES]
+            if not ready:
+                return
+            tries.update(ready)
+            shards = self._shards(ready, round_)
+            for at in range(0, len(shards), at_a_time):
+                self._work(shards[at : at + at_a_time], map_shards)
+
+    def _shards(self, arrivals: list[Arrival], round_: int) -> list[Shard]:
+        size = self.parameters.shard
+        groups = [tuple(arrivals[at : at + size]) for at in range(0, len(arrivals), size)]
+        return [
+            Shard(self.parameters, group, self._make(f"{round_}-{number}"), self.workers)
+            for number, group in enumerate(groups)
+        ]
+
+    def _make(self, name: str) -> Path:
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _work(self, shards: list[Shard], map_shards: MapShards) -> None:
+        orders = []
+        for validated in map_shards(validate_shard, shards):
+            wanted = self._take_in(validated)
+            if wanted:
+                model, origin = self.champion.model, self.champion.champion_from
+                orders.append(ScoringOrder(validated, wanted, model, origin, self.purpose))
+            else:
+                self._done(validated)
+        for scored in map_shards(score_shard, orders):
+            self._publish(scored)
+            self._done(scored.validated)
+
+    def _take_in(self, validated: ValidatedShard) -> tuple[str, ...]:
+        """The conversations that are to be scored."""
+        for arrival, reason in validated.refused:
+            inbox.quarantine(self.ledger, self.source, arrival, reason, self.now())
+            self.counts["quarantined"] += 1
+        decisions = scored_conversations.take_in(
+            self.ledger, self.source, validated.found, self.champion.model.label, self.now()
+        )
+        self.counts.update(decision for decision in decisions.values() if decision != "score")
+        return tuple(name for name, decision in decisions.items() if decision == "score")
+
+    def _publish(self, scored: ScoredShard) -> None:
+        """Into every place, then into the ledger: after a kill between them the next run does the same, in vain."""
+        rows = pq.read_table(scored.file)
+        sizes = {one.conversation: one.rows for one in publications_in(rows)}
+        scored_conversations.scored(self.ledger, self.source, list(sizes), self.now())
+        parts = scored_conversations.parts_for(self.ledger, self.source, sizes)
+        stands = self.places.parquet.replace(rows, parts)
+        if self.places.postgres is not None:
+            self.places.postgres.replace(stands)
+        publications = publications_in(stands)
+        scored_conversations.published(self.ledger, self.source, publications, self.now())
+        self.counts["published"] += len(publications)
+        self.rows += len(stands)
+
+    def _done(self, validated: ValidatedShard) -> None:
+        refused = {arrival for arrival, _ in validated.refused}
+        read = [arrival for arrival in validated.shard.arrivals if arrival.name not in refused]
+        inbox.was_read(self.ledger, self.source, read, self.now())
+        shutil.rmtree(validated.shard.folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Walking back from a prediction, forgetting, and how long things are kept."""

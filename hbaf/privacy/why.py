@@ -1,0 +1,170 @@
+"""From one prediction back to the model, its run, the feature shards, the corpus and the recording."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hbaf.corpus.schema import is_missing
+from hbaf.corpus.sound.facts import utterance_keys
+from hbaf.features.columns import default_store
+from hbaf.features.imported.columns import imported_keys
+from hbaf.features.imported.facts import KIND as IMPORTED
+from hbaf.features.selection.selected import digest_of, selected_identity
+from hbaf.home import home_folder
+from hbaf.registry.lineage import Lineage, lineage_of
+from hbaf.scoring.rewrite import ScoresFolder
+
+
+class WhyError(LookupError):
+    """There is no such prediction."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One link of the chain.
+
+    Attributes:
+        name: what it is, for people.
+        facts: name -> value, in the order to read them.
+        whole: False where the chain is broken here: something is gone or changed.
+    """
+
+    name: str
+    facts: dict[str, str]
+    whole: bool = True
+
+
+def why(utterance_id: str, scores: Path | None = None) -> list[Step]:
+    """Walks from a prediction to the recording.
+
+    Args:
+        utterance_id: as in scores.parquet, `corpus/dialogue/turn`.
+        scores: a folder of scores; default: the newest in the home that has this row.
+
+    Raises:
+        WhyError: no scores hold this row.
+        hbaf.scoring.rewrite.ScoresError: the folder holds no scores.
+    """
+    found, row = _find(utterance_id, scores)
+    facts = found.facts
+    lineage = lineage_of(str(row["model_version"]))
+    return [
+        _prediction(row, found),
+        _model(lineage),
+        _run(lineage),
+        *(
+            _features(modality, row, lineage, facts.get("keep_features") != "none", found.table)
+            for modality in lineage.columns
+        ),
+        _corpus(facts),
+        _audio(row, facts),
+    ]
+
+
+def _find(utterance_id: str, scores: Path | None) -> tuple[ScoresFolder, dict[str, Any]]:
+    if scores is not None:
+        folders = [scores]
+    else:
+        files = sorted((home_folder() / "scores").glob("*/scores.parquet"), key=lambda file: -file.stat().st_mtime)
+        folders = [file.parent for file in files]
+    near: list[str] = []
+    for folder in folders:
+        opened = ScoresFolder.open(folder)
+        rows = opened.table[opened.table["utterance_id"] == utterance_id]
+        if len(rows):
+            return opened, {str(name): value for name, value in rows.iloc[0].items()}
+        near += list(opened.table["utterance_id"].head(1))
+    hint = f" An id looks like {near[0]}." if near else " Score something first: `hbaf score`."
+    raise WhyError(f"{utterance_id}: not in {len(folders)} scored tables.{hint} `--scores FOLDER` names another place.")
+
+
+def _prediction(row: dict[str, Any], found: ScoresFolder) -> Step:
+    ranked = sorted(((float(row[f"p_{name}"]), name) for name in found.emotions), reverse=True)[:3]
+    facts = {
+        "utterance": str(row["utterance_id"]),
+        "label": f"{row['label']} ({', '.join(f'{name} {value:.2f}' for value, name in ranked)})",
+    }
+    for modality in ("audio", "text"):
+        problem = row.get(f"{modality}_problem")
+        if not is_missing(problem):
+            facts[f"{modality} alone"] = f"not used: {problem}"
+        elif not is_missing(row.get(f"{modality}_label")):
+            gate = row.get(f"gate_{modality}")
+            kept = "" if is_missing(gate) else f"; the stream keeps {float(gate):.0%} of its own view"  # type: ignore[arg-type]
+            facts[f"{modality} alone"] = f"{row[f'{modality}_label']} {float(row[f'{modality}_confidence']):.2f}{kept}"
+    return Step("prediction", {**facts, "scores": str(found.folder)})
+
+
+def _model(lineage: Lineage) -> Step:
+    if not lineage.run_id:
+        return Step("model", {"version": lineage.model, "gone": "not in this MLflow registry any more"}, whole=False)
+    champion = "the champion now" if lineage.champion else "not the champion now"
+    return Step("model", {"version": f"{lineage.model}, {champion}", "package": lineage.package})
+
+
+def _run(lineage: Lineage) -> Step:
+    facts = {"run": lineage.run_id, "status": lineage.status, **lineage.told}
+    return Step("run", {name: value for name, value in facts.items() if value}, whole=lineage.status == "FINISHED")
+
+
+def _features(modality: str, row: dict[str, Any], lineage: Lineage, keeps: bool, scored: pd.DataFrame) -> Step:
+    """The vector that was read; `keeps` says whether scoring kept any, `scored` holds the whole conversation."""
+    column = lineage.columns[modality]
+    named = f"{modality} features"
+    facts = {"extractor": lineage.extractors.get(modality, "?"), "column": column}
+    context = lineage.context if modality == "text" else 0
+    if context:
+        facts["context"] = f"{context} turns before, whose words the key covers"
+    key = _key(modality, row, facts["extractor"], context, scored)
+    if key is None:
+        return Step(named, {**facts, "vector": "none: this modality was missing"})
+    candidates = [column]
+    if modality == "audio" and lineage.selection:
+        # Scoring keeps the numbers that the model reads, in a column of their own; training kept the whole rows.
+        facts["selection"] = lineage.selection
+        facts["selected"] = digest_of(selected_identity(column, lineage.selection))
+        candidates = [facts["selected"], column]
+    store = default_store(lineage.store)
+    place = next((place for digest in candidates if (place := store.locate(digest, key)) is not None), None)
+    if place is not None:
+        shard = {"key": key, "shard": place.path, "row": f"{place.row}, written {place.created:%Y-%m-%d %H:%M} UTC"}
+        return Step(named, {**facts, **shard})
+    if not keeps:
+        return Step(named, {**facts, "key": key, "vector": "not kept, as it was scored with --keep-features none"})
+    return Step(named, {**facts, "key": key, "gone": "not in the store; scoring again makes it"}, whole=False)
+
+
+def _key(modality: str, row: dict[str, Any], extractor: str, context: int, scored: pd.DataFrame) -> str | None:
+    """Where the store keeps this row's vector: by content, or by utterance where it was imported."""
+    if extractor == IMPORTED:
+        return imported_keys(pd.DataFrame([row]))[0]
+    same = (scored["corpus"] == row["corpus"]) & (scored["dialogue_id"] == row["dialogue_id"])
+    keys = utterance_keys(scored[same], "audio" if modality == "audio" else "text", context)
+    key = keys[scored.loc[same, "utterance_id"] == row["utterance_id"]].iloc[0]
+    return None if is_missing(key) else str(key)
+
+
+def _corpus(facts: dict[str, Any]) -> Step:
+    digest = str(facts.get("corpus_digest", ""))
+    saved = [*(home_folder() / "corpora").glob(f"*-{digest[:12] or 'none'}-*/corpus.json")]
+    place = str(saved[0].parent) if saved else "not kept any more"
+    return Step("corpus", {"name": str(facts.get("corpus", "?")), "digest": digest, "saved": place}, whole=bool(saved))
+
+
+def _audio(row: dict[str, Any], facts: dict[str, Any]) -> Step:
+    digest, name, root = row.get("audio_digest"), row.get("audio"), facts.get("corpus_root")
+    if is_missing(digest) or is_missing(name):
+        return Step("recording", {"sha256": "none: scored without audio"})
+    said = {"sha256": str(digest)}
+    for part, unit in (("channel", ""), ("start", " s"), ("end", " s")):
+        if not is_missing(row.get(part)):
+            said[part] = f"{row[part]}{unit}"
+    file = Path(root) / str(name) if root else None
+    if file is None or not file.is_file():
+        return Step("recording", {**said, "file": f"{file or name}: not there any more"}, whole=False)
+    with file.open("rb") as stream:
+        same = hashlib.file_digest(stream, "sha256").hexdigest() == digest
+    return Step("recording", {**said, "file": f"{file}, {'unchanged' if same else 'CHANGED since'}"}, whole=same)

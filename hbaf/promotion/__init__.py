@@ -1,0 +1,1 @@
+"""Candidate against champion: rules, verdict, aliases, card."""

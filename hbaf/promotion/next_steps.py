@@ -1,0 +1,45 @@
+"""What to do where a first model does not get past the floors."""
+
+from collections.abc import Mapping, Sequence
+
+from hbaf.promotion.rules import Rule
+from hbaf.training.package import PackageFacts
+
+
+def after_floors(
+    score: float, floors: Mapping[str, float], rules: Sequence[Rule], facts: PackageFacts, dialogues: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Which floor stood in the way, by how much, and the next steps; nothing where none did.
+
+    Args:
+        score: weighted F1 of the candidate.
+        floors: name -> weighted F1; the rule about a floor has its name.
+        dialogues: how many each split has, by the split in words.
+    """
+    failed = [rule for rule in rules if rule.passed is False and rule.name in floors]
+    if not failed:
+        return ()
+    said = [_stood(rule, score, floors[rule.name]) for rule in failed]
+    steps = []
+    if facts.training.recipe != "best":
+        steps.append("`hbaf train SOURCE --recipe best`")
+    counts = ", ".join(f"{number} in {split}" for split, number in dialogues.items())
+    steps.append(f"more labelled dialogues (there are {counts})")
+    text = facts.extractors["text"].get("name", facts.features.text)
+    steps.append(
+        f"another encoder than {text}: `--set features.text=NAME`, or one that `hbaf finetune SOURCE` makes "
+        "(docs/representations.md)"
+    )
+    return (*said, f"what to do next: {'; '.join(steps)}. Then `hbaf promote SOURCE` again.")
+
+
+def _stood(rule: Rule, score: float, floor: float) -> str:
+    if floor > score:
+        return (
+            f"the baseline `{rule.name}` won: weighted F1 {floor:.3f}, the candidate {score:.3f}, behind by "
+            f"{floor - score:.3f} (difference {rule.said})"
+        )
+    return (
+        f"the candidate is not far enough ahead of the baseline `{rule.name}`: weighted F1 {score:.3f} against "
+        f"{floor:.3f} (difference {rule.said}; asked: {rule.asked})"
+    )

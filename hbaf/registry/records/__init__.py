@@ -1,0 +1,1 @@
+"""What MLflow keeps beside models: comparisons, fine-tunings, monitoring, test looks, validations."""

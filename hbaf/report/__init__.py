@@ -1,0 +1,1 @@
+"""Pages for people: scored conversations as plain files."""

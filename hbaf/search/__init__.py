@@ -1,0 +1,1 @@
+"""Search of settings: one Optuna study, any number of workers, a candidate."""

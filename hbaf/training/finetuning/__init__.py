@@ -1,0 +1,1 @@
+"""Text and speech encoders, fine-tuned on train."""

@@ -1,0 +1,1 @@
+"""How good a model is: calibration, slices, floors, missing modalities, the gate split, figures."""

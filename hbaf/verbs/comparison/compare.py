@@ -1,0 +1,161 @@
+"""`hbaf compare`: systems x seeds x corpora x representations on the same batches, selection rule and budget."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from hbaf.verbs.options import (
+    RUN_STAGES,
+    Channels,
+    Manifest,
+    Quiet,
+    Reader,
+    Representations,
+    Set,
+    SettingError,
+    changes_of,
+    prepare,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from hbaf.comparison.bench import Say
+    from hbaf.comparison.reported import Report
+
+Sources = Annotated[list[str] | None, Parameter(help="As SOURCE of every verb; several are compared one by one.")]
+TABLE_WIDTH = 130
+
+
+def compare(
+    *sources: str,
+    corpus: Sources = None,
+    systems: str = "all",
+    seeds: int = 3,
+    recipe: str = "demo",
+    audio: Representations = None,
+    text: Representations = None,
+    extractor: Annotated[
+        list[str] | None, Parameter(negative="", help="`./mine.py:MyFeatures`, in place of --audio or --text.")
+    ] = None,
+    trials: int = 0,
+    ensemble: bool = False,
+    chain: bool = False,
+    selection: Literal["dev", "as-published"] = "dev",
+    workers: int | None = None,
+    set_: Set = None,
+    manifest: Manifest = None,
+    reader: Reader = None,
+    channels: Channels = None,
+    write: Path | None = None,
+    quiet: Quiet = False,
+) -> int:
+    """Compares systems over seeds: mean, deviation, interval and a paired test against HBAF. Chosen on dev alone.
+
+    Every run is kept: the same command goes on where it was stopped, and another one takes what is there.
+
+    Try:
+
+        hbaf compare example --systems all --seeds 3
+
+        hbaf compare ~/calls --systems hbaf,bc-lstm,./mine.py:MyFusion --trials 8
+
+        hbaf compare example --systems hbaf,hbaf-audio,hbaf:gate=false,hbaf@paper --audio mfcc --audio egemaps
+
+    Args:
+        sources: Corpora.
+        corpus: The same as an option.
+        systems: Names and groups with commas between: `all`, `floors`, `published`, `readings`, `ablations`,
+            `decisions`, `contrast`, `modalities`; see docs/comparison.md.
+        seeds: Runs of each system.
+        recipe: Values to start from, for every system: width, learning rate, batches, features.
+        trials: Tuning runs on dev of each system, over learning rate, dropout and width; below 2 there is none.
+        ensemble: Also compare the mean of each system's seeds, in a table of its own.
+        chain: Also compare all systems with the label chain behind them, in a table of its own; `mmgcn+chain` is one.
+        selection: `as-published` adds a column with the epoch chosen by the test split, as a warning.
+        workers: Runs at a time; default: one per core.
+        write: Also write a page of results here, as docs/results.md is.
+    """
+    from hbaf.comparison.bench import cells_of
+    from hbaf.comparison.report import run_comparison
+    from hbaf.comparison.systems import parse_systems
+    from hbaf.parameters import ComparisonParameters
+
+    asked_corpora = [*sources, *(corpus or ())]
+    if not asked_corpora:
+        raise SettingError("which corpus? `hbaf compare example`, or a folder.")
+    parse_systems(systems)  # a misspelt name is told before anything is extracted
+    changes = changes_of(set_, RUN_STAGES)
+    audio, text = representations(audio, text, extractor)
+    asked = ComparisonParameters(
+        systems=systems, seeds=seeds, recipe=recipe, audio=tuple(audio), text=tuple(text), trials=trials,
+        ensemble=ensemble, chain=chain, selection=selection, workers=workers,
+    )  # fmt: skip
+    references = [
+        prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
+        for source in asked_corpora
+    ]
+    cells = cells_of(references, asked, changes, progress=not quiet)
+    with telling(quiet) as say:
+        report = run_comparison(cells, asked, changes, page=write, say=say)
+    show(report)
+    return 1 if report.failures else 0
+
+
+@contextmanager
+def telling(quiet: bool) -> "Iterator[Say]":
+    """A progress bar with a line above it for each run that ends."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("comparing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=wide_console(), transient=True, disable=quiet) as bar:
+        task = bar.add_task("comparing", total=None)
+
+        def say(said: str, count: int, of: int) -> None:
+            bar.update(task, completed=count, total=of)
+            if not quiet:
+                bar.console.print(f"[{count}/{of}] {said}", highlight=False, markup=False)
+
+        yield say
+
+
+def show(report: "Report") -> None:
+    """Prints tables, what failed, and where everything lies."""
+    from hbaf.comparison.pages.render import LEGEND, by_cell, terminal
+    from hbaf.registry.tracking import ui_command
+
+    console = wide_console()
+    for name, rows in by_cell(report.rows):
+        console.print(terminal(rows, name))
+    for _, title, of in report.tables():
+        for name, rows in by_cell(of):
+            console.print(terminal(rows, f"{name}: {title}"))
+    console.print(LEGEND, highlight=False)
+    for failure in report.failures:
+        console.print(f"failed: {failure}", markup=False)
+    print("\n".join(f"wrote {path}" for path in report.files))
+    print(f"look: {ui_command()}, experiment hbaf-comparison")
+
+
+def wide_console() -> "Console":
+    """A pipe has 80 columns, in which no table fits."""
+    from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
+    return console
+
+
+def representations(
+    audio: list[str] | None, text: list[str] | None, extractor: list[str] | None
+) -> tuple[list[str], list[str]]:
+    """Own extractors join the modality that they say they are of."""
+    from hbaf.features.registry import make_extractor
+
+    found = {"audio": list(audio or ()), "text": list(text or ())}
+    for name in extractor or ():
+        found[make_extractor(name).modality].append(name)
+    return found["audio"], found["text"]

@@ -1,0 +1,87 @@
+"""`hbaf findings`: the paper's claims and what it leaves open, asked of runs on data at hand."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from hbaf.verbs.options import RUN_STAGES, Channels, Manifest, Quiet, Reader, Representations, Set, changes_of, prepare
+
+
+def findings(
+    *sources: str,
+    ask: Literal["claims", "recipe"] = "claims",
+    seeds: int = 3,
+    recipe: str = "demo",
+    audio: Representations = None,
+    text: Representations = None,
+    systems: str | None = None,
+    workers: int | None = None,
+    set_: Set = None,
+    manifest: Manifest = None,
+    reader: Reader = None,
+    channels: Channels = None,
+    write: Path | None = None,
+    figures: Path | None = None,
+    words: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Asks the five claims of the paper and its open decisions of a corpus, or which settings improve HBAF on dev.
+
+    Every run is kept, and runs of `hbaf compare` with the same settings are taken.
+
+    Try:
+
+        hbaf findings example --seeds 5
+
+        hbaf findings ~/MELD.Raw --ask recipe --audio imported:praat8 --write docs/findings.md
+
+    Args:
+        sources: Corpora.
+        ask: `claims`: five claims and the decisions, on test; `recipe`: each optional setting alone, on dev.
+        seeds: Runs of each system.
+        recipe: Values to start from.
+        systems: Only these, and the questions that they can answer; default: all that the questions need.
+        workers: Runs at a time; default: one per core.
+        write: Page in which the block of this corpus and question is written anew; default: the terminal.
+        figures: Folder for Figures 6 to 8 and Table 2, as PDF and PNG (`claims` alone).
+        words: Show what was said in Figure 7.
+    """
+    from hbaf.comparison.bench import cells_of, compare, silent
+    from hbaf.comparison.pages.figures import write_figures
+    from hbaf.comparison.pages.findings import QUESTIONS, systems_of
+    from hbaf.comparison.pages.findings_page import about, render, write_block
+    from hbaf.comparison.recipe_search import RECIPE, on_dev
+    from hbaf.parameters import ComparisonParameters
+
+    changes = changes_of(set_, RUN_STAGES)
+    questions = (RECIPE,) if ask == "recipe" else QUESTIONS
+    asked = ComparisonParameters(
+        systems=systems or systems_of(questions), seeds=seeds, recipe=recipe, audio=tuple(audio or ()),
+        text=tuple(text or ()), workers=workers, reason="hbaf findings",
+    )  # fmt: skip
+    references = [
+        prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
+        for source in sources
+    ]
+    say = silent if quiet else (lambda said, count, of: print(f"[{count}/{of}] {said}", file=sys.stderr))
+    cells = cells_of(references, asked, changes, progress=not quiet)
+    run = on_dev if ask == "recipe" else compare
+    comparison = run(cells, asked, changes, say=say)
+    told = about(comparison, shlex.join(["hbaf", *shown_arguments(sys.argv[1:])]))
+    page = render(questions, comparison, "dev" if ask == "recipe" else "test", told)
+    if write is None:
+        print(page)
+    else:
+        write_block(write, f"{'-'.join(reference.name for reference in references)}-{ask}", page)
+        print(f"wrote {write}")
+    if figures is not None and ask == "claims":
+        print("\n".join(f"wrote {path}" for path in write_figures(comparison, figures, words=words)))
+    return 1 if any(run.outcome.facts is None for run in comparison.runs) else 0
+
+
+def shown_arguments(arguments: list[str]) -> list[str]:
+    """The command as it was given, with folders by their last name: a page says nothing of this machine."""
+    return [Path(a).name if a.startswith(("/", "~", "..")) else a for a in arguments]

@@ -1,0 +1,86 @@
+"""`hbaf reproduce`: the paper's whole set of comparisons on one corpus, or what it would cost."""
+
+from pathlib import Path
+
+from hbaf.verbs.comparison.compare import show, telling
+from hbaf.verbs.options import RUN_STAGES, Quiet, Set, SettingError, changes_of, prepare
+
+
+def reproduce(
+    *,
+    corpus: str = "meld",
+    root: Path | None = None,
+    seeds: int = 5,
+    recipe: str = "paper",
+    audio: str | None = None,
+    text: str | None = None,
+    representations: str | None = None,
+    trials: int = 0,
+    workers: int | None = None,
+    set_: Set = None,
+    dry_run: bool = False,
+    write: Path | None = None,
+    quiet: Quiet = False,
+) -> int:
+    """Runs what the paper's claims rest on: systems and representations (Figure 6), ablations (Table 2), contrast.
+
+    Runs that were made before, by `hbaf compare` too, are taken. `--dry-run` says hours, disk and downloads, and does
+    nothing else.
+
+    Try:
+
+        hbaf reproduce --corpus meld --root ~/MELD.Raw --dry-run
+
+        hbaf reproduce --corpus example --recipe demo --seeds 1 --representations mfcc,egemaps
+
+    Args:
+        corpus: `meld`, `iemocap` or `example`.
+        root: Folder of the unpacked release.
+        seeds: Runs of each system.
+        recipe: Values to start from; `paper` is the full width.
+        audio: Audio of the systems; default: the recipe's.
+        text: Text of all; default: `roberta-large`, the paper's, or the recipe's for `example`.
+        representations: Of audio, for Figure 6, with commas between; default: the paper's six.
+        trials: Tuning runs on dev of each compared system.
+        workers: Runs at a time; default: one per core.
+        dry_run: Say hours, disk and downloads.
+        write: A page of results here.
+    """
+    from hbaf.comparison.reproduce import paper_set, representations_of_the_paper
+    from hbaf.comparison.reproduce import reproduce as run
+    from hbaf.corpus.splits import assign_splits
+    from hbaf.parameters import from_recipe
+
+    if root is None and corpus != "example":
+        raise SettingError(f"--root: which folder holds the unpacked release of {corpus}?")
+    changes = changes_of(set_, RUN_STAGES)
+    features, model, training = from_recipe(
+        recipe, **{stage: changes.get(stage, {}) for stage in ("features", "model", "training")}
+    )
+    named = tuple(representations.split(",")) if representations else representations_of_the_paper()
+    text = text or (features.text if corpus == "example" or "text" in changes.get("features", {}) else "roberta-large")
+    parts = paper_set(
+        seeds=seeds, recipe=recipe, audio=audio or features.audio, text=text, representations=named, trials=trials,
+        workers=workers,
+    )  # fmt: skip
+    skipped = [line for part in parts for line in part.skipped]
+    source = corpus if root is None else str(root)
+    if dry_run:
+        from hbaf.comparison.cost import cost_of
+        from hbaf.corpus.read import read_corpus
+        from hbaf.verbs.options import corpus_parameters
+
+        parameters = corpus_parameters(source, None, corpus, changes.get("corpus"))
+        read = assign_splits(read_corpus(parameters), parameters.split_shares, parameters.seed)
+        cost = cost_of(parts, read, features, model, training, workers)
+        print("\n".join([*(f"{part.title}: {part.asked.systems}" for part in parts), *cost.lines(), *skipped]))
+        return 0
+    reader = None if corpus == "example" else corpus
+    reference = prepare(source, None, quiet, reader=reader, set_=set_, stages=RUN_STAGES)
+    with telling(quiet) as say:
+        done = run(reference, parts, changes, page=write, say=say)
+    for part, report in done:
+        print(f"\n{part.title}")
+        show(report)
+    print("\n".join(f"left out: {line}" for line in skipped))
+    return 1 if any(report.failures for _, report in done) else 0
