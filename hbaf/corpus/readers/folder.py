@@ -92,14 +92,14 @@ def _read(root: Path, parameters: CorpusParameters) -> Manifest:
     if named is None:
         tables = [path for path in tables_in(root) if not _is_of_a_recording(path)]
         if len(tables) != 1 and (by_split := tables_by_split(root)):
-            return read_split_tables(root, by_split, parameters.columns)
+            return read_split_tables(root, by_split, parameters.columns, parameters.limits)
         if not tables and (found := read_transcripts(root)):
             return found
     elif Path(named).suffix.lower() in {*SUFFIXES, *BESIDE_A_RECORDING} - set(TABLES) and (
         found := read_transcripts(root, named)
     ):
         return found
-    return read_manifest(root, named, parameters.columns)
+    return read_manifest(root, named, parameters.columns, parameters.limits)
 
 
 def _is_of_a_recording(table: Path) -> bool:

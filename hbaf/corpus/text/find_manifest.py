@@ -5,9 +5,15 @@ from pathlib import Path
 from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.text.manifest import Manifest
 from hbaf.corpus.text.table_files import SUFFIXES, read_table
+from hbaf.parameters import LimitParameters
 
 
-def read_manifest(root: Path, file: str | None = None, columns: dict[str, str] | None = None) -> Manifest:
+def read_manifest(
+    root: Path,
+    file: str | None = None,
+    columns: dict[str, str] | None = None,
+    limits: LimitParameters = LimitParameters(),  # noqa: B008  # frozen
+) -> Manifest:
     """Reads the manifest of a corpus folder.
 
     Args:
@@ -16,9 +22,9 @@ def read_manifest(root: Path, file: str | None = None, columns: dict[str, str] |
         columns: column as written -> our column, where the name is not recognised.
 
     Raises:
-        CorpusError: no manifest or several, not readable as text or as a table, empty, a column doubled.
+        CorpusError: no manifest or several, not readable as text or as a table, empty, too large, a column doubled.
     """
-    return read_table(_find_manifest(root, file), columns or {})
+    return read_table(_find_manifest(root, file), columns or {}, limits)
 
 
 def _find_manifest(root: Path, file: str | None) -> Path:

@@ -9,6 +9,7 @@ from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.text.find_manifest import tables_in
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.table_files import read_table
+from hbaf.parameters import LimitParameters
 
 SPLIT_NAMES = {
     "train": "train", "training": "train", "trn": "train",
@@ -44,7 +45,9 @@ def _split_of(stem: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def read_split_tables(root: Path, tables: dict[Path, str], columns: dict[str, str]) -> Manifest:
+def read_split_tables(
+    root: Path, tables: dict[Path, str], columns: dict[str, str], limits: LimitParameters
+) -> Manifest:
     """All tables as one manifest, whose rows name their split; a column `split` of their own counts before it.
 
     Where dialogues of two splits have one name and share no audio, each table numbers its own: they are told apart by
@@ -56,7 +59,7 @@ def read_split_tables(root: Path, tables: dict[Path, str], columns: dict[str, st
     whole = Manifest(", ".join(path.relative_to(root).as_posix() for path in tables), [])
     parts: dict[str, list[Row]] = {}
     for path, split in tables.items():
-        part = read_table(path, columns)
+        part = read_table(path, columns, limits)
         if whole.columns and part.columns.keys() != whole.columns.keys():
             raise CorpusError(
                 f"{path}: has columns for {_listed(part.columns)}, the table before it for {_listed(whole.columns)}. "

@@ -1,60 +1,62 @@
-"""Spreadsheets as rows of text: Excel's and OpenDocument's, the sheet that holds the table of utterances."""
+"""Spreadsheets as rows of text: Excel's and OpenDocument's, the sheet that holds the table of utterances.
 
-import datetime
-import zipfile
+They are read in a process of their own: a few bytes can say that a cell repeats a billion times.
+"""
+
+import json
+import subprocess
+import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from hbaf.corpus.schema import CorpusError
+from hbaf.corpus.text import spreadsheet_child
 from hbaf.corpus.text.table_header import SEARCHED, known_names
+from hbaf.corpus.text.table_limits import check_bytes, check_cells
+from hbaf.parameters import LimitParameters
 
 SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-LARGEST = 1 << 28  # bytes that the file unpacks to; a million rows of words are less
 
 
-def read_sheet(path: Path, mapped: Collection[str]) -> tuple[list[list[str]], str | None]:
+def read_sheet(path: Path, mapped: Collection[str], limits: LimitParameters) -> tuple[list[list[str]], str | None]:
     """The rows of the one sheet that has the most columns known here, and a note if there are others with rows.
 
     Raises:
-        CorpusError: no spreadsheet, protected by a password, larger than `LARGEST`, or without any row.
+        CorpusError: no spreadsheet, protected by a password, larger than `limits`, or without any row.
     """
-    import python_calamine
-
-    _check_size(path)
-    try:
-        book = python_calamine.CalamineWorkbook.from_path(str(path))
-        sheets = {name: book.get_sheet_by_name(name).to_python(skip_empty_area=False) for name in book.sheet_names}
-    except Exception as error:  # a foreign library, on a foreign file
-        what = "is protected by a password" if "assword" in str(error) else f"is no readable spreadsheet ({error})"
-        raise CorpusError(f"{path}: {what[:120]}. Save it as .xlsx without a password, or as CSV in UTF-8.") from error
-    tables = {name: [[_text(cell) for cell in row] for row in rows] for name, rows in sheets.items() if rows}
-    if not tables:
+    sheets = {name: rows for name, rows in _sheets(path, limits).items() if rows}
+    if not sheets:
         raise CorpusError(f"{path}: the manifest is empty. It needs a header and one row per utterance.")
-    scores = {name: max(known_names(row, mapped) for row in rows[:SEARCHED]) for name, rows in tables.items()}
+    scores = {name: max(known_names(row, mapped) for row in rows[:SEARCHED]) for name, rows in sheets.items()}
     best = max(scores, key=lambda name: scores[name])
-    others = [name for name in tables if name != best]
+    others = [name for name in sheets if name != best]
     note = f"{path.name}: sheet {best!r} was read, not {', '.join(map(repr, others))}" if others else None
-    return tables[best], note
+    return sheets[best], note
 
 
-def _check_size(path: Path) -> None:
-    size = path.stat().st_size
-    if zipfile.is_zipfile(path):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise CorpusError(f"{path}: is no readable spreadsheet ({error}). Save it as CSV, in UTF-8.") from error
-    if size > LARGEST:
-        raise CorpusError(f"{path}: unpacks to {size} bytes, more than {LARGEST} allowed. Save it as CSV, in UTF-8.")
-
-
-def _text(cell: Any) -> str:
-    if isinstance(cell, datetime.timedelta):
-        return repr(cell.total_seconds())
-    if isinstance(cell, bool):
-        return str(cell)
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return str(cell).strip()
+def _sheets(path: Path, limits: LimitParameters) -> dict[str, list[list[str]]]:
+    """Sheet -> its rows, from the child."""
+    bounds = (limits.spreadsheet_memory, limits.table_bytes, limits.table_cells)
+    try:
+        child = subprocess.run(
+            [sys.executable, "-I", str(spreadsheet_child.__file__), str(path), *map(str, bounds)],
+            capture_output=True, timeout=limits.spreadsheet_seconds, check=False,
+        )  # fmt: skip
+        found = json.loads(child.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise CorpusError(
+            f"{path}: takes more than {limits.spreadsheet_seconds:g} s to read. Save it as CSV, in UTF-8, or allow "
+            "more (`--set corpus.limits.spreadsheet_seconds=600`)."
+        ) from error
+    except ValueError as error:  # it ended before it could answer
+        raise CorpusError(
+            f"{path}: needs more memory than {limits.spreadsheet_memory} bytes. Save it as CSV, in UTF-8, or allow "
+            "more (`--set corpus.limits.spreadsheet_memory=...`)."
+        ) from error
+    check_bytes(path, found.get("bytes", 0), limits)
+    check_cells(path, found.get("cells", 0), limits)
+    if "error" in found:
+        locked = "assword" in found["error"]
+        what = "is protected by a password" if locked else f"is no readable spreadsheet ({found['error']})"
+        raise CorpusError(f"{path}: {what[:120]}. Save it as .xlsx without a password, or as CSV in UTF-8.")
+    return dict(found["sheets"])

@@ -17,6 +17,8 @@ from hbaf.corpus.text.encoding import decode_text, is_blank
 from hbaf.corpus.text.manifest import Manifest, Row, as_text
 from hbaf.corpus.text.manifest_columns import carried_name, recognise, refuse_doubled
 from hbaf.corpus.text.table_header import Record, csv_records, header_row
+from hbaf.corpus.text.table_limits import check_bytes, check_cells, check_rows
+from hbaf.parameters import LimitParameters
 
 SUFFIXES = {
     ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".psv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl",
@@ -24,14 +26,15 @@ SUFFIXES = {
 }  # fmt: skip
 
 
-def read_table(path: Path, columns: dict[str, str]) -> Manifest:
+def read_table(path: Path, columns: dict[str, str], limits: LimitParameters) -> Manifest:
     """One file as a manifest; raises as `find_manifest.read_manifest`."""
     try:
+        check_bytes(path, path.stat().st_size, limits)
         kind = SUFFIXES[path.suffix.lower()]
         if kind == "parquet":
-            manifest = _read_parquet(path)
+            manifest = _read_parquet(path, limits)
         elif kind == "spreadsheet":
-            manifest = _read_spreadsheet(path, columns)
+            manifest = _read_spreadsheet(path, columns, limits)
         else:
             content = path.read_bytes()
             if is_blank(content):
@@ -42,6 +45,7 @@ def read_table(path: Path, columns: dict[str, str]) -> Manifest:
             if decoded.damaged:
                 _set_undecodable_aside(manifest)
             manifest.notes += [f"{path.name}: {decoded.note}"] if decoded.note else []
+        check_rows(path, len(manifest.rows), limits)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from error
     if not manifest.rows and not manifest.set_aside:
@@ -66,8 +70,8 @@ def _read_csv(path: Path, text: str, mapped: Collection[str]) -> Manifest:
     return _manifest_of(path, csv_records(text, mapped))
 
 
-def _read_spreadsheet(path: Path, mapped: Collection[str]) -> Manifest:
-    rows, note = spreadsheets.read_sheet(path, mapped)
+def _read_spreadsheet(path: Path, mapped: Collection[str], limits: LimitParameters) -> Manifest:
+    rows, note = spreadsheets.read_sheet(path, mapped, limits)
     manifest = _manifest_of(path, enumerate(rows[(first := header_row(rows, mapped)) :], start=first + 1))
     manifest.notes += [note] if note else []
     return manifest
@@ -132,16 +136,51 @@ def _no_doubled_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _read_parquet(path: Path) -> Manifest:
+def _read_parquet(path: Path, limits: LimitParameters) -> Manifest:
+    """In batches, with texts as references: a few bytes can say that a megabyte stands in each of a million rows."""
     import pyarrow
     from pyarrow import parquet
 
     try:
-        table = parquet.ParquetFile(path).read().to_pandas(ignore_metadata=True)
+        schema = parquet.read_schema(path)
+        texts = [item.name for item in schema if _is_text(item.type)]
+        file = parquet.ParquetFile(path, read_dictionary=texts)
+        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        check_bytes(path, sum(group.total_byte_size for group in groups), limits)
+        check_rows(path, file.metadata.num_rows, limits)
+        cells = sum(group.column(index).num_values for group in groups for index in range(group.num_columns))
+        check_cells(path, cells, limits)
+        manifest = Manifest(path.name, [str(name).strip() for name in schema.names])
+        refuse_doubled(path, manifest.found)
+        characters = 0
+        for batch in file.iter_batches(batch_size=1_000):
+            check_bytes(path, characters + _referred(batch), limits)
+            for values in batch.to_pandas(ignore_metadata=True).itertuples(index=False, name=None):
+                fields = [as_text(value) for value in values]
+                characters += sum(len(text) for text in fields if text)
+                check_bytes(path, characters, limits)
+                where = f"{path.name}:{len(manifest.rows) + 1}"
+                manifest.rows.append(Row(where, dict(zip(manifest.found, fields, strict=True))))
     except (pyarrow.ArrowException, ValueError) as error:
+        if isinstance(error, CorpusError):
+            raise
         raise CorpusError(f"{path}: is not a readable Parquet file. Write it again.") from error
-    manifest = Manifest(path.name, [str(name).strip() for name in table.columns])
-    refuse_doubled(path, manifest.found)
-    for number, values in enumerate(table.itertuples(index=False, name=None), start=1):
-        manifest.rows.append(Row(f"{path.name}:{number}", dict(zip(manifest.found, map(as_text, values), strict=True))))
     return manifest
+
+
+def _referred(batch: Any) -> int:
+    """Bytes of the texts that a batch refers to, once each stands in its row."""
+    from pyarrow import compute
+
+    total = 0
+    for column in batch.columns:
+        kind = column.type
+        if hasattr(kind, "index_type") and _is_text(kind.value_type):
+            total += compute.sum(compute.binary_length(column.dictionary).take(column.indices)).as_py() or 0
+    return total
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind) or types.is_large_binary(kind)

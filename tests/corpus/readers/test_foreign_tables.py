@@ -186,10 +186,9 @@ def test_what_is_no_spreadsheet_is_said(root: Path) -> None:
     assert "no readable spreadsheet" in refusal(root)
 
 
-def test_a_spreadsheet_that_unpacks_to_too_much_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spreadsheet_that_unpacks_to_too_much_is_refused(root: Path) -> None:
     write_sheet(root / "calls.xlsx", cells())
-    monkeypatch.setattr("hbaf.corpus.text.spreadsheets.LARGEST", 500)
-    assert "more than 500 allowed" in refusal(root)
+    assert "500 are allowed" in refusal(root, limits={"table_bytes": 500})
 
 
 @pytest.mark.parametrize(
