@@ -145,7 +145,7 @@ def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame
     differ, compared = paper_counts(corpus)
     shift, shifted = label_shift(corpus, before)
     repeated, telling = _repeated(rows)
-    garbled, written = int(rows["text"].dropna().map(is_garbled).sum()), int(rows["text"].notna().sum())
+    garbled, written = sum(map(is_garbled, rows["text"].dropna())), int(rows["text"].notna().sum())
     split, learnable = len(corpus.splits) > 0, len(corpus.splits) > 0 and len(corpus.emotions) > 0
     return pd.DataFrame(
         {
