@@ -42,6 +42,22 @@ class IemocapParameters(Parameters):
     )
 
 
+class LimitParameters(Parameters):
+    """How much a table that somebody hands over may cost; beyond it it is refused, however small the file is."""
+
+    table_bytes: int = Field(
+        1 << 28, ge=1, description="Bytes of a table, and characters of all its cells once unpacked."
+    )
+    table_rows: int = Field(2_000_000, ge=1, description="Rows of a table.")
+    table_cells: int = Field(50_000_000, ge=1, description="Cells of a table, those of lists inside cells too.")
+    spreadsheet_memory: int = Field(
+        3 << 30,
+        ge=1 << 28,
+        description="Bytes of memory of the process that reads a spreadsheet, where the system has limits.",
+    )
+    spreadsheet_seconds: float = Field(120.0, gt=0, description="Time that the same process may take.")
+
+
 class CorpusParameters(Parameters):
     """Where conversations come from."""
 
@@ -71,6 +87,7 @@ class CorpusParameters(Parameters):
     seed: int = Field(0, ge=0, description="Of the example corpus and of the assignment of dialogues to splits.")
     dialogues: int = Field(320, ge=12, description="Dialogues in the example corpus.")
     iemocap: IemocapParameters = Field(IemocapParameters(), description="Labels and sessions of `iemocap`.")
+    limits: LimitParameters = Field(LimitParameters(), description="What a table may cost.")
 
 
 class ValidationParameters(Parameters):

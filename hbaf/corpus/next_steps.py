@@ -37,12 +37,14 @@ NEXT_STEPS = {
     "not a regular file:": "The row is judged by its text alone; put an audio file there.",
     "path leaves": "The row is judged by its text alone; copy the file into the folder of the corpus.",
     "path cannot be followed": "The row is judged by its text alone; put the file itself there in place of a link.",
+    "no start and end, which": "The row is judged by its text alone; give it start and end.",
     "the transcript has no time": "The row is judged by its text alone; give it start and end.",
     "no start, and other turns": "The row is judged by its text alone; give it a start.",
     "ends when it starts": "The row is judged by its text alone; correct start and end.",
 }
 _AFTER_A_NUMBER = {
     "characters, cut at": "The row is judged by its sound alone; split it into the turns that were said.",
+    "files are called like it": "The row is judged by its text alone; write the path of the one that is meant.",
     "files are called": "Several files fit; the row is judged by its text alone.",
     "people speak in this cue": "The rows are judged by their text alone; give each person a cue.",
 }

@@ -11,6 +11,8 @@ from hbaf.corpus.schema import GATE, SPLITS, Corpus, CorpusError
 def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int, gate_share: float = 0.0) -> Corpus:
     """Assigns dialogues to splits by a hash of their ids; splits that the corpus names are left alone.
 
+    Where it names train and no dev, dev dialogues are drawn from train by their share of the two.
+
     Each dialogue's place depends on its own id and the seed only, so a dialogue that is added moves no other. The one
     exception are corpora so small that a split would stay empty: it gets the dialogue nearest to it.
 
@@ -26,7 +28,7 @@ def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int,
         CorpusError: the shares are all zero.
     """
     if len(corpus.splits):
-        return corpus
+        return _with_dev(corpus, shares, seed)
     if sum(shares) <= 0:
         raise CorpusError("split_shares: at least one of train, dev and test must be above zero.")
     labelled = corpus.utterances.loc[corpus.utterances["emotion"].notna(), "dialogue_id"].unique()
@@ -46,6 +48,22 @@ def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int,
         named = {dialogue: "train" if split == GATE else split for dialogue, split in named.items()}
     splits = pd.DataFrame({"dialogue_id": list(named), "split": list(named.values())}, dtype="str")
     return replace(corpus, splits=splits.sort_values("dialogue_id", ignore_index=True))
+
+
+def _with_dev(corpus: Corpus, shares: tuple[float, float, float], seed: int) -> Corpus:
+    names = set(corpus.splits["split"])
+    labelled = set(corpus.utterances.loc[corpus.utterances["emotion"].notna(), "dialogue_id"])
+    train = [name for name in corpus.splits.loc[corpus.splits["split"] == "train", "dialogue_id"] if name in labelled]
+    if "dev" in names or not shares[1] or len(train) < 2:
+        return corpus
+    train.sort(key=lambda dialogue: _place(dialogue, seed))
+    share = shares[1] / (shares[0] + shares[1])
+    count = sum(_place(dialogue, seed) < share for dialogue in train)
+    drawn = train[: min(max(count, 1), len(train) - 1)]
+    splits = corpus.splits.copy()
+    splits.loc[splits["dialogue_id"].isin(drawn), "split"] = "dev"
+    note = f"no dev split is named: {len(drawn)} of {len(train)} train dialogues were drawn for it by the seed"
+    return replace(corpus, splits=splits, notes=(*corpus.notes, note))
 
 
 def _place(dialogue: str, seed: int) -> float:

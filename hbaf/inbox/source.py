@@ -26,7 +26,7 @@ from pydantic import Field
 
 from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
-from hbaf.corpus.text.manifest import SUFFIXES as TABLE_SUFFIXES
+from hbaf.corpus.text.table_files import SUFFIXES as TABLE_SUFFIXES
 from hbaf.corpus.text.transcripts.forms import SUFFIXES as TRANSCRIPT_SUFFIXES
 from hbaf.home import without_password
 from hbaf.parameters import Parameters, Share

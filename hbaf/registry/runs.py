@@ -20,6 +20,7 @@ from hbaf.features.columns import Columns, extractors
 from hbaf.home import room
 from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, TrainingParameters
+from hbaf.registry.metric_names import check_labels
 from hbaf.registry.models import log_package
 from hbaf.registry.tracking import (
     EXPERIMENT,
@@ -127,6 +128,7 @@ def train_package(
     progress: bool = False,
 ) -> ModelPackage:
     """Fits representation and system on train, chooses by dev, and reports to the log."""
+    check_labels(corpus.emotions)
     vectors = read_vectors(corpus, columns)
     named = extractors(features)
     representation = fit_representation(corpus, vectors, features, selects=named["audio"].selected)

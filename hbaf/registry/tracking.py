@@ -1,18 +1,18 @@
 """RunLog on MLflow, and where runs are kept."""
 
-import hashlib
 import logging
 import os
-import socket
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hbaf.home import home_folder, prepare_environment, published, room, without_password
-from hbaf.registry import trials_view
+from hbaf.registry import moved_home, trials_view
+from hbaf.registry.metric_names import metric_name
 
 prepare_environment()  # MLflow reads its settings when it is imported
 
@@ -31,6 +31,8 @@ for _name in (
 ):
     logging.getLogger(_name).setLevel(logging.WARNING)  # database migrations and hints are noise in a run's output
 logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)
+
+log = logging.getLogger(__name__)
 
 EXPERIMENT = "hbaf"
 HOME_TAG = "hbaf.home"
@@ -58,6 +60,8 @@ def make_database(uri: str) -> None:
         return
     place = Path(name).absolute()
     if place.exists():
+        if place == room("mlflow") / "mlflow.db":
+            _follow_home(place, home_folder())
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_name(f".{place.name}.lock")):
@@ -73,6 +77,17 @@ def make_database(uri: str) -> None:
                     "UPDATE experiments SET artifact_location = ?", ((place.parent / "artifacts" / "default").as_uri(),)
                 )
             connection.close()
+
+
+@lru_cache(maxsize=8)
+def _follow_home(database: Path, home: Path) -> None:
+    """Once a process, with no other one at it."""
+    from filelock import FileLock
+
+    with FileLock(database.with_name(f".{database.name}.lock")):
+        before = moved_home.follow(database, home, HOME_TAG)
+    if before:
+        log.warning("the home folder was at %s: its runs and models are found at %s now", before, home)
 
 
 def server_trouble(error: BaseException) -> str | None:
@@ -102,7 +117,9 @@ class MlflowRunLog:
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         now = int(time.time() * 1000)
-        self.client.log_batch(self.run_id, metrics=[Metric(k, float(v), now, step or 0) for k, v in values.items()])
+        self.client.log_batch(
+            self.run_id, metrics=[Metric(metric_name(k), float(v), now, step or 0) for k, v in values.items()]
+        )
 
     def log_tags(self, values: Mapping[str, str]) -> None:
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
@@ -189,7 +206,7 @@ def close_interrupted(key: str, experiment: str = EXPERIMENT) -> list[str]:
 
 def home_digest() -> str:
     """Whose runs are ours, where many machines share a server: host and home folder, as a digest."""
-    return hashlib.sha256(f"{socket.gethostname()}:{home_folder()}".encode()).hexdigest()[:16]
+    return moved_home.digest_of(home_folder())
 
 
 def finished_run(key: str, experiment: str = EXPERIMENT) -> str | None:

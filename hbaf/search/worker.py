@@ -17,6 +17,7 @@ from feature_store.files import Files
 from hbaf.corpus.schema import load_corpus
 from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import extractors
+from hbaf.registry.metric_names import metric_name
 from hbaf.registry.models import log_package
 from hbaf.registry.runs import digests, flat, train_package, versions
 from hbaf.registry.tracking import Metric, MlflowClient, MlflowRunLog, mlflow, run, system_metrics, tracking_address
@@ -211,7 +212,9 @@ def log_history(
     now = int(time.time() * 1000)
     best = {f"best/{name.removeprefix('dev/')}": value for name, value in kept.items() if name.startswith("dev/")}
     epoch = float(epochs.index(kept) + 1)
-    metrics = [Metric(n, float(v), now, 0) for n, v in {**best, "best/epoch": epoch, "seconds": seconds}.items()]
+    metrics = [
+        Metric(metric_name(n), float(v), now, 0) for n, v in {**best, "best/epoch": epoch, "seconds": seconds}.items()
+    ]
     metrics += [
         Metric(name, float(values[name]), now, step)
         for step, values in enumerate(epochs if curves else (), 1)

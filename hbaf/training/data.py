@@ -183,11 +183,21 @@ def load_split(
     """
     found = make_dialogues(corpus, vectors, representation, corpus.in_split(split))
     if not any((dialogue.label != UNLABELLED).any() for dialogue in found):
-        raise SplitError(
-            f"corpus {corpus.name}: no labelled utterance in the {split} split. Give emotions and splits in the "
-            "manifest, or more dialogues."
-        )
+        raise SplitError(f"corpus {corpus.name}: no labelled utterance in the {split} split. {_what_is_there(corpus)}")
     return found
+
+
+def _what_is_there(corpus: Corpus) -> str:
+    """Splits and labels as they are, and what is missing."""
+    labelled = corpus.utterances.loc[corpus.utterances["emotion"].notna(), "dialogue_id"]
+    if labelled.empty:
+        return "No utterance has a label: give the emotions in the manifest."
+    counts = corpus.splits["split"].value_counts()
+    there = ", ".join(f"{count} are {split}" for split, count in counts.items()) or "none is in a split"
+    return (
+        f"Of {corpus.utterances['dialogue_id'].nunique()} dialogues, {labelled.nunique()} have labels; {there}. Mark "
+        "labelled dialogues for each of train, dev and test, or give more dialogues."
+    )
 
 
 def make_dialogues(

@@ -9,6 +9,7 @@ import re
 
 import pandas as pd
 
+from hbaf.corpus.readers.transcripts import NO_TRANSCRIPT
 from hbaf.corpus.schema import ASSIGNED_SPLITS, GATE, SPLITS, Corpus
 from hbaf.corpus.sound.facts import utterance_keys
 from hbaf.corpus.text.encoding import is_garbled
@@ -20,7 +21,8 @@ from hbaf.validation.table1 import paper_counts
 # Shorter ones ("Yeah.", "I don't know.") recur in every conversation and say nothing about a leak.
 SHORTEST_TELLING_TEXT = 4  # words
 FEWEST_TELLING = 3  # utterances; of fewer nothing follows
-LOST_AUDIO = ("path leaves", "path cannot be followed")  # how the problem of a row begins that names sound
+# How the problems of rows begin whose sound was named, or looked for among other sound, and not found.
+LOST_SOUND = ("path ", "not a regular file", "no audio at", "no audio: the release lacks")
 # The replacement character, and control characters other than tab and line ends.
 DEBRIS = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -143,7 +145,7 @@ def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame
     differ, compared = paper_counts(corpus)
     shift, shifted = label_shift(corpus, before)
     repeated, telling = _repeated(rows)
-    garbled, written = int(rows["text"].dropna().map(is_garbled).sum()), int(rows["text"].notna().sum())
+    garbled, written = sum(map(is_garbled, rows["text"].dropna())), int(rows["text"].notna().sum())
     split, learnable = len(corpus.splits) > 0, len(corpus.splits) > 0 and len(corpus.emotions) > 0
     return pd.DataFrame(
         {
@@ -219,9 +221,15 @@ def _has_text(corpus: Corpus) -> bool:
 
 
 def _has_audio(corpus: Corpus) -> bool:
-    """Whether the source names sound, be it all lost: a path that leads out of the folder is no corpus of texts."""
-    lost = corpus.utterances["audio_problem"].str.startswith(LOST_AUDIO, na=False)
-    return bool((corpus.utterances["audio"].notna() | lost).any())
+    """Whether there is sound, or was meant to be: what is named, or lies there, and belongs to no row, was lost."""
+    problems = corpus.utterances["audio_problem"].dropna()
+    unclaimed = bool((corpus.set_aside["rule"] == NO_TRANSCRIPT).any())
+    lost = LOST_SOUND + (("no recording of the name",) if unclaimed else ())
+    return bool(
+        corpus.utterances["audio"].notna().any()
+        or problems.str.startswith(lost).any()
+        or problems.str.contains("files are called").any()
+    )
 
 
 def _fact(rows: pd.DataFrame, name: str) -> pd.Series:

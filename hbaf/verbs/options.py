@@ -83,7 +83,7 @@ def prepare(
         set_: `STAGE.NAME=VALUE` changes; those of `corpus` count here.
         stages: that the verb knows: a change of another one is an error.
         channels: `0=agent,1=customer`.
-        notes: also what the reader had to say of the source.
+        notes: print what the reader found in the source; False where the verb does so itself.
     """
     from hbaf.corpus.next_steps import tell
     from hbaf.corpus.prepare import prepare_corpus
@@ -98,7 +98,8 @@ def prepare(
     parameters = corpus_parameters(source, manifest, reader, changes)
     reference = prepare_corpus(parameters, split=split, progress=not quiet)
     corpus = load_corpus(reference)
-    for line in (*tell(corpus.set_aside, corpus.utterances), *(f"note: {note}" for note in corpus.notes if notes)):
+    told = [f"note: {note}" for note in corpus.notes] if notes else []
+    for line in (*told, *tell(corpus.set_aside, corpus.utterances)):
         print(line, file=sys.stderr)
     return reference
 

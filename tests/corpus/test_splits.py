@@ -92,3 +92,26 @@ def test_the_gate_takes_from_train_alone_and_stays_as_the_corpus_grows() -> None
 
 def test_a_gate_leaves_something_to_train_on() -> None:
     assert "train" in set(assign_splits(corpus(4), SHARES, 0, 1.0).splits["split"])
+
+
+def test_dev_is_drawn_from_train_where_the_source_names_none() -> None:
+    one = corpus(40)
+    given = pd.DataFrame(
+        {"dialogue_id": [f"d{n}" for n in range(40)], "split": ["train"] * 30 + ["test"] * 10}, dtype="str"
+    )
+    one = Corpus(one.name, one.root, one.utterances, given, one.emotions)
+    drawn = assign_splits(one, SHARES, 0)
+    counts = drawn.splits["split"].value_counts()
+    assert counts["test"] == 10
+    assert 1 <= counts["dev"] <= 12
+    assert counts["train"] == 30 - counts["dev"]
+    assert f"{counts['dev']} of 30 train dialogues" in drawn.notes[-1]
+    assert assign_splits(one, SHARES, 0).splits.equals(drawn.splits)
+    assert assign_splits(one, (0.7, 0.0, 0.3), 0) is one
+
+
+def test_a_single_train_dialogue_stays_in_train() -> None:
+    one = corpus(2)
+    given = pd.DataFrame({"dialogue_id": ["d0", "d1"], "split": ["train", "test"]}, dtype="str")
+    one = Corpus(one.name, one.root, one.utterances, given, one.emotions)
+    assert assign_splits(one, SHARES, 0) is one

@@ -264,6 +264,12 @@ def test_audio_that_was_named_and_never_found_is_not_a_corpus_of_text() -> None:
     assert [item.name for item in validate(lost, PARAMETERS).failures("critical")] == ["audio_usable"]
 
 
+@pytest.mark.parametrize("problem", ["path leaves the corpus folder", "no audio at d0_1.*", "3 files are called d0"])
+def test_sound_that_belongs_to_no_row_was_lost(problem: str) -> None:
+    lost = made_up(audio=None, audio_problem=problem)
+    assert [item.name for item in validate(lost, PARAMETERS).failures("critical")] == ["audio_usable"]
+
+
 def test_values_of_unusable_audio_are_not_judged() -> None:
     odd = with_cell(with_cell(made_up(), 3, "audio_problem", "too short"), 3, "seconds", 0.0)
     assert rule(validate(odd, PARAMETERS), "duration").checked_rows == 11

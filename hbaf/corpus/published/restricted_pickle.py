@@ -5,6 +5,7 @@ plain containers, and for numpy's arrays it gets stand-ins of our own, so that n
 as the content of an array of plain numbers or text. Everything else is refused before it happens.
 """
 
+import io
 import pickle
 import re
 from collections import OrderedDict, defaultdict
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hbaf.corpus.published.pickle_cost import TooCostlyError, check_cost
 from hbaf.corpus.schema import CorpusError
 
 NEXT_STEP = (
@@ -33,13 +35,21 @@ class _Sealed(type):
         raise _Refused(f"it changes {cls.__name__}")
 
 
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin1")
+    if not isinstance(value, str):
+        raise _Refused("it names a type or text by something else than text")
+    return value
+
+
 class _Dtype(metaclass=_Sealed):
     """Stands for numpy.dtype: numbers, truth values, text and bytes; no fields, no dates."""
 
     __slots__ = ("code", "order")
 
     def __init__(self, code: object, align: object = False, copy: object = True) -> None:
-        self.code, self.order = str(code), "="
+        self.code, self.order = _text(code), "="
         if not re.fullmatch(r"[fiu][1248]|b1|[SU]\d{1,6}|O8?|O4", self.code):
             raise _Refused(f"it holds numbers of type {self.code[:20]!r}")
 
@@ -103,18 +113,30 @@ class _Latin1(metaclass=_Sealed):
     def __new__(cls, text: Any, encoding: Any = "latin1") -> Any:
         if encoding not in ("latin1", "latin-1"):
             raise _Refused(f"it encodes text as {encoding!r}")
-        return str(text).encode("latin1")
+        return _text(text).encode("latin1")
 
 
 class _Ndarray(metaclass=_Sealed):
     """Stands for the name numpy.ndarray where it is an argument."""
 
 
-_BUILTINS = {
-    kind.__name__: kind
-    for kind in (list, dict, tuple, set, frozenset, str, bytes, bytearray, int, float, bool, complex)
-}
-_BUILTINS["unicode"] = str  # Python 2
+def _scalar_maker(kind: type) -> type:
+    """`kind` for one plain value: `bytes(4_000_000_000)` would be so many zeros, text of nested tuples has no end."""
+
+    class Maker(metaclass=_Sealed):
+        def __new__(cls, *values: Any) -> Any:
+            if len(values) > 2 or not all(isinstance(value, str | bytes | int | float | bool) for value in values):
+                raise _Refused(f"it makes {kind.__name__} of something else than a plain value")
+            if kind in (bytes, bytearray) and any(isinstance(value, int) for value in values):
+                raise _Refused(f"it makes {kind.__name__} of a length alone")
+            return kind(*values)
+
+    return Maker
+
+
+_BUILTINS: dict[str, Any] = {kind.__name__: kind for kind in (list, dict, tuple, set, frozenset)}
+_BUILTINS |= {kind.__name__: _scalar_maker(kind) for kind in (str, bytes, bytearray, int, float, bool, complex)}
+_BUILTINS["unicode"] = _BUILTINS["str"]  # Python 2
 _NUMPY = {"_reconstruct": _Array, "scalar": _Scalar}
 ALLOWED: dict[str, dict[str, Any]] = {
     "builtins": _BUILTINS,
@@ -148,9 +170,14 @@ def load_pickle(path: Path) -> Any:
         CorpusError: it cannot be read, is no pickle, or asks for anything else, which then was not run.
     """
     try:
-        with path.open("rb") as stream:
-            # Python 2 wrote the bytes of its arrays as text; latin1 gives them back one by one.
-            return _thaw(_RestrictedUnpickler(stream, encoding="latin1").load(), {})
+        content = path.read_bytes()
+        check_cost(content)
+        # Python 2 wrote the bytes of its arrays as text; latin1 gives them back one by one.
+        return _thaw(_RestrictedUnpickler(io.BytesIO(content), encoding="latin1").load(), {})
+    except TooCostlyError as costly:
+        raise CorpusError(
+            f"{path}: reading it would cost more than data of its size: {costly}. {NEXT_STEP}"
+        ) from costly
     except _Refused as refused:
         raise CorpusError(f"{path}: more than plain data: {refused}, which is not allowed. {NEXT_STEP}") from refused
     except OSError as error:
@@ -167,6 +194,8 @@ def _from_bytes(content: Any, dtype: Any) -> np.ndarray:
         raise _Refused("an array without a type")
     if isinstance(content, str):
         content = content.encode("latin1")
+    if not isinstance(content, bytes | bytearray):
+        raise _Refused("an array whose content is no bytes")
     return np.frombuffer(bytes(content), dtype.plain())
 
 
@@ -195,7 +224,8 @@ def _thaw(value: Any, done: dict[int, Any]) -> Any:
         items.extend(_thaw(item, done) for item in value)
         return items
     if isinstance(value, tuple):
-        return tuple(_thaw(item, done) for item in value)
+        done[id(value)] = fixed = tuple(_thaw(item, done) for item in value)
+        return fixed
     if isinstance(value, _Dtype | type):
         raise _Refused("it holds a class instead of data")
     return value

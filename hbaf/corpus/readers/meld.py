@@ -8,8 +8,6 @@ Nothing is decoded here and no bad clip is known by name: a missing one is marke
 is measured and compared with `subtitle_seconds`.
 """
 
-import csv
-import io
 import logging
 import os
 import re
@@ -22,6 +20,7 @@ from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import LABEL_SETS, SPLITS, Corpus, CorpusError, Split, as_utterances, empty_set_aside
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, AudioFinder
 from hbaf.corpus.text.manifest_values import BadRow, clean, seconds, shown, text_or_problem
+from hbaf.corpus.text.table_header import csv_records
 from hbaf.corpus.text.windows_1252 import repair_windows_1252
 from hbaf.parameters import CorpusParameters
 
@@ -142,18 +141,23 @@ def _read_split(
     raw = file.read_bytes().decode("utf-8-sig", "surrogateescape")
     text = repair_windows_1252(raw)
     repaired = sum(line != repair_windows_1252(line) for line in raw.splitlines()) if text != raw else 0
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    absent = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+    records = ((line, fields) for line, fields in csv_records(text) if any(fields))
+    header = next((fields for _, fields in records if not isinstance(fields, str)), [])
+    absent = [column for column in COLUMNS if column not in header]
     if absent:
         raise CorpusError(
-            f"{file}: not a table of MELD, it lacks {', '.join(absent)}. Take the official one, or read your own "
-            "table with the reader `folder`."
+            f"{file}: not a table of MELD, it lacks {', '.join(absent)}. Found: {', '.join(header)}. Take the official "
+            "one, or read your own table with the reader `folder`."
         )
     seen: set[tuple[int, int]] = set()
-    for fields in reader:
-        where = f"{file.name}:{reader.line_num}"
+    for line, fields in records:
+        where = f"{file.name}:{line}"
         try:
-            row = _row(split, fields, emotions)
+            if isinstance(fields, str):
+                raise BadRow("broken quotation marks", fields)
+            if len(fields) != len(header):
+                raise BadRow("wrong number of fields", f"{len(fields)} instead of {len(header)}")
+            row = _row(split, dict(zip(header, fields, strict=True)), emotions)
             key = (row["dialogue"], row["utterance"])
             if key in seen:
                 raise BadRow("doubled dialogue and utterance", row["source_id"])
@@ -182,8 +186,6 @@ def _notes(table: pd.DataFrame, repaired: int) -> tuple[str, ...]:
 
 
 def _row(split: Split, fields: dict[str, Any], emotions: tuple[str, ...]) -> dict[str, Any]:
-    if None in fields or None in fields.values():
-        raise BadRow("wrong number of fields", f"{sum(value is not None for value in fields.values())} fields")
     value = {name: clean(text) for name, text in fields.items()}
     for name in ("Dialogue_ID", "Utterance_ID"):
         if not re.fullmatch(r"[0-9]{1,9}", value[name]):

@@ -5,14 +5,13 @@ like the recording.
 """
 
 import os
-import unicodedata
 from pathlib import Path
 from typing import Any
 
 from hbaf.corpus.schema import CorpusError
-from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
+from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, folded
 from hbaf.corpus.text.manifest import Manifest, Row
-from hbaf.corpus.text.manifest_values import NO_TIME, BadRow, seconds
+from hbaf.corpus.text.manifest_values import NO_VALUE, BadRow, seconds
 from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, FORMS, SUFFIXES, Told, read_transcript
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError, SetAside
 
@@ -120,27 +119,26 @@ class _Recordings:
         audio.sort(key=lambda path: AUDIO_SUFFIXES.index(path.suffix.lower()))
         self._beside: dict[tuple[Path, str], Path] = {}
         self._anywhere: dict[str, list[Path]] = {}
-        self._folded: dict[tuple[Path, str], list[Path]] = {}
         for path in audio:
             for name in (path.stem, path.name):
                 self._beside.setdefault((path.parent, name), path)
-                self._anywhere.setdefault(name, []).append(path)
-                self._folded.setdefault((path.parent, _folded(name)), []).append(path)
+                self._anywhere.setdefault(folded(name), []).append(path)
 
     def of(self, transcript: Path) -> Path | None:
         names = (transcript.stem, transcript.stem.rpartition(".")[0])
         for name in names:
             if (transcript.parent, name) in self._beside:
                 return self._beside[transcript.parent, name]
-        for name in names:
-            alike = self._folded.get((transcript.parent, _folded(name)), [])
-            if alike and len({path.stem for path in alike}) == 1:
-                return alike[0]
-        return next((found[0] for name in names if len(found := self._anywhere.get(name, [])) == 1), None)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+        alike = {name: self._anywhere.get(folded(name), []) for name in names}
+        for paths in alike.values():  # Call.WAV for call.srt, where it is the only one
+            beside = [path for path in paths if path.parent == transcript.parent]
+            if len({path.stem for path in beside}) == 1:
+                return beside[0]
+        for name, paths in alike.items():
+            exact = [path for path in paths if name in (path.stem, path.name)]
+            if len(exact) == 1 or len(paths) == 1:
+                return (exact or paths)[0]
+        return None
 
 
 def _dialogues(files: list[Path]) -> dict[str, tuple[Path | None, list[Path]]]:
@@ -195,7 +193,7 @@ def _add(manifest: Manifest, dialogue: str, recording: Path | None, rows: list[R
         problem = row.audio_problem
         if audio is None:
             problem = f"no recording of the name of {row.where.rpartition(':')[0]}"
-        elif (row.values["start"] or "").lower() in NO_TIME:
+        elif (row.values["start"] or "").lower() in NO_VALUE:
             problem = "the transcript has no time for it"
         values: dict[str, Any] = {"dialogue": dialogue, "turn": str(turn), "source_id": str(number), "audio": audio}
         manifest.rows.append(Row(row.where, {"channel": None, **row.values, **values}, problem))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hbaf.corpus.sound.audio_problem import check_size
 from hbaf.corpus.sound.decoders import AudioProblem, read_native
 
 __all__ = ["SAMPLE_RATE", "AudioProblem", "load_audio", "load_native"]
@@ -60,6 +61,8 @@ def load_native(
     """
     _check_segment(path, start, end)
     native = read_native(path, start, end)
+    # After resampling: at 1 kHz a small file becomes 16 times as large.
+    check_size(round(len(native.samples) * max(1.0, SAMPLE_RATE / native.sample_rate)), path)
     if not len(native.samples):
         raise AudioProblem("no samples", path, "The segment is too short; check start and end.")
     seconds = len(native.samples) / native.sample_rate

@@ -25,7 +25,7 @@ from hbaf.corpus.sound.channels import stop_where_channels_differ
 from hbaf.corpus.sound.facts_cache import FactsCache
 from hbaf.corpus.windows import Window, text_items
 
-VERSION = 2  # raise it when a fact is measured differently: cached ones are measured again
+VERSION = 3  # raise it when a fact is measured differently: cached ones are measured again
 FRAME = 0.03  # seconds
 VOICE_RANGE = 40.0  # dB below the loudest frame that still count as voice
 FULL_SCALE = 0.9995  # of full scale; the largest 16-bit sample is 0.99997

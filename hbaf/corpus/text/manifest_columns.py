@@ -1,6 +1,7 @@
 """Which column of a manifest is which of ours: by our names, MELD's, audformat's, or the user's own mapping."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 from hbaf.corpus.schema import FACT_COLUMNS, UTTERANCE_COLUMNS, CorpusError
@@ -20,7 +21,15 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "emotion": ("emotion", "label"),
     "split": ("split",),
 }
-
+# Names that other tools give them, which count where no column has one of the names above.
+OTHER_NAMES: dict[str, tuple[str, ...]] = {
+    "dialogue": ("convid", "callid", "sessionid"),
+    "text": ("sentence", "words"),
+    "audio": ("audiofilepath", "audiofilename", "wavfile", "wavpath", "wavfilename", "recording", "clip"),
+    "duration": ("length", "lengthseconds", "seconds"),
+    "emotion": ("emotionlabel",),
+    "split": ("subset", "partition"),
+}
 
 # How the name of a column tells the unit of its numbers -> seconds.
 _UNITS = {"milliseconds": 1e-3, "millisecond": 1e-3, "millis": 1e-3, "msec": 1e-3, "ms": 1e-3, "ticks": 1e-7}
@@ -60,10 +69,14 @@ def recognise(path: Path, found: list[str], mapping: dict[str, str]) -> dict[str
         if name in ours:
             continue
         taken = (*mapping, *ours.values())
-        known = [written for written in found if _is_called(written, name) and written not in taken]
+        free = [written for written in found if written not in taken]
+        known = [written for written in free if _spelling(written, name) in COLUMN_NAMES[name]]
+        known = known or [written for written in free if _spelling(written, name) in OTHER_NAMES.get(name, ())]
+        if name == "duration" and not ("start" in ours and "end" not in ours):
+            known = []  # where nothing follows from it it is a column like any other
         own = [written for written in known if written == name]
         if name in _TIMES and len(known) > 1 and not own:  # seconds and milliseconds, `start` and `offset`
-            own = sorted(known, key=lambda written: (unit_of(written) != 1.0, _rank(written, name)))[:1]
+            own = [min(known, key=partial(_preference, name))]
         if len(known) > 1 and not own:
             raise CorpusError(
                 f"{path}: columns {' and '.join(repr(written) for written in known)} both look like {name!r}. "
@@ -74,12 +87,17 @@ def recognise(path: Path, found: list[str], mapping: dict[str, str]) -> dict[str
     return ours
 
 
-def _is_called(written: str, name: str) -> bool:
-    return (_without_unit(written) if name in _TIMES else plain(written)) in COLUMN_NAMES[name]
+def is_called(written: str, *names: str) -> bool:
+    """Whether a column as written is one of these columns of ours, under any name."""
+    return any(_spelling(written, name) in (*COLUMN_NAMES[name], *OTHER_NAMES.get(name, ())) for name in names)
 
 
-def _rank(written: str, name: str) -> int:
-    return COLUMN_NAMES[name].index(_without_unit(written))
+def _preference(name: str, written: str) -> tuple[bool, int]:
+    return unit_of(written) != 1.0, (*COLUMN_NAMES[name], *OTHER_NAMES.get(name, ())).index(_spelling(written, name))
+
+
+def _spelling(written: str, name: str) -> str:
+    return _without_unit(written) if name in _TIMES else plain(written)
 
 
 def carried_name(name: str) -> str:

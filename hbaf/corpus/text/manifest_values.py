@@ -5,9 +5,11 @@ import re
 import unicodedata
 
 LONGEST_TEXT = 10_000  # characters; nobody says that in one turn
-# How table programs write an absent time or number, and other values that are none.
-NO_TIME = ("", "nat", "nan", "none", "null", "na", "n/a", "<na>", "#n/a", "-", "--", "nil", "undefined")
-NO_VALUE = (*NO_TIME, "?")
+# How tables and programs write that there is nothing.
+NO_VALUE = (
+    "", "nan", "nat", "none", "null", "na", "n/a", "#n/a", "<na>", "n.a.", "-", "--", "?", "nil", "undefined",
+    "unlabelled",
+)  # fmt: skip
 
 
 class BadRow(ValueError):
@@ -53,7 +55,7 @@ def channel_number(text: str) -> int | None:
     Raises:
         BadRow: no such number.
     """
-    if text.lower() in NO_TIME:
+    if text.lower() in NO_VALUE:
         return None
     value = number(text)
     if value is None or not 0 <= value < 1000 or value != int(value):
@@ -64,13 +66,15 @@ def channel_number(text: str) -> int | None:
 _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _CLOCK = re.compile(
     r"(?:(?P<d>\d+) days?,? *\+?)?(?:(?:(?P<h>\d+):)?(?P<m>\d+):)?"
-    r"(?P<s>\d*[.,]?\d+(?:[eE][+-]?\d+)?)(?P<half> [aApP][mM])?"
+    r"(?P<s>\d*[.,]?\d+(?:e[+-]?\d+)?)(?: *s|(?P<half> [ap]m))?"
 )
+_NUMBER = r"\d*[.,]?\d+"
 _FRAMES = re.compile(r"(\d+):(\d{2}):(\d{2})[:;](\d{2})")  # hours, minutes, seconds, frames
-_ISO_8601 = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d*[.,]?\d+)S)?)?", re.IGNORECASE)
-_WITH_UNITS = re.compile(r"(?:\d*[.,]?\d+ *(?:h|m|s|ms|us|µs|ns) *)+")
+_ISO_8601 = re.compile(rf"P(?:({_NUMBER})D)?(?:T(?:({_NUMBER})H)?(?:({_NUMBER})M)?(?:({_NUMBER})S)?)?", re.IGNORECASE)
+_WITH_UNITS = re.compile(r"(?:\d*[.,]?\d+(?:e[+-]?\d+)? *(?:h|m|s|ms|us|µs|ns) *)+")
 _SPELLED = {"hours": "h", "hour": "h", "hrs": "h", "hr": "h", "minutes": "m", "minute": "m", "mins": "m", "min": "m",
-            "seconds": "s", "second": "s", "secs": "s", "sec": "s", "msec": "ms"}  # fmt: skip
+            "seconds": "s", "second": "s", "secs": "s", "sec": "s", "msec": "ms", "msecs": "ms",
+            "millisecond": "ms", "milliseconds": "ms"}  # fmt: skip
 
 
 def seconds(text: str, unit: float = 1.0) -> float | None:
@@ -86,7 +90,7 @@ def seconds(text: str, unit: float = 1.0) -> float | None:
         BadRow: no time, or a negative one.
     """
     text = text.strip()
-    if text.lower() in NO_TIME:
+    if text.lower() in NO_VALUE:
         return None
     total = _seconds(text, unit) if len(text) <= 40 else None
     if total is None or not math.isfinite(total):
@@ -101,19 +105,19 @@ def _seconds(text: str, unit: float) -> float | None:
         hours, minutes, whole, frame = map(int, frames.groups())
         return 3600 * hours + 60 * minutes + whole + frame / (25 if frame < 25 else 30)
     if (iso := _ISO_8601.fullmatch(text)) and any(iso.groups()):
-        days, hours, minutes = (int(part or 0) for part in iso.groups()[:3])
-        return 86_400 * days + 3600 * hours + 60 * minutes + float((iso[4] or "0").replace(",", "."))
+        parts = (float((part or "0").replace(",", ".")) for part in iso.groups())
+        return sum(part * long for part, long in zip(parts, (86_400, 3600, 60, 1), strict=True))
     spelled = re.sub(r"[a-zµ]+", lambda word: _SPELLED.get(word[0], word[0]), text.lower())
     if _WITH_UNITS.fullmatch(spelled):
-        parts = re.findall(r"(\d*[.,]?\d+) *([a-zµ]+)", spelled)
-        return sum(float(value.replace(",", ".")) * _UNITS[name] for value, name in parts)
-    match = _CLOCK.fullmatch(text)
+        pieces = re.findall(r"(\d*[.,]?\d+(?:e[+-]?\d+)?) *([a-zµ]+)", spelled)
+        return sum(float(value.replace(",", ".")) * _UNITS[name] for value, name in pieces)
+    match = _CLOCK.fullmatch(spelled)
     if match is None or (match["half"] and not match["m"]):
         return None
     value = float(match["s"].replace(",", "."))
     days, hours, minutes = (int(match[part] or 0) for part in "dhm")
     if match["half"]:
-        hours = hours % 12 + (12 if match["half"].strip().lower() == "pm" else 0)
+        hours = hours % 12 + (12 if match["half"].strip() == "pm" else 0)
     return value + 60 * (minutes + 60 * (hours + 24 * days)) if match["m"] or match["d"] else value * unit
 
 

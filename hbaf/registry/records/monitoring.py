@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mlflow.entities import Metric
 
+from hbaf.registry.metric_names import metric_name
 from hbaf.registry.models import RegisteredModel
 from hbaf.registry.tracking import HOME_TAG, MlflowClient, experiment_id, home_digest
 
@@ -30,7 +31,11 @@ def log_look(model: RegisteredModel, values: Mapping[str, float], at: float, tag
         run_id = client.create_run(experiment_id(EXPERIMENT), run_name=f"monitor {model.label}", tags=named).info.run_id
         client.set_terminated(run_id)  # never `Running`: nobody would end it
     step = len(client.get_metric_history(run_id, "utterances"))
-    points = [Metric(name, float(value), int(at * 1000), step) for name, value in values.items() if value == value]
+    points = [
+        Metric(metric_name(name), float(value), int(at * 1000), step)
+        for name, value in values.items()
+        if value == value
+    ]
     client.log_batch(run_id, metrics=points)
     for name, value in tags.items():
         client.set_tag(run_id, name, value)
@@ -49,7 +54,9 @@ def curves(model: RegisteredModel, names: list[str]) -> dict[str, list[Point]]:
         return {name: [] for name in names}
     client = MlflowClient()
     return {
-        name: sorted((metric.timestamp / 1000, metric.value) for metric in client.get_metric_history(run_id, name))
+        name: sorted(
+            (metric.timestamp / 1000, metric.value) for metric in client.get_metric_history(run_id, metric_name(name))
+        )
         for name in names
     }
 

@@ -125,7 +125,7 @@ def test_content_counts_and_not_the_suffix(tmp_path: Path) -> None:
 
 def test_only_the_segment_of_a_long_recording_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "long.wav", tone(60, 8_000), 8_000)
-    monkeypatch.setattr("hbaf.corpus.sound.decoders.MAX_VALUES", 8_000 * 4)
+    monkeypatch.setattr("hbaf.corpus.sound.audio_problem.MAX_VALUES", 8_000 * 8)
     assert len(load_audio(path, start=50, end=53)) == 3 * SAMPLE_RATE
     assert problem(path).reason == "too long to decode at once"
 
@@ -299,3 +299,29 @@ def test_real_clips_have_the_length_that_their_transcript_says() -> None:
     for row in table.itertuples():
         signal = load_audio(DATA / "meld_clips" / f"dia{row.Dialogue_ID}_utt{row.Utterance_ID}.flac")
         assert abs(len(signal) / SAMPLE_RATE - float(row.duration_s)) < 0.05
+
+
+def test_what_would_grow_too_large_in_resampling_is_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hbaf.corpus.sound.audio_problem.MAX_VALUES", 3 * SAMPLE_RATE)
+    slow = write(tmp_path / "slow.flac", tone(4, 1_000), 1_000)  # 4,000 samples, 64,000 at 16 kHz
+    assert problem(slow).reason == "too long to decode at once"
+    assert len(load_audio(slow, start=1, end=3)) == 2 * SAMPLE_RATE
+
+
+@pytest.mark.slow
+def test_a_small_file_at_1_khz_costs_no_gigabytes(tmp_path: Path) -> None:
+    import tracemalloc
+
+    import soundfile
+
+    path = tmp_path / "hours.flac"  # 9.3 hours: 0.13 GB decoded, 2.1 GB at 16 kHz
+    with soundfile.SoundFile(path, "w", 1_000, 1) as file:
+        block = 0.1 * np.sin(np.arange(1 << 20) / 3)
+        for _ in range(32):
+            file.write(block)
+    tracemalloc.start()
+    assert problem(path).reason == "too long to decode at once"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 29
+    tracemalloc.stop()

@@ -35,20 +35,21 @@ def root(tmp_path: Path) -> Path:
     folder = tmp_path / "calls"
     folder.mkdir()
     square = np.where(np.arange(RATE) % 20 < 10, 1.0, -1.0) * (np.arange(RATE) < RATE // 2)
-    soundfile.write(folder / "half.wav", square, RATE)
+    for name in ("half.wav", "whole.wav"):  # a turn without times and one with them are not of one recording
+        soundfile.write(folder / name, square, RATE)
     other = 0.1 * np.random.default_rng(0).standard_normal(RATE)
     soundfile.write(folder / "call.wav", np.stack([square, other], axis=1), RATE)
     (folder / "text.wav").write_text("no sound at all " * 50)
     (folder / "calls.csv").write_text(
         "dialogue,turn,text,audio,channel,start,end\n"
-        "a,1,whole,half.wav,,,\n"
+        "a,1,whole,whole.wav,,,\n"
         "a,2,part,half.wav,,0.1,0.3\n"
         "a,3,agent,call.wav,0,,\n"
         "a,4,mixed,call.wav,,,\n"
         "a,5,beyond,half.wav,,7,8\n"
         "a,6,nonsense,text.wav,,,\n"
         "a,7,absent,gone.wav,,,\n"
-        "a,8,,half.wav,,,\n"
+        "a,8,,whole.wav,,,\n"
     )
     return folder
 
@@ -90,13 +91,14 @@ def test_a_second_run_decodes_nothing(root: Path, home: Path, monkeypatch: pytes
     monkeypatch.setattr(facts, "measure", lambda *_: pytest.fail("decoded again"))
     pd.testing.assert_frame_equal(add_facts(read(root)).utterances, first)
     cache = (home / "cache" / "facts.sqlite").read_bytes()
-    assert b"half.wav" not in cache  # names of recordings may be names of people
+    assert b"whole.wav" not in cache  # names of recordings may be names of people
     assert b"calls" not in cache
 
 
 def test_a_changed_file_is_measured_again(root: Path) -> None:
     first = add_facts(read(root)).utterances
-    soundfile.write(root / "half.wav", np.full(RATE * 9, 0.5), RATE)
+    for name in ("half.wav", "whole.wav"):
+        soundfile.write(root / name, np.full(RATE * 9, 0.5), RATE)
     second = add_facts(read(root)).utterances
     assert second["seconds"][0] == 9.0
     assert second["audio_digest"][0] != first["audio_digest"][0]

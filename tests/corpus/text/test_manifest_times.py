@@ -116,16 +116,27 @@ def test_an_end_at_its_start_costs_the_sound_and_says_so(tmp_path: Path) -> None
 
 def test_a_turn_without_a_start_does_not_hold_the_speech_of_others() -> None:
     rows: list[dict[str, Any]] = [
-        {"audio": "a", "start": start, "end": end, "audio_problem": None}
+        {"audio": "a", "dialogue_id": "d", "start": start, "end": end, "audio_problem": None}
         for start, end in ((1.0, None), (None, 5.0), (3.0, None), (None, None))
     ]
     assert complete_times(rows) == 1
     assert [row["end"] for row in rows] == [3.0, 5.0, None, None]
-    assert [row["audio_problem"] is None for row in rows] == [True, False, True, True]
+    assert [row["audio_problem"] is None for row in rows] == [True, False, True, False]
 
 
 def test_starts_of_other_recordings_do_not_count() -> None:
     rows: list[dict[str, Any]] = [
-        {"audio": name, "start": start, "end": None, "audio_problem": None} for name, start in (("a", 1.0), ("b", 2.0))
+        {"audio": name, "dialogue_id": "d", "start": start, "end": None, "audio_problem": None}
+        for name, start in (("a", 1.0), ("b", 2.0))
     ]
     assert complete_times(rows) == 0
+
+
+def test_the_next_turn_of_the_dialogue_counts_before_those_of_others_in_one_recording() -> None:
+    rows: list[dict[str, Any]] = [
+        {"audio": "a", "dialogue_id": dialogue, "start": start, "end": None, "audio_problem": None}
+        for dialogue, start in (("x", 1.0), ("y", 1.1), ("x", 2.0), ("y", 2.1), ("z", None))
+    ]
+    assert complete_times(rows) == 3
+    assert [row["end"] for row in rows] == [2.0, 2.1, 2.1, None, None]
+    assert rows[4]["audio_problem"] is None  # the whole recording is a dialogue of its own

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from hbaf.corpus.text.manifest import as_text
 from hbaf.corpus.text.manifest_columns import plain
-from hbaf.corpus.text.manifest_values import NO_TIME, BadRow, seconds, shown
+from hbaf.corpus.text.manifest_values import NO_VALUE, BadRow, seconds, shown
 from hbaf.corpus.text.recognisers.words import Word, is_one_word, join_words, turns_of_words
 from hbaf.corpus.text.transcripts.parsed import Parsed, Turn
 
@@ -143,7 +143,7 @@ def label_of(value: Any) -> str | None:
     if isinstance(value, list | bool) or value is None:
         return None
     text = value.strip() if isinstance(value, str) else (as_text(value) or "").strip()
-    return None if text.lower() in NO_TIME or text == "?" else text
+    return None if text.lower() in NO_VALUE else text
 
 
 def moment(value: Any, unit: float | None = None) -> float | None:

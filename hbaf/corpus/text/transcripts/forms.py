@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.text.encoding import decode_text
-from hbaf.corpus.text.manifest_columns import COLUMN_NAMES, plain
+from hbaf.corpus.text.manifest_columns import is_called
 from hbaf.corpus.text.recognisers.entries import add_entries
 from hbaf.corpus.text.recognisers.turns import KNOWN, load, read_asr_json
 from hbaf.corpus.text.transcripts.annotations import is_chat, is_textgrid, read_chat, read_elan, read_textgrid
@@ -116,9 +116,11 @@ def is_table_of_turns(header: str) -> bool:
         written = list(json.loads(header)) if header.startswith("{") else re.split(r'[\t;,|"]+', header)
     except ValueError:
         return False
-    names = {plain(name) for name in written if name.strip()}
-    others = {spelling for ours in ("dialogue", "audio") for spelling in COLUMN_NAMES[ours]}
-    return bool(names & set(COLUMN_NAMES["text"])) and bool(names & set(COLUMN_NAMES["start"])) and not names & others
+    return (
+        any(is_called(name, "text") for name in written)
+        and any(is_called(name, "start") for name in written)
+        and (not any(is_called(name, "dialogue", "audio") for name in written))
+    )
 
 
 def _looks_like_json(text: str) -> bool:
