@@ -1,15 +1,12 @@
 """Which run of a corpus is held against the champion."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from hbaf.corpus.schema import CorpusReference
 from hbaf.parameters import ModelParameters, PromotionParameters
 from hbaf.registry.runs import RunReference
-from hbaf.registry.tracking import EXPERIMENT, MlflowClient, experiment_id, mlflow
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
+from hbaf.registry.tracking import EXPERIMENT, MlflowClient, Run, experiment_id, mlflow
 
 VARIANTS: tuple[str, ...] = get_args(ModelParameters.model_fields["variant"].annotation)  # the first wins a tie
 SCORE = "best/weighted_f1"
@@ -45,7 +42,7 @@ def best_run(
     finished = f"tags.corpus_digest = '{reference.digest}' and attributes.status = 'FINISHED'"
     of_corpus = f"{finished} and tags.splits_digest = '{reference.splits_digest}'"
 
-    def first(asked: str, order: str) -> "list[Run]":
+    def first(asked: str, order: str) -> list[Run]:
         return list(client.search_runs([experiment_id(experiment)], asked, order_by=[order], max_results=1))
 
     best = [
@@ -68,7 +65,7 @@ def best_run(
     return _chosen(best, newest_search[0] if newest_search else None, margin)
 
 
-def _chosen(best: "list[Run]", searched: "Run | None", margin: float) -> RunReference:
+def _chosen(best: list[Run], searched: Run | None, margin: float) -> RunReference:
     """One of the best single runs of each variant and the candidate of a search, with what was passed over.
 
     The search chose its candidate over several seeds, the best of single runs is only the luckiest: so no run of the
@@ -97,19 +94,19 @@ def _chosen(best: "list[Run]", searched: "Run | None", margin: float) -> RunRefe
     return _reference(taken, (f"taken: {_said(taken)}", *passed) if passed else ())
 
 
-def _score(run: "Run") -> float:
+def _score(run: Run) -> float:
     return float(run.data.metrics[SCORE])
 
 
-def _variant(run: "Run") -> str:
+def _variant(run: Run) -> str:
     return str(run.data.tags["hbaf.variant"])
 
 
-def _said(run: "Run") -> str:
+def _said(run: Run) -> str:
     return f"{_variant(run)} run {run.info.run_id[:8]}, dev {_score(run):.3f}"
 
 
-def _reference(run: "Run", passed_over: tuple[str, ...] = ()) -> RunReference:
+def _reference(run: Run, passed_over: tuple[str, ...] = ()) -> RunReference:
     uri = run.data.tags["hbaf.model_uri"]
     package = Path(mlflow.artifacts.download_artifacts(uri)) / "artifacts" / "package"
     return RunReference(run.info.run_id, package, uri, _score(run), reused=True, passed_over=passed_over)

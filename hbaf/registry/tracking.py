@@ -17,7 +17,7 @@ from hbaf.registry.metric_names import metric_name
 prepare_environment()  # MLflow reads its settings when it is imported
 
 import mlflow  # noqa: E402  # after the environment is set
-from mlflow.entities import Metric, Param, RunTag  # noqa: E402
+from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402, F401  # Run: for rooms that read runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
