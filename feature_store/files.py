@@ -29,6 +29,7 @@ class Files:
         self.url = self.root if self.local else text
 
     def path(self, name: str) -> str:
+        """Address of a file of the store."""
         return f"{self.root.rstrip('/')}/{name}"
 
     def read(self, name: str) -> bytes:

@@ -77,6 +77,7 @@ class ShardEntry:
     origin: Mapping[str, Any]
 
     def to_json(self) -> bytes:
+        """The entry as sealed JSON."""
         return sealed_json(
             {
                 "shard": self.shard,
@@ -93,6 +94,7 @@ class ShardEntry:
 
     @classmethod
     def from_json(cls, content: bytes, path: str) -> "ShardEntry":
+        """The entry in sealed JSON; `path` is for the message if it is damaged."""
         facts = open_sealed_json(content, path)
         facts["keys"] = np.frombuffer(base64.b64decode(facts["keys"]), dtype=f"S{DIGEST_BYTES}")
         return cls(**facts)
@@ -250,10 +252,12 @@ def open_sealed_json(content: bytes, path: str) -> dict[str, Any]:
 
 
 def created_at(entries: Sequence[ShardEntry]) -> datetime | None:
+    """When the oldest shard was written, or None without shards."""
     return datetime.fromtimestamp(min(entry.created for entry in entries), UTC) if entries else None
 
 
 def changed_at(entries: Sequence[ShardEntry]) -> datetime | None:
+    """When the newest shard was written, or None without shards."""
     return datetime.fromtimestamp(max(entry.created for entry in entries), UTC) if entries else None
 
 

@@ -221,8 +221,11 @@ class FeatureStore:
         return [self._files.path(name) for name in garbage]
 
     def _find(self, digest: str, keys: Sequence[str]) -> tuple[KeyIndex, np.ndarray, np.ndarray]:
-        """Where these keys lie. Looks at the manifest again only where what is known of it does not name them all:
-        a listing grows with the column, and reading goes by small pieces."""
+        """Where these keys lie.
+
+        Looks at the manifest again only where what is known of it does not name them all: a listing grows with the
+        column, and reading goes by small pieces.
+        """
         known = self._indexes.get(digest) if digest in self._seen else None
         if known is not None:
             shards, rows = known.find(keys)

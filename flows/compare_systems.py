@@ -44,6 +44,7 @@ def compare(
     changes: dict[str, dict[str, Any]],
     progress: bool,
 ) -> dict[str, float]:
+    """Runs every cell of the comparison and writes its tables."""
     logger = get_run_logger()
     cells = cells_of(references, comparison, changes, progress=progress)
     report = run_comparison(

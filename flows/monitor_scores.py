@@ -32,6 +32,7 @@ def monitor_scores(
 
 @task
 def compare(monitor: MonitorParameters, model: str | None, scores: list[str] | None) -> Monitored:
+    """Compares new scores with the model's reference; the result is an artifact of this run."""
     found = look(monitor, model=model, scores=scores or ())
     create_markdown_artifact(markdown(found), key=f"monitor-{artifact_key(found.model)}", description=found.said)
     return found

@@ -27,11 +27,13 @@ class ShardRunner(Parameters):
 
 @stage
 def read_shard(shard: Shard) -> ValidatedShard:
+    """Reads and validates the arrivals of a shard."""
     return validate_shard(shard)
 
 
 @stage
 def predict_shard(order: ScoringOrder) -> ScoredShard:
+    """Scores a shard."""
     return score_shard(order)
 
 

@@ -36,6 +36,7 @@ from hbaf.validation import ValidationResult, accept, validate
 
 @stage
 def prepare(corpus: CorpusParameters, split: bool, progress: bool) -> CorpusReference:
+    """Reads and saves the corpus."""
     return prepare_corpus(corpus, split=split, progress=progress)
 
 
@@ -54,6 +55,7 @@ def check(reference: CorpusReference, rules: ValidationParameters) -> Validation
 
 @stage
 def extract(reference: CorpusReference, features: FeatureParameters, progress: bool) -> Columns:
+    """Computes the feature columns that the store lacks."""
     return extract_features(load_corpus(reference), features, progress=progress)
 
 
@@ -66,6 +68,7 @@ def fit(
     training: TrainingParameters,
     progress: bool,
 ) -> RunReference:
+    """Trains and logs one run."""
     return train_and_log(reference, columns, features, model, training, progress=progress)
 
 
@@ -83,10 +86,12 @@ def decide(
 
 @stage
 def settle(verdict: Verdict, agreed: bool, reason: str) -> Verdict:
+    """Moves the alias, if the verdict and the person agree."""
     return told(settle_verdict(verdict, agreed=agreed, reason=reason))
 
 
 def told(verdict: Verdict) -> Verdict:
+    """The verdict, as an artifact of this run too."""
     create_markdown_artifact(
         verdict.markdown(), key=f"promotion-{artifact_key(verdict.model)}", description=verdict.title
     )
@@ -95,6 +100,7 @@ def told(verdict: Verdict) -> Verdict:
 
 @stage
 def finetune(reference: CorpusReference, parameters: FineTuneParameters, progress: bool) -> EncoderReference:
+    """Fine-tunes an encoder and logs it."""
     return finetune_and_log(reference, parameters, progress=progress)
 
 
@@ -109,6 +115,7 @@ def score(
     *,
     purpose: Purpose,
 ) -> Scores:
+    """Scores the corpus with the champion or the named model."""
     scores = score_corpus(
         reference,
         purpose=purpose,

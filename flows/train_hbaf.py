@@ -71,6 +71,7 @@ def find_settings(
     training: TrainingParameters,
     search: SearchParameters,
 ) -> StudyOutcome:
+    """Searches settings on dev."""
     say = get_run_logger().info
     return run_study(
         reference, columns, features, model, training, search, workers=pool_workers(search), say=lambda text: say(text)

@@ -51,6 +51,7 @@ def pool_workers(search: SearchParameters) -> Workers | None:
 
 
 def deployment_name(pool: str | None) -> str:
+    """The deployment of trial workers that serves a work pool."""
     suffix = "" if pool in (None, "local") else f"-{pool}"
     return f"trial-worker/{os.environ.get('HBAF_PREFIX', '')}trial-worker{suffix}"
 
@@ -92,6 +93,7 @@ class PoolRuns:
                 with_patience(partial(cancel, flow_run), patience=10)
 
     def start(self, number: int) -> None:
+        """Starts a trial worker's flow run."""
         name = f"{self.plan.study}-{number}"
         parameters = {"study": self.plan.study, "number": number}
         if self.plan.search.storage:
@@ -100,6 +102,7 @@ class PoolRuns:
         self.starts[number] = self.starts.get(number, 0) + 1
 
     def ended(self, number: int, state: State) -> None:
+        """Starts a crashed worker again; raises where one failed otherwise."""
         del self.running[number]
         if state.is_completed() or self.study.is_done():
             return
@@ -111,12 +114,15 @@ class PoolRuns:
 
 
 def start_run(deployment: str, name: str, parameters: dict[str, object]) -> UUID:
+    """Starts a flow run and returns its id at once."""
     made = run_deployment(deployment, parameters=parameters, timeout=0, flow_run_name=name)
     assert isinstance(made, FlowRun)  # a coroutine only where a loop is running
     return made.id
 
 
 def state_of_run(flow_run: UUID) -> State | None:
+    """State of a flow run, None if it has none."""
+
     def read() -> State | None:
         with get_client(sync_client=True) as client:
             return client.read_flow_run(flow_run).state
@@ -125,6 +131,7 @@ def state_of_run(flow_run: UUID) -> State | None:
 
 
 def cancel(flow_run: UUID) -> None:
+    """Asks Prefect to cancel a flow run."""
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(flow_run, Cancelling(message="The search that wanted it has ended."))
 

@@ -149,6 +149,7 @@ def published(path: Path) -> Iterator[Path]:
 
 
 def storage_message(error: OSError, path: Path | str | None = None) -> str:
+    """What to tell somebody whose disk or folder cannot be used."""
     named = path or error.filename
     # Reading may be forbidden too; a full disk can still be read.
     what = "be used" if error.errno in (errno.EACCES, errno.EPERM) else "be written"

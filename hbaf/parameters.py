@@ -322,6 +322,7 @@ class SearchParameters(Parameters):
 
     @property
     def wanted(self) -> bool:
+        """Whether there is anything to search."""
         return self.trials > 0 or self.hours is not None
 
 
@@ -368,6 +369,7 @@ class MonitorParameters(Parameters):
     )
 
     def tolerance_of(self, check: str) -> float:
+        """The tolerance of a check: its own, or that of all."""
         return self.tolerances.get(check, self.tolerance)
 
 

@@ -104,6 +104,7 @@ async def crash_left_runs() -> int:
 
 
 def main() -> int:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["apply", "sweep"])
     parser.add_argument("--prefix", default=os.environ.get("HBAF_PREFIX", ""), help="default: HBAF_PREFIX, or none")

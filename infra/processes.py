@@ -43,6 +43,7 @@ class Service:
         return found if same else None
 
     def as_json(self) -> dict[str, object]:
+        """The record that is kept in the state file."""
         return asdict(self)
 
 
@@ -128,6 +129,7 @@ def marked(folder: Path, argument: str = "") -> list[psutil.Process]:
 
 
 def tail(log: str, lines: int = 15) -> str:
+    """The last lines of a log."""
     try:
         return "\n".join(Path(log).read_text(errors="replace").splitlines()[-lines:])
     except OSError:

@@ -50,10 +50,12 @@ class Stack:
         self.services = {name: Service(**values) for name, values in written.get("services", {}).items()}
 
     def write(self) -> None:
+        """Keeps services and addresses for the next command."""
         services = {name: service.as_json() for name, service in self.services.items()}
         write_atomically(self.file, json.dumps({"urls": self.urls, "services": services}, indent=1).encode())
 
     def runs(self, name: str) -> bool:
+        """Whether a service of that name runs."""
         return name in self.services and self.services[name].process() is not None
 
     def keep(self, service: Service) -> Service:
@@ -79,6 +81,7 @@ class Stack:
 
 
 def up() -> None:
+    """Starts what is not running, then deploys every flow and starts the workers."""
     stack = Stack()
     existing = existing_servers(stack)
     unattended = "prefect" not in existing and not any(stack.runs(name) for name in stack.services if "worker" in name)
@@ -135,6 +138,7 @@ def start_prefect(stack: Stack) -> tuple[Service, str]:
 
 
 def start_mlflow(stack: Stack) -> tuple[Service, str]:
+    """Starts the MLflow server; returns it and the address that answers once it is up."""
     port = processes.choose_port(os.environ.get("HBAF_MLFLOW_PORT"), 5000, "HBAF_MLFLOW_PORT")
     stack.urls["mlflow"] = f"http://127.0.0.1:{port}"
     command = (
@@ -173,6 +177,7 @@ def start_workers(stack: Stack) -> None:
 
 
 def prefect_script(stack: Stack, verb: str) -> None:
+    """Runs `infra/deployments.py` against the stack's server."""
     command = [sys.executable, str(ROOT / "infra" / "deployments.py"), verb]
     done = subprocess.run(
         command, cwd=stack.folder, env=stack.environment(), capture_output=True, text=True, check=False
@@ -238,6 +243,7 @@ def answers(url: str) -> bool:
 
 
 def main() -> int:
+    """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["up", "down", "status"])
     verb = parser.parse_args().verb

@@ -22,6 +22,7 @@ class MyFusion(nn.Module):
         self.classifier = nn.Linear(2 * dim, emotions)
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
+        """Scores a padded batch of dialogues."""
         x = joined(batch)  # (B, U, audio_dim + text_dim), zero where a modality is missing
         context = run_packed(self.context, x, batch.mask)  # (B, U, 2 dim); packed, so that padding is never read
         itself = self.itself(x).tanh()
@@ -39,9 +40,11 @@ class MyFeatures:
     in_processes, selected = False, False
 
     def identity(self) -> dict[str, object]:
+        """What the vectors are kept under."""
         return {"name": self.name, "version": 1}  # raise the version when the numbers change
 
     def extract(self, items) -> np.ndarray:
+        """One row per signal; NaN where it cannot be computed."""
         rows = np.full((len(items), self.dim), np.nan, np.float32)  # NaN: cannot be computed
         for row, signal in enumerate(items):  # (samples,) float32 at 16 kHz
             if len(signal) >= 1600 and np.isfinite(signal).all():

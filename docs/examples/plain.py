@@ -16,6 +16,7 @@ from hbaf.training.fit import fit, seed_everything
 
 
 def main(dialogues: int = 120, epochs: int = 6) -> None:
+    """Trains HBAF and the small fusion, scores both on dev and reads one dialogue."""
     features, model, training = from_recipe("demo", features={"audio": "mfcc"}, training={"max_epochs": epochs})
     corpus = load_corpus(prepare_corpus(CorpusParameters(reader="example", dialogues=dialogues)))
     vectors = read_vectors(corpus, extract_features(corpus, features))  # computed once, then read from the home

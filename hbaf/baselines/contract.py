@@ -28,7 +28,9 @@ class ContractError(AssertionError):
 class Build(Protocol):
     """Makes the system with fresh weights; the same ones for the same seed."""
 
-    def __call__(self, *, commonsense: bool = True, seed: int = 1) -> nn.Module: ...
+    def __call__(self, *, commonsense: bool = True, seed: int = 1) -> nn.Module:
+        """Builds a system."""
+        ...
 
 
 def check_system(kind: Callable[..., nn.Module], **settings: object) -> None:
@@ -61,6 +63,7 @@ def builder(kind: Callable[..., nn.Module], **settings: object) -> Build:
 
 
 def shapes_and_kinds(build: Build) -> None:
+    """Logits, losses, terms and views have the shapes and types of the contract."""
     output = build()(made_up((5, 3)))
     _rule(isinstance(output, SystemOutput), "forward gives a SystemOutput", type(output).__name__)
     _rule(output.logits.shape == (2, 5, EMOTIONS), "logits are (B, U, C) = (2, 5, 4)", tuple(output.logits.shape))
@@ -110,6 +113,7 @@ def nothing_behind_the_marks(build: Build) -> None:
 
 
 def finite_whatever_is_missing(build: Build) -> None:
+    """No NaN and no infinity, whatever is missing."""
     whole = made_up((4, 2))
     cases = {
         "no audio": whole.without("audio"),
@@ -147,6 +151,7 @@ def every_parameter_learns(build: Build) -> None:
 
 
 def chance_follows_the_seed(build: Build) -> None:
+    """Evaluation is deterministic, and training repeats with torch's seed."""
     system, batch = build(), made_up((6, 4))
     first, second = system(batch), system(batch)
     _rule(torch.equal(first.logits, second.logits), "evaluation is deterministic", "two different results")

@@ -21,6 +21,7 @@ class DirectedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(DIRECTIONS, 1, outputs).uniform_(-bound, bound)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (directions, ..., I) -> (directions, ..., O)."""
         flat = x.reshape(DIRECTIONS, -1, x.shape[-1])
         mapped = flat @ self.weight if self.bias is None else torch.baddbmm(self.bias, flat, self.weight)
         return mapped.reshape(*x.shape[:-1], -1)

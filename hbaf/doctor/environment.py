@@ -12,6 +12,7 @@ from hbaf.pseudonyms import SHOW, shows_names
 
 
 def look() -> Iterator[Finding]:
+    """Environment variables and files that are known to cause trouble."""
     found = [*_telemetry(), *_threads(), *_prefect_toml(), *_openness()]
     yield from found or [ok("environment", "nothing in it is known to cause trouble")]
 

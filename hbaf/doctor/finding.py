@@ -29,12 +29,15 @@ class Finding:
 
 
 def ok(subject: str, said: str) -> Finding:
+    """A finding without anything to do."""
     return Finding(subject, "ok", said)
 
 
 def note(subject: str, said: str, fix: str = "") -> Finding:
+    """A finding that may matter."""
     return Finding(subject, "note", said, fix)
 
 
 def bad(subject: str, said: str, fix: str) -> Finding:
+    """A finding that has to be fixed, with its fix."""
     return Finding(subject, "bad", said, fix)

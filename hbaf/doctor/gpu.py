@@ -10,6 +10,7 @@ from hbaf.doctor.finding import Finding, bad, ok
 
 
 def look() -> Iterator[Finding]:
+    """Whether torch sees the GPU that the machine has."""
     import torch
 
     if torch.cuda.is_available():

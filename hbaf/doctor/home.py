@@ -12,6 +12,7 @@ ROOMS = ("corpora", "features", "scores", "runs", "mlflow", "cache")
 
 
 def look() -> Iterator[Finding]:
+    """Whether the home folder can be written and has room."""
     try:
         folder = home_folder()
         for place in (folder, *(folder / name for name in ROOMS if (folder / name).exists())):

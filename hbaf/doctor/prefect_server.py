@@ -23,6 +23,7 @@ print(json.dumps([api.url or "", reveal(api.auth_string) or reveal(api.key), pro
 
 
 def look() -> Iterator[Finding]:
+    """Whether the Prefect server that is named answers and can be written to."""
     url, key, profile = _settings()
     if not url:
         yield ok("Prefect", f"no server named (profile {profile}): flows run in-process")

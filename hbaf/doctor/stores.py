@@ -11,6 +11,7 @@ from hbaf.home import without_password, without_passwords
 
 
 def look_at_mlflow() -> Iterator[Finding]:
+    """Whether the MLflow server that is named answers and can be written to."""
     uri = os.environ["MLFLOW_TRACKING_URI"]
     shown = without_password(uri)
     if uri.startswith(("file:", "/", ".")):

@@ -23,6 +23,7 @@ CONSEQUENCES = {
 
 
 def look() -> Iterator[Finding]:
+    """Installed versions against the ranges and, in a checkout, the tested set."""
     wanted = {requirement.name.lower(): requirement for requirement in _requirements()}
     wrong = 0
     for name, requirement in wanted.items():

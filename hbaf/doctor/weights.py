@@ -15,6 +15,7 @@ EXTRAS = "pip install 'hbaf[examples]'"
 
 
 def look(features: FeatureParameters) -> Iterator[Finding]:
+    """Whether the weights that the settings need are here and whole."""
     for modality, name in names(features).items():
         settings: dict[str, Any] = dict(features.settings.get(modality, {}))
         if "download" not in settings and ":" not in name and name not in ("compare2016", "egemaps", "mfcc"):
@@ -43,6 +44,7 @@ def look(features: FeatureParameters) -> Iterator[Finding]:
 
 
 def licences() -> Iterator[Finding]:
+    """The licence of every extractor."""
     for name in EXTRACTORS:
         licence, commercial = licence_of(name)
         if commercial or licence.startswith(("of the", "unknown")):

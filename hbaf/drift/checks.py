@@ -39,6 +39,7 @@ class Check:
 
     @property
     def flagged(self) -> bool:
+        """Whether the value exceeds its bound."""
         return self.value > self.threshold
 
 
@@ -67,6 +68,7 @@ class Findings:
 
     @property
     def flagged(self) -> tuple[Check, ...]:
+        """The checks whose values exceed their bounds."""
         return tuple(check for check in self.checks if check.flagged)
 
 

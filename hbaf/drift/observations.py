@@ -44,6 +44,7 @@ class Observations:
 
     @property
     def dialogues(self) -> int:
+        """Number of dialogues."""
         return len(np.unique(self.dialogue))
 
     def rows(self, chosen: np.ndarray) -> "Observations":

@@ -45,10 +45,13 @@ TRIES = 3  # of one arrival in one run: once, and again where what it was equal 
 class MapShards(Protocol):
     """How a step is applied to shards: here one after the other, or by a task runner on many machines."""
 
-    def __call__(self, step: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterable[Result]: ...
+    def __call__(self, step: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterable[Result]:
+        """Results in the order of the tasks."""
+        ...
 
 
 def one_after_another(step: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+    """Runs the steps in this process."""
     return map(step, tasks)
 
 
@@ -134,6 +137,7 @@ class Places:
 
     @classmethod
     def of(cls, parameters: SourceParameters, ledger: Ledger) -> "Places":
+        """The places that a source's settings name."""
         wanted = parameters.postgres if parameters.postgres is not None else database_address() is not None
         if wanted and ledger.embedded:
             raise LedgerError("PostgreSQL is asked for, but HBAF_SCORES_DATABASE names no database.")

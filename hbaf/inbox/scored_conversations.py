@@ -139,6 +139,7 @@ def _release_duplicates(connection: sql.Connection, source: str, digest: str) ->
 
 
 def scored(ledger: Ledger, source: str, names: Collection[str], now: float) -> None:
+    """Notes that conversations were scored."""
     with ledger.engine.begin() as connection:
         connection.execute(CONVERSATIONS.update().where(_at(source, names)).values(state="scored", state_at=now))
 

@@ -65,6 +65,7 @@ def register(ledger: Ledger, source: str, url: str, published: str) -> None:
 
 
 def sources(ledger: Ledger) -> list[SourceRecord]:
+    """All sources, by name."""
     with ledger.engine.begin() as connection:
         asked = sql.select(SOURCES).order_by(SOURCES.c.source)
         return [SourceRecord(**row) for row in connection.execute(asked).mappings()]
@@ -84,6 +85,7 @@ def begin_run(ledger: Ledger, source: str, *, model_version: str, champion_from:
 
 
 def end_run(ledger: Ledger, run: int, state: RunState, counts: dict[str, int], now: float, error: str = "") -> None:
+    """Notes how a run ended."""
     with ledger.engine.begin() as connection:
         values = {"state": state, "ended_at": now, "counts": json.dumps(counts), "error": error[:500]}
         connection.execute(RUNS.update().where(RUNS.c.run == run).values(**values))
@@ -110,4 +112,5 @@ def runs(ledger: Ledger, source: str | None = None, limit: int = 100) -> list[Ru
 
 
 def moment(seconds: float) -> datetime:
+    """A time in UTC, given seconds since 1970."""
     return datetime.fromtimestamp(seconds, UTC)

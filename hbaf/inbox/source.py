@@ -135,6 +135,7 @@ class Source:
 
     @property
     def shown(self) -> str:
+        """The address without a password."""
         return without_password(self.root if self.local else self.parameters.url)
 
     def arrivals(self) -> list[Arrival]:

@@ -37,6 +37,7 @@ class Replay:
 
     @property
     def same(self) -> bool:
+        """Whether no row differs."""
         return not self.differing
 
 

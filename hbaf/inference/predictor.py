@@ -32,12 +32,14 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto", *, attention: int = 0) -> "Predictor":
+        """The predictor of a model package."""
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         return cls(ModelPackage.load(folder, device), attention=attention)
 
     @property
     def emotions(self) -> tuple[str, ...]:
+        """Emotions in the order of the probabilities."""
         return self.package.facts.emotions
 
     def predict(self, corpus: Corpus, vectors: Vectors, rows: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -45,6 +45,7 @@ class Monitored:
 
     @property
     def flagged(self) -> tuple[str, ...]:
+        """Names of the flagged checks."""
         return tuple(check.name for check in self.findings.flagged) if self.findings else ()
 
 

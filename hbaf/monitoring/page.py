@@ -117,6 +117,7 @@ def write_monitor_page(
 
 
 def title_of(check: str) -> str:
+    """The name of a check for people."""
     return SAID[check][0] if check in SAID else check
 
 

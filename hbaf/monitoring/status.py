@@ -59,6 +59,7 @@ class Status:
     problems: tuple[str, ...] = field(default=())
 
     def as_json(self) -> str:
+        """All of it and whether it is well."""
         return json.dumps({**asdict(self), "ok": not self.problems}, indent=1)
 
     def lines(self) -> list[tuple[str, str]]:

@@ -87,6 +87,7 @@ def words_of(value: Any) -> str:
 
 
 def number_of(row: Row, column: str) -> float | None:
+    """A number of a row, None where it is missing."""
     value = row.get(column)
     return None if is_missing(value) else float(value)  # type: ignore[arg-type]
 
@@ -109,15 +110,18 @@ def clock(seconds: float | None) -> str:
 
 
 def percent(share: float) -> str:
+    """A share in whole percent."""
     return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def palette_of(emotions: Sequence[str]) -> Palette:
+    """Colours of the emotions."""
     names = tuple(words_of(name) for name in emotions)
     return Palette(names, tuple(slots_of(names)), tuple(f"p_{name}" for name in emotions))
 
 
 def conversation_of(corpus: str, dialogue_id: str, rows: Sequence[Row], palette: Palette) -> Conversation:
+    """What the page of a conversation shows."""
     ordered = sorted(rows, key=lambda row: int(row["turn"]))
     labels = [palette.index(words_of(row.get("label"))) for row in ordered]
     confidences = [number_of(row, "confidence") for row in ordered]
@@ -262,4 +266,5 @@ def mix_of(labels: Sequence[int], palette: Palette) -> list[tuple[str, int, int,
 
 
 def mix_bar(labels: Sequence[int], palette: Palette) -> list[Share]:
+    """The mix of labels as a bar."""
     return stacked([count for _, _, count, _ in mix_of(labels, palette)], palette.slots)

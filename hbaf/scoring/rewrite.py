@@ -47,10 +47,12 @@ class ScoresFolder:
 
     @property
     def corpus_digest(self) -> str:
+        """Digest of the corpus that was scored; empty if unknown."""
         return str(self.facts.get("corpus_digest", ""))
 
     @property
     def emotions(self) -> tuple[str, ...]:
+        """Emotions in the order of the columns."""
         return tuple(str(name)[2:] for name in self.table if str(name).startswith("p_"))
 
 

@@ -129,7 +129,8 @@ class SharedStudy(optuna.Study):
 
     def release(self, given_up: Callable[[FrozenTrial], bool]) -> None:
         """Fails running trials whose worker is known to be gone, without waiting for their heartbeats, and queues them
-        again."""
+        again.
+        """
         with self.turn():
             for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if given_up(trial):

@@ -170,7 +170,8 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
 
 def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
     """Trains one of the best settings with a fresh seed. The first seed's model is the one that is kept: it is named
-    before any of them has been looked at."""
+    before any of them has been looked at.
+    """
     model, training = plan.space().settings(trial.values)
     setting, seed = int(trial.notes["setting"]), int(trial.notes["seed"])
     training = training.model_copy(update={"seed": seed})

@@ -62,6 +62,7 @@ class RuleResult:
 
     @property
     def failed(self) -> bool:
+        """Whether the rule was evaluated and is broken."""
         return self.evaluated and not self.passed
 
     @property

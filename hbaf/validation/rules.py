@@ -46,6 +46,7 @@ class Rule:
     bounds: Callable[[ValidationParameters], Bounds] = lambda parameters: (None, None)
 
     def meaning_under(self, parameters: ValidationParameters) -> str:
+        """The rule in words, with these bounds."""
         low, high = self.bounds(parameters)
         text = self.meaning.format(low=low, high=high, bad_share=f"{parameters.bad_share:.1%}")
         return f"{text} At most {parameters.bad_share:.1%} of the rows may differ." if self.tolerant else text

@@ -22,7 +22,7 @@ def import_(
     set_: Set = None,
     quiet: Quiet = False,
 ) -> int:
-    """Imports features that others published: as a corpus of their own, or as columns of a corpus that is here.
+    r"""Imports features that others published: as a corpus of their own, or as columns of a corpus that is here.
 
     Pickles are read without running anything in them.
 
@@ -30,7 +30,7 @@ def import_(
 
         hbaf import IEMOCAP_features.pkl --like sdt --name iemocap-sdt
 
-        hbaf train imported/iemocap-sdt --set features.audio=imported:iemocap-sdt/audio \\
+        hbaf train imported/iemocap-sdt --set features.audio=imported:iemocap-sdt/audio \
             --set features.text=imported:iemocap-sdt/roberta
 
         hbaf import praat8.npz --like npz --for ~/MELD.Raw

@@ -34,4 +34,5 @@ class LogisticRegression(nn.Module):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
+        """Logits of each utterance from its own features."""
         return SystemOutput(self.classifier(joined(batch)))

@@ -16,7 +16,7 @@ from hbaf.model.batch import DialogueBatch, SystemOutput
 
 
 class CommonsenseRecurrence(nn.Module):
-    """What must be computed turn by turn, s the speaker of turn t:
+    """What must be computed turn by turn, s the speaker of turn t.
 
     g_t = GRU_g([u ; q_s ; r_s], g_{t-1}),  c_t = sum_{i<t} softmax_i(w . g_i) g_i,
     r_s = GRU_r([u ; external ; c_t], r_s),  q_s = GRU_q([internal ; c_t], q_s); listeners keep their states.

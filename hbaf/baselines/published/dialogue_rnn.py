@@ -17,7 +17,7 @@ from hbaf.model.turns import backwards
 
 
 class PartyRecurrence(nn.Module):
-    """What must be computed turn by turn:
+    """What must be computed turn by turn.
 
     g_t = GRU_g(g_{t-1}; [u_t ; q_{s(t),t-1}]),  c_t = sum_{i<t} softmax_i(g_i . W u_t) g_i,
     q_{s(t),t} = GRU_p(q_{s(t),t-1}; [u_t ; c_t]); listeners keep their state.

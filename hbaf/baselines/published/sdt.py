@@ -98,6 +98,7 @@ class UnimodalGate(nn.Module):
         self.W = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (B, U, D) -> (B, U, D)."""
         return self.W(x).sigmoid() * x
 
 

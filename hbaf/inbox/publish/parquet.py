@@ -76,6 +76,7 @@ class ParquetDataset:
                 self._write(part, left)
 
     def parts(self) -> list[int]:
+        """Numbers of the parts that exist, ascending."""
         found = (re.fullmatch(r"part-(\d+)\.parquet", name) for name in self._files.list(""))
         return sorted(int(match[1]) for match in found if match)
 
