@@ -120,7 +120,8 @@ def load_data(plan: StudyPlan) -> TrialData:
 
 def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
     """Trains once with the trial's values; returns dev weighted F1 of the kept checkpoint, 0..1, with the label chain
-    behind it where the settings ask for one."""
+    behind it where the settings ask for one.
+    """
     model, training = plan.space().settings(trial.values)
     facts = PackageFacts(
         emotions=data.emotions,
