@@ -22,8 +22,9 @@ else:
 
 
 class _WithoutDefaults:
-    """Shows a model in a form without its defaults: they are the paper's, and a form that filled them in would put them
-    over the recipe's values.
+    """Shows a model in a form without its defaults.
+
+    They are the paper's, and a form that filled them in would put them over the recipe's values.
     """
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
