@@ -17,7 +17,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "hbaf-no-contrastive": {"mu": 0.0},
 }
 
-# The readings of what the paper leaves open; the default reading of each is plain `hbaf`.
+# The readings of what the paper leaves open; plain `hbaf` has the recipe's reading of each.
 DECISIONS: dict[str, dict[str, Any]] = {
     "hbaf-literal": {"cross_direction": "literal"},
     "hbaf-crossed": {"cross_direction": "crossed"},

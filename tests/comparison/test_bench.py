@@ -77,12 +77,12 @@ def test_predictions_of_every_seed_are_kept(whole: Comparison) -> None:
 
 def test_what_ran_is_taken_and_not_looked_at_again(whole: Comparison, cell: Cell, home: Path, changes: Changes) -> None:
     before = looks(home)
-    again = compare([cell], asking("majority,bc-lstm,hbaf-literal", seeds=3), changes)
-    # `hbaf-literal` is what `hbaf` is: the same run under another name.
+    again = compare([cell], asking("majority,bc-lstm,hbaf-crossed", seeds=3), changes)
+    # `hbaf-crossed` is what `hbaf` of this recipe is: the same run under another name.
     assert [run.outcome.reused for run in again.runs] == [True, True, False] * 3
     assert len(looks(home)) == len(before) + 3
     assert again.runs[-1].outcome.facts is not None
-    assert again.runs[-1].outcome.facts.system == "hbaf-literal"
+    assert again.runs[-1].outcome.facts.system == "hbaf-crossed"
 
 
 def test_other_settings_data_and_seeds_are_other_runs(cell: Cell, changes: Changes) -> None:
