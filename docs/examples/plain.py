@@ -10,8 +10,9 @@ from hbaf.features.columns import extract_features
 from hbaf.inference.reading import read
 from hbaf.model.hbaf import HBAF
 from hbaf.parameters import CorpusParameters, from_recipe
+from hbaf.statistics import interval
 from hbaf.training.data import fit_representation, load_split, read_vectors
-from hbaf.training.evaluate import bootstrap_interval, predict
+from hbaf.training.evaluate import predict
 from hbaf.training.fit import fit, seed_everything
 
 
@@ -32,8 +33,8 @@ def main(dialogues: int = 120, epochs: int = 6) -> None:
         system = build()
         fit(system, train, dev, emotions=corpus.emotions, training=training, folder=Path("runs") / name)
         predictions = predict(system, dev, corpus.emotions)
-        low, high = bootstrap_interval(predictions)
-        print(f"{name}: weighted F1 on dev {predictions.metrics()['weighted_f1']:.3f} [{low:.3f}, {high:.3f}]")
+        low, high = interval(predictions.counts())
+        print(f"{name}: weighted F1 on dev {predictions.weighted_f1():.3f} [{low:.3f}, {high:.3f}]")
         if name == "hbaf":
             reading = read(system.eval(), dev[0], corpus.emotions)
             for turn, truth in enumerate(reading.truth):

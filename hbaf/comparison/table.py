@@ -10,8 +10,18 @@ import pandas as pd
 from hbaf.comparison.bench import Comparison, Run
 from hbaf.comparison.decoded import decode
 from hbaf.comparison.jobs import RunFacts
-from hbaf.comparison.statistics import counts_by_dialogue, holm, interval, paired_test, weighted_f1
 from hbaf.comparison.systems import CHAIN, FLOOR_WITH_CHAIN, parse_systems
+from hbaf.statistics import (
+    accuracy,
+    class_f1,
+    counts_by_dialogue,
+    holm,
+    interval,
+    macro_f1,
+    paired_test,
+    uar,
+    weighted_f1,
+)
 
 REFERENCE = "hbaf"  # the row that every other one of its block is held against
 BLOCKS = {  # in the order of a table
@@ -120,14 +130,14 @@ def differences_from(reference: str, counts: Mapping[str, dict[int, np.ndarray]]
     """System -> difference of weighted F1 from the reference on the seeds that both have, and p corrected by Holm.
 
     Args:
-        counts: system -> seed -> (1, D, C, C).
+        counts: system -> seed -> (D, C, C).
     """
     found: dict[str, tuple[float, float]] = {}
     for name, own in counts.items():
         common = sorted(set(counts.get(reference, {})) & set(own))
         if name != reference and common:
-            ours = np.concatenate([counts[reference][seed] for seed in common])
-            theirs = np.concatenate([own[seed] for seed in common])
+            ours = np.stack([counts[reference][seed] for seed in common])
+            theirs = np.stack([own[seed] for seed in common])
             gap = float(weighted_f1(theirs.sum(1)).mean() - weighted_f1(ours.sum(1)).mean())
             found[name] = gap, paired_test(ours, theirs)
     corrected = holm([p for _, p in found.values()])
@@ -135,7 +145,7 @@ def differences_from(reference: str, counts: Mapping[str, dict[int, np.ndarray]]
 
 
 def _counts(runs: Sequence[Run], ensemble: bool) -> dict[int, np.ndarray]:
-    """Seed -> (1, D, C, C); an ensemble is one more seed, -1."""
+    """Seed -> (D, C, C); an ensemble is one more seed, -1."""
     ended = [run for run in runs if run.outcome.facts is not None]
     if not ended:
         return {}
@@ -144,7 +154,7 @@ def _counts(runs: Sequence[Run], ensemble: bool) -> dict[int, np.ndarray]:
         tables = {-1: _mean(ended, emotions)}
     else:
         tables = {_facts(run).seed: run.outcome.predictions("test") for run in ended}
-    return {seed: counts_by_dialogue([table], emotions) for seed, table in tables.items()}
+    return {seed: counts_by_dialogue(table, emotions) for seed, table in tables.items()}
 
 
 def _mean(runs: Sequence[Run], emotions: Sequence[str]) -> pd.DataFrame:
@@ -173,14 +183,10 @@ def _row(cell: str, runs: Sequence[Run], counts: dict[int, np.ndarray], ensemble
     row = Row(cell, entrant.name, entrant.standing, trials=runs[0].job.trials, failures=failures)
     if not ended:
         return row
-    stacked = np.concatenate(list(counts.values()))
+    stacked = np.stack(list(counts.values()))
     whole = stacked.sum(1)  # (S, C, C)
     per_seed = weighted_f1(whole)
     low, high = interval(stacked)
-    support = whole.sum(-1)
-    hits = np.diagonal(whole, axis1=-2, axis2=-1)
-    f1 = 2 * hits / np.maximum(support + whole.sum(-2), 1)
-    there = support[0] > 0
     seconds = [facts.seconds_an_epoch for facts in ended if facts.seconds_an_epoch is not None]
     published = [facts.as_published["weighted_f1"] for facts in ended if facts.as_published is not None]
     return replace(
@@ -191,10 +197,10 @@ def _row(cell: str, runs: Sequence[Run], counts: dict[int, np.ndarray], ensemble
         low=low,
         high=high,
         dev_f1=np.nan if ensemble else float(np.mean([facts.dev["weighted_f1"] for facts in ended])),
-        macro_f1=float(f1[:, there].mean()),
-        uar=float((hits / np.maximum(support, 1))[:, there].mean()),
-        accuracy=float((hits.sum(-1) / support.sum(-1)).mean()),
-        classes={emotion: float(value) for emotion, value in zip(ended[0].emotions, f1.mean(0), strict=True)},
+        macro_f1=float(macro_f1(whole).mean()),
+        uar=float(uar(whole).mean()),
+        accuracy=float(accuracy(whole).mean()),
+        classes=dict(zip(ended[0].emotions, class_f1(whole).mean(0).tolist(), strict=True)),
         parameters=ended[0].parameters * (len(ended) if ensemble else 1),
         seconds_an_epoch=float(np.mean(seconds)) if seconds else np.nan,
         epochs=float(np.mean([facts.epochs for facts in ended])),

@@ -9,13 +9,13 @@ import numpy as np
 
 from hbaf.drift.observations import Observations
 from hbaf.drift.reference import Reference
-from hbaf.drift.statistics import LOSSES, SHARES, chance, distances, expected_confusion, joined, weighted_f1
+from hbaf.drift.statistics import LOSSES, SHARES, chance, distances, expected_confusion, joined
 from hbaf.parameters import MonitorParameters
+from hbaf.statistics import interval, weighted_f1
 
 # Compared with dev alone: of train a model is surer than it will ever be of anything new, and its word pairs are those
 # that are known.
 HELD_OUT = ("label_mix", "confidence", "agreement", "expected_f1", "known_pairs")
-LEVEL = 0.95  # of the interval of the expected weighted F1
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def compare(window: Observations, reference: Reference, parameters: MonitorParam
     """Holds a window of conversations against the reference."""
     known = reference.seen
     judged = window.dialogues >= parameters.min_dialogues
-    expected, interval = _expected_f1(window, parameters.draws)
+    expected, bounds = _expected_f1(window, parameters.draws)
     dev = known.rows(known.held_out)
     return Findings(
         dialogues=window.dialogues,
@@ -85,8 +85,8 @@ def compare(window: Observations, reference: Reference, parameters: MonitorParam
         judged=judged,
         checks=tuple(_checks(window, known, parameters)) if judged else (),
         expected_f1=expected,
-        expected_f1_interval=interval,
-        reference_f1=weighted_f1(expected_confusion(dev.probability).sum(0)),
+        expected_f1_interval=bounds,
+        reference_f1=_f1(expected_confusion(dev.probability)),
         measured_f1=reference.measured_f1,
         labels_before=_mix(dev, reference.emotions),
         labels_now=_mix(window, reference.emotions),
@@ -134,14 +134,16 @@ def _expected_f1(window: Observations, draws: int) -> tuple[float, tuple[float, 
     _, number = np.unique(window.dialogue, return_inverse=True)
     counts = np.zeros((number.max(initial=0) + 1, *[window.probability.shape[1]] * 2))
     np.add.at(counts, number, expected_confusion(window.probability))
-    picks = np.random.default_rng(0).integers(0, len(counts), (draws, len(counts)))
-    low, high = np.quantile([weighted_f1(counts[pick].sum(0)) for pick in picks], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return weighted_f1(counts.sum(0)), (float(low), float(high))
+    return _f1(counts), interval(counts, draws=draws)
+
+
+def _f1(counts: np.ndarray) -> float:
+    return float(weighted_f1(counts.sum(0)))
 
 
 def _means(name: str, known: Observations, window: Observations) -> tuple[float, float]:
     if name == "expected_f1":
-        sides = [weighted_f1(expected_confusion(side.probability).sum(0)) for side in (known, window)]
+        sides = [_f1(expected_confusion(side.probability)) for side in (known, window)]
         return sides[0], sides[1]
     if name not in known.measures:
         return float("nan"), float("nan")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hbaf.drift.observations import Observations
+from hbaf.statistics import draw_dialogues, weighted_f1
 
 Distance = Callable[[np.ndarray, np.ndarray], float]  # (N,) weights of one side, (N,) of the other -> 0 or more
 LOSSES = ("known_pairs",)  # only less is worse
@@ -98,7 +99,7 @@ def expected_f1_loss(probability: np.ndarray) -> Distance:
     classes = probability.shape[1]
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
-        window, reference = (weighted_f1((side @ counts).reshape(classes, classes)) for side in (a, b))
+        window, reference = (float(weighted_f1((side @ counts).reshape(classes, classes))) for side in (a, b))
         return reference - window
 
     return distance
@@ -114,15 +115,6 @@ def expected_confusion(probability: np.ndarray) -> np.ndarray:
     counts = np.zeros((*probability.shape, probability.shape[1]))
     counts[scored, :, probability[scored].argmax(1)] = probability[scored]
     return counts
-
-
-def weighted_f1(counts: np.ndarray) -> float:
-    """Weighted F1 of (C, C) counts, rows are the truth; NaN without any."""
-    support, guesses = counts.sum(1), counts.sum(0)
-    if support.sum() <= 0:
-        return float("nan")
-    f1 = 2 * np.diag(counts) / np.maximum(support + guesses, 1e-12)
-    return float(f1 @ support / support.sum())
 
 
 def distances(seen: Observations) -> dict[str, Distance]:
@@ -178,8 +170,9 @@ def chance(
     measured = distances(reference)
     values = {name: np.empty(draws) for name in like}
     for draw in range(draws):
-        window = np.bincount(random.choice(new, dialogues), minlength=total)[number].astype(np.float64)
-        known = np.bincount(random.integers(0, total, total), minlength=total)[number].astype(np.float64)
+        of_new = np.zeros(total)
+        of_new[new] = draw_dialogues(len(new), 1, random, size=dialogues)[0]
+        window, known = of_new[number], draw_dialogues(total, 1, random)[0, number].astype(np.float64)
         for name, rows in like.items():
             values[name][draw] = measured[name](window, known * rows)
     return values

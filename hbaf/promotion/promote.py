@@ -167,12 +167,12 @@ def _beside_floors(
         for name, system in fit_floors(train, dev, package.facts.emotions).items()
     }
     found = against_floors(mine, floors, rules)
-    scores = {name: weighted_f1(predictions) for name, predictions in floors.items()}
+    scores = {name: predictions.weighted_f1() for name, predictions in floors.items()}
     best = max(scores, key=lambda name: scores[name])
     told = tuple(f"{name}: weighted F1 {score:.3f}" for name, score in scores.items())
     sizes = {"train": len(train), "dev": len(dev), "the split that decides": len(set(mine.dialogue_ids))}
-    advice = after_floors(weighted_f1(mine), scores, found, package.facts, sizes)
-    return Held(f"floor: {best}", weighted_f1(mine), scores[best], found, told, advice)
+    advice = after_floors(mine.weighted_f1(), scores, found, package.facts, sizes)
+    return Held(f"floor: {best}", mine.weighted_f1(), scores[best], found, told, advice)
 
 
 def _beside_champion(
@@ -188,7 +188,7 @@ def _beside_champion(
     if other.facts.emotions != package.facts.emotions:
         asks = "the champion knows the same emotions; else register under another name (`--model`)"
         said = f"{', '.join(other.facts.emotions)} there, {', '.join(package.facts.emotions)} here"
-        return Held(who, weighted_f1(mine), NAN, (Rule("emotions", asks, NAN, NAN, said, False),))
+        return Held(who, mine.weighted_f1(), NAN, (Rule("emotions", asks, NAN, NAN, said, False),))
     notes = []
     learned = dialogues_learned_from(other.facts, corpus)
     if learned is None:
@@ -209,11 +209,7 @@ def _beside_champion(
         vectors = read_vectors(corpus, extract_features(corpus, other.facts.features, out_of_fold=False))
     theirs = predictions_beside(other, corpus, vectors, mine)
     found = against_champion(mine, theirs, rules)
-    return Held(who, weighted_f1(mine), weighted_f1(theirs), found, tuple(notes))
-
-
-def weighted_f1(predictions: SplitPredictions) -> float:
-    return predictions.metrics()["weighted_f1"]
+    return Held(who, mine.weighted_f1(), theirs.weighted_f1(), found, tuple(notes))
 
 
 def _check_unseen(package: ModelPackage, corpus: Corpus, split: Split) -> None:

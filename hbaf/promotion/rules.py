@@ -3,18 +3,12 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import PromotionParameters
+from hbaf.statistics import Difference, paired_class_differences, paired_difference
 from hbaf.training.evaluate import SplitPredictions
 from hbaf.training.quality.calibration import expected_calibration_error
-from hbaf.training.quality.gate import (
-    Difference,
-    paired_calibration_difference,
-    paired_class_differences,
-    paired_difference,
-)
+from hbaf.training.quality.gate import paired_calibration_difference
 
 CLASS_FLOOR = "upper end of every emotion's difference in F1 at least"
 CALIBRATION = "lower end of how much worse the error is at most"
@@ -59,7 +53,7 @@ def against_champion(
     candidate: SplitPredictions, champion: SplitPredictions, given: PromotionParameters
 ) -> tuple[Rule, ...]:
     """The rules that compare with the present champion, on calibrated predictions of the same utterances."""
-    difference = paired_difference(candidate, champion, level=given.level, draws=given.draws)
+    difference = _difference(candidate, champion, given)
     return (
         Rule(
             "dialogues", "at least", difference.dialogues,
@@ -77,10 +71,10 @@ def against_floors(
     """The rules for a first model: better than always saying one emotion beyond doubt, and not behind the regression
     beyond doubt. It replaces nothing, and the regression cannot serve in its place: it is no model of ours to register.
     """
-    difference = paired_difference(candidate, floors["majority"], level=given.level, draws=given.draws)
+    difference = _difference(candidate, floors["majority"], given)
     rules = [_effect(difference, given, "majority")]
     if (regression := floors.get("logistic regression")) is not None:
-        beside = paired_difference(candidate, regression, level=given.level, draws=given.draws)
+        beside = _difference(candidate, regression, given)
         passed = beside.high >= given.minimum_effect
         rules.append(
             Rule(
@@ -116,6 +110,10 @@ def of_operation(speed: float, megabytes: float, given: PromotionParameters) -> 
     )  # fmt: skip
 
 
+def _difference(candidate: SplitPredictions, other: SplitPredictions, given: PromotionParameters) -> Difference:
+    return paired_difference(candidate.counts(), other.counts(), level=given.level, draws=given.draws)
+
+
 def _effect(difference: Difference, given: PromotionParameters, name: str = "weighted F1") -> Rule:
     passed = difference.low > given.minimum_effect
     return Rule(name, "lower end above", difference.low, given.minimum_effect, _interval(difference), passed)
@@ -123,23 +121,19 @@ def _effect(difference: Difference, given: PromotionParameters, name: str = "wei
 
 def _class_floor(candidate: SplitPredictions, champion: SplitPredictions, given: PromotionParameters) -> Rule:
     """An emotion fails that lost more than the floor beyond doubt: a dozen utterances are no veto by themselves."""
-    counts = np.bincount(candidate.truth[candidate.truth != UNLABELLED], minlength=len(candidate.emotions))
-    support = dict(zip(candidate.emotions, counts, strict=True))
-    found = {
-        emotion: difference
-        for emotion, difference in paired_class_differences(
-            candidate, champion, level=given.level, draws=given.draws
-        ).items()
-        if support[emotion] >= given.class_support
-    }
+    ours, theirs = candidate.counts(), champion.counts()
+    support = dict(zip(candidate.emotions, ours.sum((0, 2)), strict=True))
+    differences = paired_class_differences(ours, theirs, level=given.level, draws=given.draws)
+    named = {candidate.emotions[at]: difference for at, difference in differences.items()}
+    found = {emotion: difference for emotion, difference in named.items() if support[emotion] >= given.class_support}
     if not found:
         said = f"no emotion has {given.class_support} utterances here"
         return Rule("class floor", CLASS_FLOOR, float("nan"), -given.class_floor, said, None)
     by_upper_end = sorted(found, key=lambda emotion: found[emotion].high)
     failed = [emotion for emotion in by_upper_end if found[emotion].high < -given.class_floor]
-    named = failed or by_upper_end[:1]  # where all pass, the one that came closest
-    said = "; ".join(f"{emotion} {_interval(found[emotion])}, {support[emotion]} utterances" for emotion in named)
-    return Rule("class floor", CLASS_FLOOR, found[named[0]].high, -given.class_floor, said, not failed)
+    told = failed or by_upper_end[:1]  # where all pass, the one that came closest
+    said = "; ".join(f"{emotion} {_interval(found[emotion])}, {support[emotion]} utterances" for emotion in told)
+    return Rule("class floor", CLASS_FLOOR, found[told[0]].high, -given.class_floor, said, not failed)
 
 
 def _calibration(candidate: SplitPredictions, champion: SplitPredictions, given: PromotionParameters) -> Rule:

@@ -162,7 +162,7 @@ def train_package(
         }
     )
     log.log_figure(curves(history), "curves.png")
-    log.log_figure(confusion_matrix(predictions.confusion(), facts.emotions, "dev"), "confusion_dev.png")
+    log.log_figure(confusion_matrix(predictions.counts().sum(0), facts.emotions, "dev"), "confusion_dev.png")
     calibration = calibrate(predictions.probability, predictions.truth, training.target_precision)
     missing = missing_scores(system, dev, facts.emotions)
     log.log_metrics(calibration.as_metrics() | {f"missing_{m}/weighted_f1": value for m, value in missing.items()})

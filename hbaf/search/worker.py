@@ -159,7 +159,7 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
                 whole = chained(system, data.train, data.dev, data.emotions, training.label_chain)
                 found = predict(whole, data.dev, data.emotions)
                 log.log_metrics(with_and_without(score, found))
-                score = found.metrics()["weighted_f1"]
+                score = found.weighted_f1()
             log.log_tags({"hbaf.trial.state": f"pruned: {pruned}" if pruned else "complete"})
             trial.note(seconds=seconds)
     finally:

@@ -15,8 +15,11 @@ import torch
 from hbaf.corpus.schema import Corpus
 from hbaf.home import home_folder
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
+from hbaf.statistics import Score, accuracy, class_f1, confusion, counts_by, macro_f1, uar, weighted_f1
 from hbaf.training.data import Dialogue, LengthBuckets, SplitError, Vectors, collate, make_dialogues
 from hbaf.training.package import ModelPackage
+
+SCORES: dict[str, Score] = {"weighted_f1": weighted_f1, "macro_f1": macro_f1, "uar": uar, "accuracy": accuracy}
 
 
 def metrics(truth: np.ndarray, predicted: np.ndarray, emotions: Sequence[str]) -> dict[str, float]:
@@ -28,27 +31,17 @@ def metrics(truth: np.ndarray, predicted: np.ndarray, emotions: Sequence[str]) -
 
     Returns:
         weighted_f1, macro_f1, uar, accuracy and f1/<emotion>, each 0..1.
+
+    Raises:
+        ValueError: there are none.
     """
-    from sklearn.metrics import accuracy_score, f1_score, recall_score
-
-    classes = list(range(len(emotions)))
-    per_class = f1_score(truth, predicted, labels=classes, average=None, zero_division=0)
-    occurring = np.unique(truth)
+    if not len(truth):
+        raise ValueError("there is no labelled utterance to score.")
+    counts = confusion(truth, predicted, len(emotions))
     return {
-        "weighted_f1": float(f1_score(truth, predicted, labels=classes, average="weighted", zero_division=0)),
-        # Classes that never occur have no recall; they would only dilute the means.
-        "macro_f1": float(per_class[occurring].mean()),
-        "uar": float(recall_score(truth, predicted, labels=occurring, average="macro", zero_division=0)),
-        "accuracy": float(accuracy_score(truth, predicted)),
-        **{f"f1/{emotion}": float(value) for emotion, value in zip(emotions, per_class, strict=True)},
+        **{name: float(score(counts)) for name, score in SCORES.items()},
+        **{f"f1/{emotion}": float(value) for emotion, value in zip(emotions, class_f1(counts), strict=True)},
     }
-
-
-def confusion(truth: np.ndarray, predicted: np.ndarray, emotions: Sequence[str]) -> np.ndarray:
-    """(C, C) counts, rows are the truth."""
-    counts = np.zeros((len(emotions), len(emotions)), dtype=np.int64)
-    np.add.at(counts, (truth, predicted), 1)
-    return counts
 
 
 @dataclass(frozen=True)
@@ -73,15 +66,18 @@ class SplitPredictions:
         labelled = self.truth != UNLABELLED
         return metrics(self.truth[labelled], self.probability.argmax(1)[labelled], self.emotions)
 
+    def weighted_f1(self) -> float:
+        return self.metrics()["weighted_f1"]
+
     def loss(self) -> float:
         """Mean negative log-likelihood of the labels, nat."""
         labelled = self.truth != UNLABELLED
         said = self.probability[labelled, self.truth[labelled]]
         return float(-np.log(np.clip(said, 1e-12, None)).mean())
 
-    def confusion(self) -> np.ndarray:
-        labelled = self.truth != UNLABELLED
-        return confusion(self.truth[labelled], self.probability.argmax(1)[labelled], self.emotions)
+    def counts(self) -> np.ndarray:
+        """(D, C, C) confusion matrices of the dialogues that have a label, rows the truth, in order of their ids."""
+        return counts_by(self.dialogue_ids, self.truth, self.probability.argmax(1), len(self.emotions))[1]
 
     def as_frame(self) -> pd.DataFrame:
         return pd.DataFrame(
@@ -184,40 +180,8 @@ def weighted_f1_by(predictions: SplitPredictions, groups: pd.Series) -> dict[str
     Args:
         groups: group name by utterance_id; utterances without one are left out.
     """
-    truth, guess = predictions.truth, predictions.probability.argmax(1)
     group = groups.reindex(list(predictions.utterance_ids)).to_numpy(dtype=object)
-    found = {}
-    for name in sorted(groups.dropna().unique()):
-        at = (group == name) & (truth != UNLABELLED)
-        if at.any():
-            found[str(name)] = metrics(truth[at], guess[at], predictions.emotions)["weighted_f1"]
-    return found
-
-
-def bootstrap_interval(
-    predictions: SplitPredictions, *, draws: int = 1000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float]:
-    """Interval of the weighted F1 from a bootstrap over dialogues, not utterances: turns of a dialogue depend on each
-    other.
-
-    Returns:
-        (low, high), each 0..1.
-    """
-    labelled = predictions.truth != UNLABELLED
-    truth, predicted = predictions.truth[labelled], predictions.probability.argmax(1)[labelled]
-    dialogue = pd.factorize(np.asarray(predictions.dialogue_ids)[labelled])[0]
-    classes = len(predictions.emotions)
-    # A confusion matrix per dialogue: a draw is then a sum of matrices, and F1 follows from the sum.
-    per_dialogue = np.zeros((dialogue.max() + 1, classes, classes))
-    np.add.at(per_dialogue, (dialogue, truth, predicted), 1)
-    random = np.random.default_rng(seed)
-    picks = random.integers(0, len(per_dialogue), (draws, len(per_dialogue)))
-    values = [_weighted_f1(per_dialogue[pick].sum(0)) for pick in picks]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _weighted_f1(counts: np.ndarray) -> float:
-    hits, support, guesses = np.diag(counts), counts.sum(1), counts.sum(0)
-    f1 = 2 * hits / np.maximum(support + guesses, 1)
-    return float((f1 * support).sum() / max(support.sum(), 1))
+    at = ~pd.isna(group)
+    guess = predictions.probability.argmax(1)
+    names, counts = counts_by(group[at], predictions.truth[at], guess[at], len(predictions.emotions))
+    return dict(zip(map(str, names), weighted_f1(counts).tolist(), strict=True))

@@ -90,7 +90,7 @@ def train_members(
     if len(members) > 1:
         system, scores = ensemble(members, dev, emotions)
         mean = predict(system, dev, emotions)
-        alone = mean.metrics()["weighted_f1"]
+        alone = mean.weighted_f1()
         log.log_metrics({f"member/{number}/weighted_f1": score for number, score in enumerate(scores)})
         log.log_metrics({"members/gain": alone - sum(scores) / len(scores)})
         log.log_metrics({f"best/{n}": value for n, value in {**mean.metrics(), "loss": mean.loss()}.items()})
@@ -110,4 +110,4 @@ def ensemble(
     whole = Ensemble(members).to(next(members[0].parameters()).device)
     temperatures = [fit_temperature(each.probability[labelled].astype(float), each.truth[labelled]) for each in found]
     whole.temperatures.copy_(torch.tensor(temperatures))
-    return whole.eval(), [each.metrics()["weighted_f1"] for each in found]
+    return whole.eval(), [each.weighted_f1() for each in found]

@@ -83,8 +83,9 @@ def evaluate(
     from hbaf.features.columns import extract_features
     from hbaf.registry.models import find_model, load_package
     from hbaf.registry.records.test_looks import share_test_looks
+    from hbaf.statistics import interval
     from hbaf.training.data import load_split, read_vectors
-    from hbaf.training.evaluate import bootstrap_interval, evaluate_final, predict
+    from hbaf.training.evaluate import evaluate_final, predict
 
     champion = find_model(model)
     package = load_package(champion)
@@ -96,7 +97,7 @@ def evaluate(
     else:
         dev = load_split(corpus, vectors, package.representation, "dev")
         predictions = predict(package.system, dev, package.facts.emotions)
-    low, high = bootstrap_interval(predictions)
+    low, high = interval(predictions.counts())
     print(f"{champion.label} on {corpus.name}, {'test' if final else 'dev'}: {len(predictions.truth)} utterances")
     for name, value in predictions.metrics().items():
         print(f"  {name:14} {value:.3f}" + (f"  (95 %: {low:.3f} to {high:.3f})" if name == "weighted_f1" else ""))

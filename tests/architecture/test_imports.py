@@ -20,6 +20,7 @@ ORDER = (
     "hbaf.parameters",
     "hbaf.own_class",
     "hbaf.pseudonyms",
+    "hbaf.statistics",
     "hbaf.corpus",
     "hbaf.validation",
     "hbaf.features",

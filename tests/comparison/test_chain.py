@@ -11,10 +11,10 @@ from hbaf.comparison.pages.findings import section as section_of
 from hbaf.comparison.pages.page import section
 from hbaf.comparison.pages.render import markdown
 from hbaf.comparison.report import run_comparison
-from hbaf.comparison.statistics import counts_by_dialogue
 from hbaf.comparison.systems import UnknownSystem, parse_systems
 from hbaf.comparison.table import block, chained_of, differences_from, ensembles_of, rows_of
 from hbaf.parameters import ComparisonParameters
+from hbaf.statistics import counts_by_dialogue
 
 Changes = dict[str, dict[str, object]]
 SYSTEMS = "majority,logistic-regression,logistic-regression+chain,hbaf"
@@ -88,7 +88,7 @@ def test_difference_from_the_floor(whole: Comparison) -> None:
     runs = {name: [r for r in whole.runs if r.job.entrant.name == name] for name in SYSTEMS.split(",")}
     counts = {
         name: {
-            run.job.training.seed: counts_by_dialogue([run.outcome.predictions("test")], run.outcome.facts.emotions)
+            run.job.training.seed: counts_by_dialogue(run.outcome.predictions("test"), run.outcome.facts.emotions)
             for run in of
             if run.outcome.facts is not None
         }

@@ -14,10 +14,10 @@ from hbaf.drift.statistics import (
     label_shift,
     length_mismatch,
     loss_of_mean,
-    weighted_f1,
 )
 from hbaf.drift.word_pairs import fit_known_pairs
 from hbaf.parameters import MonitorParameters
+from hbaf.statistics import weighted_f1
 
 EMOTIONS = ("neutral", "joy", "anger")
 

@@ -69,7 +69,7 @@ class Talks:
                 "experts": False,
                 "unimodal": 0.0,
                 "own_path": "none",
-            },  # fmt: skip
+            },
             # By F1 it would stop at the first epoch without an error on a few dev dialogues.
             training={
                 "max_epochs": 25,
@@ -77,7 +77,7 @@ class Talks:
                 "monitor": "cross_entropy",
                 "members": 1,
                 "label_chain": "none",
-            },  # fmt: skip
+            },
         )
         self.folder = folder
         self.runs: dict[tuple[Break | None, int, str], RunReference] = {}

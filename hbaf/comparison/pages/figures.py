@@ -9,9 +9,9 @@ import numpy as np
 from hbaf.comparison.bench import Cell, Comparison, Run
 from hbaf.comparison.pages.case import case_table
 from hbaf.comparison.pages.render import tex
-from hbaf.comparison.statistics import counts_by_dialogue
 from hbaf.comparison.table import REFERENCE, Row, rows_of
 from hbaf.home import write_atomically
+from hbaf.statistics import counts_by_dialogue
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -165,7 +165,7 @@ def figure8(runs: Sequence[Run]) -> "Figure | None":
     figure = Figure(figsize=(4.8 * len(by_cell), 4.4), layout="constrained")
     for axes, (name, of) in zip(np.atleast_1d(figure.subplots(1, len(by_cell))), by_cell.items(), strict=True):
         emotions = of[0].outcome.facts.emotions  # type: ignore[union-attr]  # only ended runs are here
-        counts = counts_by_dialogue([run.outcome.predictions("test") for run in of], emotions).sum((0, 1))
+        counts = np.sum([counts_by_dialogue(run.outcome.predictions("test"), emotions).sum(0) for run in of], axis=0)
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
         for row, column in np.ndindex(*shares.shape):

@@ -11,12 +11,19 @@ import numpy as np
 from hbaf.comparison.bench import Cell, Comparison, Run
 from hbaf.comparison.decoded import corpus_of, dialogues
 from hbaf.comparison.pages.render import md_line
-from hbaf.comparison.statistics import counts_by_dialogue, drawn, holm, interval, paired_test, weighted_f1
 from hbaf.comparison.systems import CHAIN
+from hbaf.statistics import (
+    LEVEL,
+    class_f1,
+    counts_by_dialogue,
+    holm,
+    interval,
+    paired_difference,
+    paired_test,
+    weighted_f1,
+)
 from hbaf.training.chain import inertia
 
-DRAWS = 2000
-LEVEL = 0.95
 MANY = 6  # rows beyond which a verdict names only what stands out
 
 
@@ -146,21 +153,19 @@ def answer(question: Question, runs: Sequence[Run], split: str = "test") -> list
         common = sorted(set(counts[name]) & set(counts[reference]))
         if not common:
             continue
-        theirs = np.concatenate([counts[name][seed] for seed in common])
-        ours = np.concatenate([counts[reference][seed] for seed in common])
-        gaps = drawn(theirs, DRAWS, 0).mean(1) - drawn(ours, DRAWS, 0).mean(1)
-        low, high = np.quantile(gaps, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        gap = float(weighted_f1(theirs.sum(1)).mean() - weighted_f1(ours.sum(1)).mean())
-        found.append(_answer(name, counts[name], gap, float(low), float(high)))
+        theirs = np.stack([counts[name][seed] for seed in common])
+        ours = np.stack([counts[reference][seed] for seed in common])
+        gap = paired_difference(theirs, ours)
+        found.append(_answer(name, counts[name], gap.value, gap.low, gap.high))
         tests.append(paired_test(ours, theirs))
     corrected = holm(tests)
     return [found[0], *(_with_p(one, p) for one, p in zip(found[1:], corrected, strict=True))]
 
 
 def _counts(runs: Sequence[Run], split: str) -> dict[int, np.ndarray]:
-    """Seed -> (1, D, C, C)."""
+    """Seed -> (D, C, C)."""
     return {
-        run.job.training.seed: counts_by_dialogue([run.outcome.predictions(split)], run.outcome.facts.emotions)
+        run.job.training.seed: counts_by_dialogue(run.outcome.predictions(split), run.outcome.facts.emotions)
         for run in runs
         if run.outcome.facts is not None
     }
@@ -169,7 +174,7 @@ def _counts(runs: Sequence[Run], split: str) -> dict[int, np.ndarray]:
 def _answer(
     name: str, counts: dict[int, np.ndarray], gap: float | None = None, low: float = np.nan, high: float = np.nan
 ) -> Answer:
-    stacked = np.concatenate(list(counts.values()))
+    stacked = np.stack(list(counts.values()))
     scores = weighted_f1(stacked.sum(1))
     bounds = interval(stacked)
     spread = float(scores.std(ddof=1)) if len(scores) > 1 else np.nan
@@ -264,7 +269,7 @@ def section(question: Question, comparison: Comparison, split: str = "test") -> 
         runs = [run for run in comparison.runs if run.cell.name == cell.name]
         answers = answer(question, runs, split)
         if answers:
-            classes = class_f1([run for run in runs if run.job.entrant.name == question.systems[0]], split)
+            classes = f1_by_emotion([run for run in runs if run.job.entrant.name == question.systems[0]], split)
             said = [verdict(question, answers, classes)]
             said += [labels_persist(cell), worth_of_the_chain(answers)] if question.inertia else []
             parts += [f"**{cell.name}.** {' '.join(said)}", table(answers)]
@@ -289,13 +294,12 @@ def worth_of_the_chain(answers: Sequence[Answer]) -> str:
     return f"The chain adds: {', '.join(gains)}." if gains else ""
 
 
-def class_f1(runs: Sequence[Run], split: str = "test") -> dict[str, float]:
+def f1_by_emotion(runs: Sequence[Run], split: str = "test") -> dict[str, float]:
     """F1 by emotion, mean over seeds; emotions that the split lacks are left out."""
     counts = _counts(runs, split)
     if not counts:
         return {}
     emotions = next(run.outcome.facts.emotions for run in runs if run.outcome.facts is not None)
-    whole = np.concatenate(list(counts.values())).sum(1)  # (S, C, C)
-    support = whole.sum(-1)
-    f1 = 2 * np.diagonal(whole, axis1=-2, axis2=-1) / np.maximum(support + whole.sum(-2), 1)
-    return {name: float(f1[:, at].mean()) for at, name in enumerate(emotions) if support[0, at] > 0}
+    whole = np.stack(list(counts.values())).sum(1)  # (S, C, C)
+    f1, support = class_f1(whole).mean(0), whole[0].sum(-1)
+    return {name: float(f1[at]) for at, name in enumerate(emotions) if support[at] > 0}

@@ -12,6 +12,7 @@ from torch import nn
 
 from hbaf.features.text.language_models import chosen_device, half_precision
 from hbaf.parameters import FineTuneParameters
+from hbaf.statistics import confusion, weighted_f1
 from hbaf.training.data import LengthBuckets
 from hbaf.training.finetuning.examples import Examples, FineTuneError
 from hbaf.training.run_log import RunLog
@@ -147,8 +148,6 @@ def _train_epoch(
 
 
 def _measure(system: Classifier, examples: Examples, labels: np.ndarray, rows: np.ndarray) -> dict[str, float]:
-    from sklearn.metrics import f1_score
-
     system.eval()
     device = system.head.weight.device
     guesses = np.empty(len(rows), np.int64)
@@ -158,8 +157,8 @@ def _measure(system: Classifier, examples: Examples, labels: np.ndarray, rows: n
             logits = system(examples, rows[batch].tolist()).float().cpu()
             loss += F.cross_entropy(logits, torch.from_numpy(labels[rows[batch]]), reduction="sum").item()
             guesses[batch] = logits.argmax(1).numpy()
-    score = f1_score(labels[rows], guesses, average="weighted", zero_division=0.0)
-    return {"cross_entropy": loss / len(rows), "weighted_f1": float(score)}
+    counts = confusion(labels[rows], guesses, system.head.out_features)
+    return {"cross_entropy": loss / len(rows), "weighted_f1": float(weighted_f1(counts))}
 
 
 def _class_weights(labels: np.ndarray, classes: int) -> torch.Tensor:

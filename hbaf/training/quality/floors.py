@@ -40,7 +40,7 @@ def fit_floors(train: Sequence[Dialogue], dev: Sequence[Dialogue], emotions: Seq
         weight, bias = _fit(x, labels, len(emotions), strength)
         regression.classifier.weight.data = torch.from_numpy(weight).float()
         regression.classifier.bias.data = torch.from_numpy(bias).float()
-        candidates.append((predict(regression, dev, emotions).metrics()["weighted_f1"], strength, regression))
+        candidates.append((predict(regression, dev, emotions).weighted_f1(), strength, regression))
     # Of equals the simplest.
     best = max(candidates, key=lambda found: (found[0], -found[1]))[2]
     return {"majority": majority, "logistic regression": best}

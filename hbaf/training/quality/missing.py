@@ -31,10 +31,7 @@ def without(dialogues: Sequence[Dialogue], modality: str) -> list[Dialogue]:
 
 def missing_scores(system: nn.Module, dialogues: Sequence[Dialogue], emotions: Sequence[str]) -> dict[str, float]:
     """`{"audio": ..., "text": ...}`: weighted F1 with that modality missing everywhere, 0..1."""
-    return {
-        modality: predict(system, without(dialogues, modality), emotions).metrics()["weighted_f1"]
-        for modality in MODALITIES
-    }
+    return {modality: predict(system, without(dialogues, modality), emotions).weighted_f1() for modality in MODALITIES}
 
 
 def trained_to_miss(model: ModelParameters, train: Sequence[Dialogue]) -> dict[str, bool]:

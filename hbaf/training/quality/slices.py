@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hbaf.corpus.schema import Corpus
-from hbaf.model.batch import UNLABELLED
-from hbaf.training.evaluate import SplitPredictions, metrics
-from hbaf.training.quality.gate import weighted_f1_of
+from hbaf.statistics import class_f1, counts_by, drawn, percentile_interval, weighted_f1
+from hbaf.training.evaluate import SCORES, SplitPredictions
 
 # What is cut into slices -> upper bounds of all slices but the last.
 BOUNDS: dict[str, tuple[float, ...]] = {
@@ -24,54 +23,28 @@ BOUNDS: dict[str, tuple[float, ...]] = {
 FEWEST = 10  # labelled utterances of a slice below which a score would only be noise
 
 
-def scores_with_intervals(
-    predictions: SplitPredictions, *, level: float = 0.95, draws: int = 1000, seed: int = 0
-) -> dict[str, dict[str, float]]:
+def scores_with_intervals(predictions: SplitPredictions) -> dict[str, dict[str, float]]:
     """Metric -> value, low, high, from a bootstrap over dialogues; for `f1/<emotion>` also precision, recall, support.
 
     An emotion that a draw lacks is left out of that draw's quantiles.
     """
-    labelled = predictions.truth != UNLABELLED
-    truth, guess = predictions.truth[labelled], predictions.probability.argmax(1)[labelled]
-    names, dialogue = np.unique(np.asarray(predictions.dialogue_ids)[labelled], return_inverse=True)
-    classes = len(predictions.emotions)
-    counts = np.zeros((len(names), classes, classes))
-    np.add.at(counts, (dialogue, truth, guess), 1)
-    random = np.random.default_rng(seed)
-    times = random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    drawn = (times @ counts.reshape(len(names), -1)).reshape(draws, classes, classes)
-    whole = metrics(truth, guess, predictions.emotions)
-    ends = [(1 - level) / 2, (1 + level) / 2]
-
-    def interval(values: np.ndarray) -> dict[str, float]:
-        low, high = np.nanquantile(values, ends) if np.isfinite(values).any() else (np.nan, np.nan)
-        return {"low": float(low), "high": float(high)}
-
-    hits, support, guesses = np.diagonal(drawn, axis1=1, axis2=2), drawn.sum(2), drawn.sum(1)
-    # Only where neither truth nor guess is there, the denominator is 0.
-    f1 = np.where(support > 0, 2 * hits / np.maximum(support + guesses, 1), np.nan)
-    found = {
-        "weighted_f1": {"value": whole["weighted_f1"], **interval(weighted_f1_of(drawn))},
-        "accuracy": {"value": whole["accuracy"], **interval(hits.sum(1) / drawn.sum((1, 2)))},
-        "macro_f1": {"value": whole["macro_f1"], **interval(_mean(f1))},
-        "uar": {"value": whole["uar"], **interval(_mean(np.where(support > 0, hits / np.maximum(support, 1), np.nan)))},
-    }
-    total = counts.sum(0)
+    counts = predictions.counts()
+    whole, samples = counts.sum(0), drawn(counts)
+    found = {name: _with_interval(score(whole), score(samples)) for name, score in SCORES.items()}
+    classes = np.where(samples.sum(-1) > 0, class_f1(samples), np.nan)  # (draws, C)
     for c, emotion in enumerate(predictions.emotions):
         found[f"f1/{emotion}"] = {
-            "value": whole[f"f1/{emotion}"],
-            **interval(f1[:, c]),
-            "precision": float(total[c, c] / max(total[:, c].sum(), 1)),
-            "recall": float(total[c, c] / max(total[c].sum(), 1)),
-            "support": float(total[c].sum()),
+            **_with_interval(class_f1(whole)[c], classes[:, c]),
+            "precision": float(whole[c, c] / max(whole[:, c].sum(), 1)),
+            "recall": float(whole[c, c] / max(whole[c].sum(), 1)),
+            "support": float(whole[c].sum()),
         }
     return found
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the classes that a draw has. (draws, C) -> (draws,)."""
-    there = np.isfinite(values)
-    return np.asarray(np.where(there, values, 0).sum(1) / np.maximum(there.sum(1), 1))
+def _with_interval(value: np.ndarray, samples: np.ndarray) -> dict[str, float]:
+    low, high = percentile_interval(samples)
+    return {"value": float(value), "low": low, "high": high}
 
 
 def slices(predictions: SplitPredictions, corpus: Corpus) -> dict[str, list[dict[str, Any]]]:
@@ -98,11 +71,11 @@ def _slice_names(values: np.ndarray, bounds: tuple[float, ...], *, counted: bool
 
 
 def _scored(predictions: SplitPredictions, names: pd.Categorical) -> list[dict[str, Any]]:
-    truth, guess = predictions.truth, predictions.probability.argmax(1)
-    found = []
-    for number, name in enumerate(names.categories):
-        at = (names.codes == number) & (truth != UNLABELLED)
-        if at.any():
-            score = metrics(truth[at], guess[at], predictions.emotions)["weighted_f1"] if at.sum() >= FEWEST else None
-            found.append({"slice": str(name), "utterances": int(at.sum()), "weighted_f1": score})
-    return found
+    at = names.codes >= 0
+    guess = predictions.probability.argmax(1)
+    codes, counts = counts_by(names.codes[at], predictions.truth[at], guess[at], len(predictions.emotions))
+    sizes = counts.sum((1, 2)).tolist()
+    return [
+        {"slice": str(names.categories[code]), "utterances": size, "weighted_f1": f1 if size >= FEWEST else None}
+        for code, size, f1 in zip(codes, sizes, weighted_f1(counts).tolist(), strict=True)
+    ]
