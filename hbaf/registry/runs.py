@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import Columns, extractors
 from hbaf.home import room
@@ -95,7 +95,7 @@ def train_and_log(
         close_interrupted(key, experiment)
         if again:
             _remove_checkpoints(folder)
-        corpus = load_corpus(reference)
+        corpus = reference.corpus
         name = f"{corpus.name}-{model.variant}-{training.recipe}-seed{training.seed}"
         tags = {"hbaf.key": key, "hbaf.variant": model.variant, "hbaf.recipe": training.recipe} | digests(
             reference, columns

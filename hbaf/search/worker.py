@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from feature_store.files import Files
-from hbaf.corpus.schema import load_corpus
 from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import extractors
 from hbaf.registry.models import log_package
@@ -109,7 +108,7 @@ def prove(plan: StudyPlan) -> None:
 
 
 def load_data(plan: StudyPlan) -> TrialData:
-    corpus = load_corpus(plan.reference)
+    corpus = plan.reference.corpus
     vectors = read_vectors(corpus, plan.columns)
     selects = extractors(plan.features)["audio"].selected
     representation = fit_representation(corpus, vectors, plan.features, selects=selects)
@@ -174,7 +173,7 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
     setting, seed = int(trial.notes["setting"]), int(trial.notes["seed"])
     training = training.model_copy(update={"seed": seed})
     folder = plan.folder() / f"refit-{trial.number}"
-    corpus = load_corpus(plan.reference)
+    corpus = plan.reference.corpus
     try:
         with nested_run(f"refit of trial {setting:03d}, seed {seed}", "refit", trial, plan) as log:
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))

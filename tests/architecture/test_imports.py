@@ -38,6 +38,7 @@ ORDER = (
     "hbaf.monitoring",
     "hbaf.comparison",
     "hbaf.doctor",
+    "hbaf.pipeline",
     "hbaf.verbs",
     "hbaf.cli",
 )
