@@ -102,12 +102,13 @@ def train_and_log(
         )
         with run(name, tags=tags, experiment=experiment, parent_run_id=parent_run_id) as log:
             log.log_parameters(flat(settings))
+            vectors = read_vectors(corpus, columns)
             package = train_package(
-                corpus, columns, features, model, training, folder=folder, log=log, progress=progress,
+                corpus, vectors, features, model, training, folder=folder, log=log, progress=progress,
                 origin={"run_id": log.run_id, **digests(reference, columns)},
             )  # fmt: skip
             place = package.save(folder / log.run_id / "package")
-            keep_reference(package, corpus, columns, place)
+            keep_reference(package, corpus, vectors, place)
             uri = log_package(log.run_id, place, package.facts)
         # Only now: a kill before this line goes on from the last checkpoint and trains nothing again.
         _remove_checkpoints(folder)
@@ -116,7 +117,7 @@ def train_and_log(
 
 def train_package(
     corpus: Corpus,
-    columns: Columns,
+    data: Columns | Vectors,
     features: FeatureParameters,
     model: ModelParameters,
     training: TrainingParameters,
@@ -126,8 +127,12 @@ def train_package(
     origin: dict[str, Any],
     progress: bool = False,
 ) -> ModelPackage:
-    """Fits representation and system on train, chooses by dev, and reports to the log."""
-    vectors = read_vectors(corpus, columns)
+    """Fits representation and system on train, chooses by dev, and reports to the log.
+
+    Args:
+        data: columns, or the vectors where they have been read already.
+    """
+    vectors = data if isinstance(data, Vectors) else read_vectors(corpus, data)
     named = extractors(features)
     representation = fit_representation(corpus, vectors, features, selects=named["audio"].selected)
     facts = PackageFacts(

@@ -178,13 +178,14 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
         with nested_run(f"refit of trial {setting:03d}, seed {seed}", "refit", trial, plan) as log:
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
             log.log_tags({"hbaf.refit.of": str(setting)})
+            vectors = read_vectors(corpus, plan.columns)
             package = train_package(
-                corpus, plan.columns, plan.features, model, training, folder=folder, log=log,
+                corpus, vectors, plan.features, model, training, folder=folder, log=log,
                 origin={"run_id": log.run_id, "study": plan.study, **digests(plan.reference, plan.columns)},
             )  # fmt: skip
             if trial.notes.get("keeps_model"):
                 place = package.save(folder / "package")
-                keep_reference(package, corpus, plan.columns, place)
+                keep_reference(package, corpus, vectors, place)
                 log.log_tags({"hbaf.model_uri": log_package(log.run_id, place, package.facts)})
         return float(package.facts.dev_metrics["weighted_f1"])
     finally:
