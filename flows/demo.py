@@ -26,7 +26,7 @@ from hbaf import pipeline  # noqa: E402
 from hbaf.corpus.schema import CorpusReference  # noqa: E402
 from hbaf.features.columns import Columns  # noqa: E402
 from hbaf.parameters import CorpusParameters, from_recipe  # noqa: E402
-from hbaf.registry.runs import RunReference  # noqa: E402
+from hbaf.registry.runs import RunReference, train_and_log  # noqa: E402
 from hbaf.registry.tracking import ui_command  # noqa: E402
 
 VARIANTS = {"text": "text only", "audio": "audio only", "bimodal": "HBAF"}
@@ -56,7 +56,7 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> boo
     runs = {}
     for variant, name in VARIANTS.items():
         settings = from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training={"seed": seed})
-        runs[variant] = step(pipeline.fit)(reference, columns, settings, progress=True)
+        runs[variant] = step(train_and_log)(reference, columns, *settings, progress=True)
         known = " (trained before)" if runs[variant].reused else ""
         console.print(f"        {name:10}  weighted F1 on dev {runs[variant].weighted_f1:.3f}{known}")
     verdict = pipeline.decide(runs["bimodal"], reference, columns, step=step)

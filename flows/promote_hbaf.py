@@ -10,6 +10,7 @@ from pydantic import Field
 from flows.stages import step
 from hbaf import pipeline
 from hbaf.parameters import CorpusParameters, PromotionParameters
+from hbaf.promotion.promote import settle
 from hbaf.promotion.verdict import Verdict
 
 
@@ -51,7 +52,7 @@ def ask(hours: float, verdict: Verdict) -> tuple[bool, str]:
     try:
         answer = pause_flow_run(wait_for_input=form, timeout=int(hours * 3600), poll_interval=5)
     except FlowPauseTimeout:
-        step(pipeline.settle)(verdict, agreed=False, reason=f"nobody answered within {hours:g} hours")
+        step(settle)(verdict, agreed=False, reason=f"nobody answered within {hours:g} hours")
         raise
     return answer.agree, answer.reason
 

@@ -11,6 +11,8 @@ from prefect.artifacts import create_markdown_artifact
 from flows.private import stage
 from hbaf import pipeline
 from hbaf.pipeline import Validated
+from hbaf.promotion.best_run import best_run
+from hbaf.promotion.promote import judge, settle
 from hbaf.promotion.verdict import Verdict
 from hbaf.registry.runs import RunReference
 
@@ -57,9 +59,9 @@ def show_verdict(verdict: Verdict) -> None:
 # step -> what it shows of its result
 SHOWN: dict[Callable[..., Any], Callable[[Any], None]] = {
     pipeline.check: show_validation,
-    pipeline.choose: show_choice,
-    pipeline.judge: show_verdict,
-    pipeline.settle: show_verdict,
+    best_run: show_choice,
+    judge: show_verdict,
+    settle: show_verdict,
 }
 
 

@@ -1,10 +1,10 @@
 """One composition of the stages: verbs print what it returns, flows run its steps as tasks, notebooks call it.
 
-    found = train("example", "demo")           # prepare, check, extract, fit, register
-    promote("example").outcome                 # prepare, choose, extract, judge, settle
-    score("~/calls", purpose="research")       # prepare, score, retain
+    train("example", "demo")                # prepare, check, extract, train, register
+    promote("example")                      # prepare, choose the best run, extract, judge, settle
+    score("~/calls", purpose="research")    # prepare, score, retain
 
-The first half of this file are steps; the second half are the compositions, which run each step through `step`.
+A composition runs each step through `step`. Steps are functions of the rooms below, and the three of this file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -169,125 +169,6 @@ def extract_columns(reference: "CorpusReference", features: FeatureParameters, *
     return extract_features(reference.corpus, features, progress=progress)
 
 
-def fit(
-    reference: "CorpusReference",
-    columns: "Columns",
-    settings: Settings,
-    *,
-    again: bool = False,
-    progress: bool = False,
-) -> "RunReference":
-    """Trains once and logs the run; the same run of before is taken, unless `again`."""
-    from hbaf.registry.runs import train_and_log
-
-    return train_and_log(reference, columns, *settings, again=again, progress=progress)
-
-
-def register(run: "RunReference", model: str) -> str:
-    """The run's model as a version without an alias; returns the version."""
-    from hbaf.promotion.promote import register_once
-
-    return register_once(run, model, {"hbaf.stage": "candidate"})
-
-
-def search_settings(
-    reference: "CorpusReference",
-    columns: "Columns",
-    settings: Settings,
-    parameters: SearchParameters,
-    *,
-    workers: "Workers | None" = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> "StudyOutcome":
-    """Runs trials and refits, and registers the candidate."""
-    from hbaf.search.run import run_study
-
-    return run_study(reference, columns, *settings, parameters, workers=workers, say=say)
-
-
-def choose(reference: "CorpusReference", run: str | None, rules: PromotionParameters) -> "RunReference":
-    """The run that is held against the champion: the one named, or the best."""
-    from hbaf.promotion.best_run import best_run
-
-    return best_run(reference, run, margin=rules.search_margin)
-
-
-def judge(
-    candidate: "RunReference",
-    reference: "CorpusReference",
-    columns: "Columns",
-    *,
-    name: str | None = None,
-    rules: PromotionParameters = PROMOTION,
-) -> "Verdict":
-    """Measures a candidate against the champion; moves no alias."""
-    from hbaf.promotion.promote import judge as measure
-
-    return measure(candidate, reference, columns, name=name, rules=rules)
-
-
-def settle(verdict: "Verdict", *, agreed: bool = True, reason: str = "") -> "Verdict":
-    """Moves the alias, or records that nobody agreed."""
-    from hbaf.promotion.promote import settle as move
-
-    return move(verdict, agreed=agreed, reason=reason)
-
-
-def score_prepared(
-    reference: "CorpusReference",
-    *,
-    purpose: "Purpose",
-    model: str | None = None,
-    output: Path | None = None,
-    csv: bool = False,
-    audformat: bool = False,
-    keep_features: "KeepFeatures" = "selected",
-    audio: "Players" = "link",
-    progress: bool = False,
-) -> "Scores":
-    """Scores every utterance with the champion, and writes table and report."""
-    from hbaf.scoring.score import score_corpus
-
-    return score_corpus(
-        reference, purpose=purpose, model=model, output=output, csv=csv, audformat=audformat,
-        keep_features=keep_features, audio=audio, progress=progress,
-    )  # fmt: skip
-
-
-def retain() -> "Receipt | None":
-    """Forgets what is older than HBAF_RETENTION says."""
-    from hbaf.privacy.retention import apply_retention
-
-    return apply_retention()
-
-
-def finetune_prepared(
-    reference: "CorpusReference", parameters: FineTuneParameters, *, progress: bool = False
-) -> "EncoderReference":
-    """Fine-tunes an encoder on train and logs it; one of before is taken."""
-    from hbaf.registry.records.encoders import finetune_and_log
-
-    return finetune_and_log(reference, parameters, progress=progress)
-
-
-def compare_prepared(
-    references: "Sequence[CorpusReference]",
-    comparison: ComparisonParameters,
-    changes: Changes,
-    *,
-    page: Path | None = None,
-    say: "Say | None" = None,
-    progress: bool = False,
-) -> "Report":
-    """Extracts, trains and evaluates what is missing, and writes the tables."""
-    from hbaf.comparison.bench import cells_of, silent
-    from hbaf.comparison.report import run_comparison
-
-    given = {stage: dict(values) for stage, values in changes.items()}
-    cells = cells_of(references, comparison, given, progress=progress)
-    return run_comparison(cells, comparison, given, page=page, say=say or silent)
-
-
 # Compositions.
 
 
@@ -353,13 +234,15 @@ def train(
         settings: a recipe's name, or what `from_recipe` gives.
         again: train even if the same run is there already.
     """
-    from hbaf.promotion.promote import model_name
+    from hbaf.promotion.promote import model_name, register_once
+    from hbaf.registry.runs import train_and_log
 
     settings = _settings(settings)
     found = extract(source, settings, progress=progress, step=step)
-    run = step(fit)(found.reference, found.columns, settings, again=again, progress=progress)
+    run = step(train_and_log)(found.reference, found.columns, *settings, again=again, progress=progress)
     model = model_name(found.reference.name)
-    return Trained(found.reference, settings, run, model, step(register)(run, model))
+    version = step(register_once)(run, model, {"hbaf.stage": "candidate"})
+    return Trained(found.reference, settings, run, model, version)
 
 
 def search(
@@ -378,9 +261,11 @@ def search(
         workers: runs the trials; default: this process, or processes of this machine.
         say: told about progress.
     """
+    from hbaf.search.run import run_study
+
     settings = _settings(settings)
     found = extract(source, settings, progress=progress, step=step)
-    return step(search_settings)(found.reference, found.columns, settings, parameters, workers=workers, say=say)
+    return step(run_study)(found.reference, found.columns, *settings, parameters, workers=workers, say=say)
 
 
 def finetune(
@@ -391,8 +276,10 @@ def finetune(
     step: Step = plainly,
 ) -> FineTuned:
     """Validates and fine-tunes a text or speech encoder on train; its name goes into `features.text` or `.audio`."""
+    from hbaf.registry.records.encoders import finetune_and_log
+
     reference = valid(source, progress=progress, step=step)
-    return FineTuned(reference, step(finetune_prepared)(reference, parameters, progress=progress))
+    return FineTuned(reference, step(finetune_and_log)(reference, parameters, progress=progress))
 
 
 def compare(
@@ -412,10 +299,14 @@ def compare(
         page: also a page of results here.
         say: told of every run that ends.
     """
+    from hbaf.comparison.bench import cells_of, silent
+    from hbaf.comparison.report import run_comparison
+
     each = [sources] if isinstance(sources, str | Path | CorpusParameters) else sources
     references = tuple(valid(source, progress=progress, step=step) for source in each)
-    report = step(compare_prepared)(references, comparison, changes or {}, page=page, say=say, progress=progress)
-    return Compared(references, report)
+    given = {stage: dict(values) for stage, values in (changes or {}).items()}
+    cells = step(cells_of)(references, comparison, given, progress=progress)
+    return Compared(references, step(run_comparison)(cells, comparison, given, page=page, say=say or silent))
 
 
 def promote(
@@ -435,10 +326,11 @@ def promote(
         model: registered name; default `hbaf-<corpus>`.
         ask: how that person is asked, returns (agreed, reason); without it the verdict stays `waiting`.
     """
+    from hbaf.promotion.best_run import best_run
     from hbaf.training.package import ModelPackage
 
     reference = step(prepare)(source, progress=progress)
-    candidate = step(choose)(reference, run, rules)
+    candidate = step(best_run)(reference, run, margin=rules.search_margin)
     features = ModelPackage.load(candidate.package).facts.features
     columns = step(extract_columns)(reference, features, progress=progress)
     return decide(candidate, reference, columns, name=model, rules=rules, ask=ask, step=step)
@@ -455,6 +347,8 @@ def decide(
     step: Step = plainly,
 ) -> "Verdict":
     """Registers a run; it becomes the champion if it meets every rule and, with `approval`, a person agrees."""
+    from hbaf.promotion.promote import judge, settle
+
     verdict = step(judge)(candidate, reference, columns, name=name, rules=rules)
     if verdict.outcome != "waiting" or (rules.approval and ask is None):
         return verdict
@@ -532,12 +426,15 @@ def score(
         keep_features: keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: how the report's players find the sound.
     """
+    from hbaf.privacy.retention import apply_retention
+    from hbaf.scoring.score import score_corpus
+
     reference = step(prepare)(source, split=False, progress=progress)
-    scores = step(score_prepared)(
+    scores = step(score_corpus)(
         reference, purpose=purpose, model=model, output=output, csv=csv, audformat=audformat,
         keep_features=keep_features, audio=audio, progress=progress,
     )  # fmt: skip
-    return Scored(scores, step(retain)())
+    return Scored(scores, step(apply_retention)())
 
 
 def _settings(settings: Settings | str) -> Settings:

@@ -2,7 +2,9 @@
 
 import functools
 import inspect
+import pkgutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -28,20 +30,24 @@ from hbaf.training.finetuning.finetune import EncoderReference
 
 Calls = list[tuple[str, dict[str, Any]]]
 RUN = RunReference("run", Path("package"), "models:/m", 0.5)
+VERDICT = Verdict("waiting", "hbaf-example", "1", "", 0.5, 0.4, "floor", "every rule is met", "gate")
+ENCODER = EncoderReference("finetuned:a", "a", Path("encoder"), "text", {"weighted_f1": 0.5})
 # step -> what it gives here; nothing is computed
 GIVES: dict[str, Any] = {
-    "prepare": CorpusReference(Path("corpus"), "example", "digest", "splits"),
-    "check": MagicMock(run_id="validation"),
-    "extract_columns": MagicMock(),
-    "fit": RUN,
-    "register": "1",
-    "choose": RUN,
-    "judge": Verdict("waiting", "hbaf-example", "1", "", 0.5, 0.4, "floor", "every rule is met", "gate"),
-    "settle": Verdict("promoted", "hbaf-example", "1", "", 0.5, 0.4, "floor", "every rule is met", "gate"),
-    "score_prepared": Scores(Path("scores"), 1, 1, 0, 0, "hbaf-example/1", None),
-    "retain": None,
-    "finetune_prepared": EncoderReference("finetuned:a", "a", Path("encoder"), "text", {"weighted_f1": 0.5}),
-    "compare_prepared": MagicMock(failures=[]),
+    "hbaf.pipeline.prepare": CorpusReference(Path("corpus"), "example", "digest", "splits"),
+    "hbaf.pipeline.check": MagicMock(run_id="validation"),
+    "hbaf.pipeline.extract_columns": MagicMock(),
+    "hbaf.registry.runs.train_and_log": RUN,
+    "hbaf.promotion.promote.register_once": "1",
+    "hbaf.search.run.run_study": MagicMock(lines=lambda: []),
+    "hbaf.promotion.best_run.best_run": RUN,
+    "hbaf.promotion.promote.judge": VERDICT,
+    "hbaf.promotion.promote.settle": replace(VERDICT, outcome="promoted"),
+    "hbaf.scoring.score.score_corpus": Scores(Path("scores"), 1, 1, 0, 0, "hbaf-example/1", None),
+    "hbaf.privacy.retention.apply_retention": None,
+    "hbaf.registry.records.encoders.finetune_and_log": ENCODER,
+    "hbaf.comparison.bench.cells_of": (),
+    "hbaf.comparison.report.run_comparison": MagicMock(failures=[]),
 }
 SHOWN_ONLY = {"progress", "say"}  # how it looks, not what is done
 MODULES = (
@@ -54,6 +60,7 @@ PAIRS: list[tuple[list[str], Callable[..., Any], dict[str, Any]]] = [
     (["score", "--purpose", "research"], flows.score_corpus.score_corpus, {"purpose": "research"}),
     (["finetune"], flows.finetune_encoder.finetune_encoder, {}),
     (["compare"], flows.compare_systems.compare_systems, {}),
+    (["search", "--trials", "4"], flows.train_hbaf.train_hbaf, {"search": {"trials": 4}}),
     (["extract"], flows.extract_features.extract_features, {}),
     (["train"], flows.train_hbaf.train_hbaf, {}),
     *((["extract", "--recipe", name], flows.extract_features.extract_features, {"recipe": name}) for name in RECIPES),
@@ -66,19 +73,21 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     """The steps that were run, with every argument, defaults included."""
     ran: Calls = []
 
-    def recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+    def recorded(place: str) -> Callable[..., Any]:
+        function = pkgutil.resolve_name(place)
+
         @functools.wraps(function)
         def run(*arguments: Any, **named: Any) -> Any:
             bound = inspect.signature(function).bind(*arguments, **named)
             bound.apply_defaults()
             given = {name: value for name, value in bound.arguments.items() if name not in SHOWN_ONLY}
             ran.append((function.__name__, given))
-            return GIVES[function.__name__]
+            return GIVES[place]
 
         return run
 
-    for name in GIVES:
-        monkeypatch.setattr(pipeline, name, recorded(getattr(pipeline, name)))
+    for place in GIVES:
+        monkeypatch.setattr(place, recorded(place))
     for module in MODULES:
         monkeypatch.setattr(module, "step", pipeline.plainly)
     features = MagicMock(facts=MagicMock(features=FeatureParameters(audio="mfcc")))
@@ -89,6 +98,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr("hbaf.verbs.options.remarks", lambda *_: ())
     monkeypatch.setattr("hbaf.validation.terminal.counts", lambda _: "")
     monkeypatch.setattr("hbaf.validation.terminal.findings", lambda _, every_rule: "")
+    monkeypatch.setattr("hbaf.search.worker.end_in_order", lambda: None)
     monkeypatch.setattr(CorpusReference, "corpus", None)
     return ran
 
@@ -110,13 +120,13 @@ def test_a_verb_and_a_flow_do_the_same(
 
 def test_a_training_does_the_steps_before_it_and_registers(calls: Calls) -> None:
     pipeline.train("example", "demo")
-    assert [name for name, _ in calls] == ["prepare", "check", "extract_columns", "fit", "register"]
+    assert [name for name, _ in calls] == ["prepare", "check", "extract_columns", "train_and_log", "register_once"]
 
 
 def test_what_breaks_a_critical_rule_is_not_learned_from(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = MagicMock()
     broken.result.raise_if_failed.side_effect = ValueError("the corpus failed validation")
-    monkeypatch.setitem(GIVES, "check", broken)
+    monkeypatch.setitem(GIVES, "hbaf.pipeline.check", broken)
     for learn in (pipeline.extract, pipeline.train, pipeline.search, pipeline.finetune, pipeline.compare):
         calls.clear()
         with pytest.raises(ValueError, match="failed validation"):
