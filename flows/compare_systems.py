@@ -5,12 +5,10 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows import stages
-from flows.validate_corpus import validate_corpus
-from hbaf.comparison.bench import cells_of
+from flows.stages import artifact_key, step
+from hbaf import pipeline
 from hbaf.comparison.pages.render import as_markdown
-from hbaf.comparison.report import run_comparison
-from hbaf.corpus.schema import CorpusReference
+from hbaf.comparison.reported import Report
 from hbaf.parameters import ComparisonParameters, CorpusParameters
 from hbaf.registry.tracking import run_address
 
@@ -33,30 +31,25 @@ def compare_systems(
     Returns:
         System (and corpus, where there are several) -> weighted F1 on test.
     """
-    references = [validate_corpus(corpus, progress=progress) for corpus in corpora]
-    return compare(references, comparison, changes, progress)
+    found = pipeline.compare(corpora, comparison, changes, say=say, progress=progress, step=step)
+    show(found.report, "-".join(reference.name for reference in found.references))
+    return {f"{row.cell}, {row.system}": row.f1 for row in found.report.rows if row.seeds}
+
+
+def say(said: str, count: int, of: int) -> None:
+    """Tells how far the comparison is, in the flow's log."""
+    get_run_logger().info("%d of %d: %s", count, of, said)
 
 
 @task
-def compare(
-    references: list[CorpusReference],
-    comparison: ComparisonParameters,
-    changes: dict[str, dict[str, Any]],
-    progress: bool,
-) -> dict[str, float]:
-    """Runs every cell of the comparison and writes its tables."""
-    logger = get_run_logger()
-    cells = cells_of(references, comparison, changes, progress=progress)
-    report = run_comparison(
-        cells, comparison, changes, say=lambda said, count, of: logger.info("%d of %d: %s", count, of, said)
-    )
+def show(report: Report, name: str) -> None:
+    """The tables of a comparison, as an artifact of this run."""
     text = [as_markdown(report.rows)]
     text += [f"# {title}\n\n{as_markdown(rows)}" for _, title, rows in report.tables() if rows]
     if report.parent_run_id:
         text.append(f"MLflow: {run_address(report.parent_run_id)}")
-    key = stages.artifact_key("compare-" + "-".join(reference.name for reference in references))
+    key = artifact_key(f"compare-{name}")
     create_markdown_artifact("\n\n".join(text), key=key, description="Compared systems")
-    return {f"{row.cell}, {row.system}": row.f1 for row in report.rows if row.seeds}
 
 
 if __name__ == "__main__":

@@ -20,10 +20,13 @@ from prefect import flow  # noqa: E402  # Prefect reads its settings when it is 
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from flows import stages  # noqa: E402
 from flows.private import StageError  # noqa: E402
-from flows.validate_corpus import validate_corpus  # noqa: E402
+from flows.stages import step  # noqa: E402
+from hbaf import pipeline  # noqa: E402
+from hbaf.corpus.schema import CorpusReference  # noqa: E402
+from hbaf.features.columns import Columns  # noqa: E402
 from hbaf.parameters import CorpusParameters, from_recipe  # noqa: E402
+from hbaf.registry.runs import RunReference, train_and_log  # noqa: E402
 from hbaf.registry.tracking import ui_command  # noqa: E402
 
 VARIANTS = {"text": "text only", "audio": "audio only", "bimodal": "HBAF"}
@@ -46,20 +49,20 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> boo
     say = lambda text: console.print(f"[bold]{text}[/bold]")  # noqa: E731  # one line, one use
     features, _, _ = from_recipe("demo", features={"audio": audio})
     say(f"1 of 5  example corpus: {dialogues} dialogues, synthesised once and kept, then validated")
-    reference = validate_corpus(CorpusParameters(dialogues=dialogues, seed=seed), progress=True)
+    reference = pipeline.valid(CorpusParameters(dialogues=dialogues, seed=seed), progress=True, step=step)
     say(f"2 of 5  features: {features.audio} from the voice, {features.text} from the words")
-    columns = stages.extract(reference, features, True)
+    columns = step(pipeline.extract_columns)(reference, features, progress=True)
     say("3 of 5  training: recipe `demo` (narrow and quick, not the paper's width), chosen on dev")
     runs = {}
     for variant, name in VARIANTS.items():
-        _, model, training = from_recipe("demo", model={"variant": variant}, training={"seed": seed})
-        runs[variant] = stages.fit(reference, columns, features, model, training, True)
+        settings = from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training={"seed": seed})
+        runs[variant] = step(train_and_log)(reference, columns, *settings, progress=True)
         known = " (trained before)" if runs[variant].reused else ""
         console.print(f"        {name:10}  weighted F1 on dev {runs[variant].weighted_f1:.3f}{known}")
-    verdict = stages.decide(runs["bimodal"], reference, columns, None)
+    verdict = pipeline.decide(runs["bimodal"], reference, columns, step=step)
     say(f"4 of 5  promotion: {verdict.model} version {verdict.version}, {verdict.reason}")
     console.print(f"        {verdict.compared()}", soft_wrap=True)
-    tested = stages.test_scores(reference, columns, runs)
+    tested = step(test_scores)(reference, columns, runs)
     if not verdict.promoted:
         console.print(result_table(tested))
         console.print(f"nothing is scored: {verdict.title}", soft_wrap=True)
@@ -68,12 +71,32 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> boo
         return False
     say(f"5 of 5  scoring {NEW_CONVERSATIONS} new conversations")
     new = CorpusParameters(name="example-new", dialogues=NEW_CONVERSATIONS, seed=seed + 1)
-    scores = stages.score(stages.prepare(new, False, True), verdict.model, True, True, purpose="research")
+    done = pipeline.score(new, purpose="research", model=verdict.model, csv=True, progress=True, step=step)
     console.print(result_table(tested))
     console.print(f"runs and models:  {ui_command()}", soft_wrap=True)
-    console.print(f"scores:           {scores.folder / 'scores.csv'}", soft_wrap=True)
-    console.print(f"report:           {scores.report}", soft_wrap=True)
+    console.print(f"scores:           {done.scores.folder / 'scores.csv'}", soft_wrap=True)
+    console.print(f"report:           {done.scores.report}", soft_wrap=True)
     return True
+
+
+def test_scores(
+    reference: CorpusReference, columns: Columns, runs: dict[str, RunReference]
+) -> dict[str, dict[str, float]]:
+    """Weighted F1 on the test split of each run: whole, then by cue type."""
+    from hbaf.registry.records.test_looks import share_test_looks
+    from hbaf.training.data import read_vectors
+    from hbaf.training.evaluate import evaluate_final, weighted_f1_by
+    from hbaf.training.package import ModelPackage
+
+    corpus = reference.corpus
+    vectors = read_vectors(corpus, columns)
+    cues = corpus.utterances.set_index("utterance_id")["cue"]
+    found = {}
+    for name, run in runs.items():
+        predictions = evaluate_final(ModelPackage.load(run.package), corpus, vectors, reason="hbaf demo")
+        found[name] = {"all": predictions.metrics()["weighted_f1"], **weighted_f1_by(predictions, cues)}
+    share_test_looks()
+    return found
 
 
 def result_table(tested: dict[str, dict[str, float]]) -> Table:

@@ -2,27 +2,30 @@
 
 from prefect import flow
 
-from flows import stages
-from flows.validate_corpus import validate_corpus
+from flows.recipe import FeatureChanges, Recipe, with_changes
+from flows.stages import step
+from hbaf import pipeline
 from hbaf.features.columns import Columns
-from hbaf.parameters import CorpusParameters, FeatureParameters
+from hbaf.parameters import CorpusParameters
 
 
 @flow(name="extract-features")
 def extract_features(
     corpus: CorpusParameters = CorpusParameters(),
-    features: FeatureParameters = FeatureParameters(),
+    recipe: Recipe = "paper",
+    features: FeatureChanges | None = None,
     progress: bool = False,
 ) -> Columns:
-    """Validates a corpus and extracts every column that the settings name.
+    """Validates a corpus and extracts every column that a recipe reads.
 
     Args:
         corpus: Where the conversations come from.
-        features: Which representations.
+        recipe: The values to start from.
+        features: Which representations; what is left out is the recipe's.
         progress: Show progress bars.
     """
-    reference = validate_corpus(corpus, progress=progress)
-    return stages.extract(reference, features, progress)
+    settings = with_changes(recipe, features=features)
+    return pipeline.extract(corpus, settings, progress=progress, step=step).columns
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from prefect import flow
 
-from flows import stages
-from flows.validate_corpus import validate_corpus
+from flows.stages import step
+from hbaf import pipeline
 from hbaf.parameters import CorpusParameters, FineTuneParameters
 from hbaf.training.finetuning.finetune import EncoderReference
 
@@ -21,8 +21,7 @@ def finetune_encoder(
         finetune: Base model, folds, optimiser.
         progress: Show the losses of every epoch.
     """
-    reference = validate_corpus(corpus, progress=progress)
-    return stages.finetune(reference, finetune, progress)
+    return pipeline.finetune(corpus, finetune, progress=progress, step=step).encoder
 
 
 if __name__ == "__main__":

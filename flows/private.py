@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from hbaf.corpus.schema import CorpusError
 from hbaf.features.finetuned import LeakError
@@ -41,7 +42,8 @@ def stage(function: Callable[..., Any]) -> Any:
         with shielded(function.__name__):
             return function(*arguments, **named)
 
-    return task(run)
+    # Every step decides by content itself whether it has been done before.
+    return task(run, cache_policy=NO_CACHE)
 
 
 @contextmanager

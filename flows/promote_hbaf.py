@@ -1,15 +1,17 @@
 """`promote-hbaf`: the best run of a corpus against the champion, by rules and, by setting, with a person's consent."""
 
-from prefect import flow, get_run_logger, pause_flow_run
+import functools
+
+from prefect import flow, pause_flow_run
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
 from pydantic import Field
 
-from flows import stages
+from flows.stages import step
+from hbaf import pipeline
 from hbaf.parameters import CorpusParameters, PromotionParameters
-from hbaf.promotion.best_run import best_run
+from hbaf.promotion.promote import settle
 from hbaf.promotion.verdict import Verdict
-from hbaf.training.package import ModelPackage
 
 
 class Approval(RunInput):
@@ -36,26 +38,23 @@ def promote_hbaf(
         rules: What it has to show; with `approval` the run then pauses until a person resumes it.
         progress: Show progress bars.
     """
-    reference = stages.prepare(corpus, True, progress)
-    candidate = best_run(reference, run, margin=rules.search_margin)
-    say = get_run_logger().info
-    for line in candidate.passed_over:
-        say(line)
-    features = ModelPackage.load(candidate.package).facts.features
-    columns = stages.extract(reference, features, progress)
-    verdict = stages.decide(candidate, reference, columns, model, rules)
-    for line in (verdict.changed, *verdict.advice):
-        if line:
-            say(line)
-    if verdict.outcome != "waiting":
-        return verdict
+    wait = functools.partial(ask, rules.approval_hours)
+    return pipeline.promote(corpus, run, model=model, rules=rules, ask=wait, progress=progress, step=step)
+
+
+def ask(hours: float, verdict: Verdict) -> tuple[bool, str]:
+    """Pauses the flow run until a person resumes it with the form.
+
+    Raises:
+        FlowPauseTimeout: nobody did in that time; the verdict is settled as declined.
+    """
     form = Approval.with_initial_data(description=verdict.markdown())
     try:
-        answer = pause_flow_run(wait_for_input=form, timeout=int(rules.approval_hours * 3600), poll_interval=5)
+        answer = pause_flow_run(wait_for_input=form, timeout=int(hours * 3600), poll_interval=5)
     except FlowPauseTimeout:
-        stages.settle(verdict, False, f"nobody answered within {rules.approval_hours:g} hours")
+        step(settle)(verdict, agreed=False, reason=f"nobody answered within {hours:g} hours")
         raise
-    return stages.settle(verdict, answer.agree, answer.reason)
+    return answer.agree, answer.reason
 
 
 if __name__ == "__main__":

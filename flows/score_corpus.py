@@ -2,14 +2,15 @@
 
 from prefect import flow
 
-from flows import stages
 from flows.on_call import tell_of_quarantine
 from flows.shard_runner import ShardRunner, score_new
+from flows.stages import step
+from hbaf import pipeline
 from hbaf.inbox.scheduled import SourceScores
 from hbaf.inbox.source import SourceParameters
 from hbaf.parameters import CorpusParameters
 from hbaf.scoring.purpose import Purpose
-from hbaf.scoring.score import KeepFeatures, Scores
+from hbaf.scoring.score import KeepFeatures, Players, Scores
 
 
 @flow(name="score-corpus")
@@ -21,6 +22,7 @@ def score_corpus(
     csv: bool = False,
     audformat: bool = False,
     keep_features: KeepFeatures = "selected",
+    audio: Players = "link",
     runner: ShardRunner = ShardRunner(),
     progress: bool = False,
 ) -> Scores | SourceScores:
@@ -34,6 +36,7 @@ def score_corpus(
         csv: Of a corpus: also write a CSV.
         audformat: Of a corpus: also write an audformat database.
         keep_features: Of a corpus: keep the numbers that the model reads, or nothing.
+        audio: Of a corpus: how the report's players find the sound.
         runner: Of a source: where its shards are worked on.
         progress: Show progress bars.
     """
@@ -41,8 +44,10 @@ def score_corpus(
         scored = score_new(source, purpose, model, runner)
         tell_of_quarantine(scored)
         return scored
-    reference = stages.prepare(corpus, False, progress)
-    return stages.score(reference, model, csv, progress, keep_features, audformat, purpose=purpose)
+    return pipeline.score(
+        corpus, purpose=purpose, model=model, csv=csv, audformat=audformat, keep_features=keep_features, audio=audio,
+        progress=progress, step=step,
+    ).scores  # fmt: skip
 
 
 if __name__ == "__main__":

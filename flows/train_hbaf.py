@@ -1,29 +1,15 @@
 """`train-hbaf`: validate, extract what is missing, search, refit, report on dev, register the candidate."""
 
-import re
-
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
-from flows import stages
-from flows.private import stage
 from flows.recipe import FeatureChanges, ModelChanges, Recipe, TrainingChanges, with_changes
+from flows.stages import artifact_key, step
 from flows.trial_runs import pool_workers
-from flows.validate_corpus import validate_corpus
-from hbaf.corpus.schema import CorpusReference
-from hbaf.features.columns import Columns
-from hbaf.parameters import (
-    CorpusParameters,
-    FeatureParameters,
-    ModelParameters,
-    SearchParameters,
-    TrainingParameters,
-)
-from hbaf.promotion.promote import model_name
+from hbaf import pipeline
+from hbaf.parameters import CorpusParameters, SearchParameters
 from hbaf.registry.runs import RunReference
 from hbaf.registry.tracking import run_address
-from hbaf.search.end import StudyOutcome, register_candidate
-from hbaf.search.run import run_study
 
 
 @flow(name="train-hbaf")
@@ -34,6 +20,7 @@ def train_hbaf(
     model: ModelChanges | None = None,
     training: TrainingChanges | None = None,
     search: SearchParameters = SearchParameters(),
+    again: bool = False,
     progress: bool = False,
 ) -> RunReference:
     """Trains HBAF on train, chosen on dev, once or as a search; the test split is not looked at.
@@ -45,44 +32,36 @@ def train_hbaf(
         model: HBAF and its decisions; what is left out is the recipe's.
         training: Optimiser, patience, seed; what is left out is the recipe's.
         search: Trials, workers, ranges; `trials: 0` trains once with the values above.
+        again: Train once even if the same run is there already.
         progress: Show progress bars.
     """
     settings = with_changes(recipe, features=features, model=model, training=training)
-    reference = validate_corpus(corpus, progress=progress)
-    columns = stages.extract(reference, settings[0], progress)
     if search.wanted:
-        outcome = find_settings(reference, columns, *settings, search)
+        outcome = pipeline.search(
+            corpus, settings, search, workers=pool_workers(search), say=say, progress=progress, step=step
+        )
         report(outcome.study, outcome.lines(), outcome.parent_run_id)
         return outcome.candidate
-    run = stages.fit(reference, columns, *settings, progress)
-    name = model_name(reference.name)
-    version = register_candidate(run, name, {})
-    lines = [f"weighted F1 on dev {run.weighted_f1:.3f}", f"candidate: {name} version {version}, run {run.run_id}"]
-    report(f"{reference.name}-{settings[2].recipe}", lines, run.run_id)
+    found = pipeline.train(corpus, settings, again=again, progress=progress, step=step)
+    run = found.run
+    lines = [
+        f"weighted F1 on dev {run.weighted_f1:.3f}",
+        f"candidate: {found.model} version {found.version}, run {run.run_id}",
+    ]
+    report(f"{found.reference.name}-{settings.training.recipe}", lines, run.run_id)
     return run
 
 
-@stage
-def find_settings(
-    reference: CorpusReference,
-    columns: Columns,
-    features: FeatureParameters,
-    model: ModelParameters,
-    training: TrainingParameters,
-    search: SearchParameters,
-) -> StudyOutcome:
-    """Searches settings on dev."""
-    say = get_run_logger().info
-    return run_study(
-        reference, columns, features, model, training, search, workers=pool_workers(search), say=lambda text: say(text)
-    )
+def say(text: str) -> None:
+    """Tells how far the search is, in the flow's log."""
+    get_run_logger().info(text)
 
 
 @task
 def report(name: str, lines: list[str], run_id: str) -> None:
     """What came out, beside the flow run, with the way to MLflow."""
-    key = re.sub(r"[^a-z0-9]+", "-", f"train-hbaf-{name}".lower()).strip("-")
-    create_markdown_artifact("\n\n".join([*lines, f"MLflow: {run_address(run_id)}"]), key=key, description=name)
+    text = "\n\n".join([*lines, f"MLflow: {run_address(run_id)}"])
+    create_markdown_artifact(text, key=artifact_key(f"train-hbaf-{name}"), description=name)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from prefect import flow
 
-from flows import stages
+from flows.stages import step
+from hbaf import pipeline
 from hbaf.corpus.schema import CorpusReference
 from hbaf.parameters import CorpusParameters, ValidationParameters
 
@@ -22,9 +23,9 @@ def validate_corpus(
         split: Assign dialogues to train, dev and test where the source does not.
         progress: Show progress bars.
     """
-    reference = stages.prepare(corpus, split, progress)
-    stages.check(reference, rules).raise_if_failed()
-    return reference
+    found = pipeline.validate(corpus, rules, split=split, progress=progress, step=step)
+    found.result.raise_if_failed()
+    return found.reference
 
 
 if __name__ == "__main__":

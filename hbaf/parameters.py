@@ -7,7 +7,7 @@ The same model is the flow's parameter (Prefect draws its form from it), the run
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -443,13 +443,21 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+class Settings(NamedTuple):
+    """What decides a training on given data."""
+
+    features: FeatureParameters
+    model: ModelParameters
+    training: TrainingParameters
+
+
 def from_recipe(
     recipe: str,
     *,
     model: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     features: dict[str, Any] | None = None,
-) -> tuple[FeatureParameters, ModelParameters, TrainingParameters]:
+) -> Settings:
     """The values of a recipe with single ones changed.
 
     Raises:
@@ -459,7 +467,7 @@ def from_recipe(
     if recipe not in RECIPES:
         raise RecipeError(f"no recipe {recipe!r}; there are: {', '.join(RECIPES)}")
     start = RECIPES[recipe]
-    return (
+    return Settings(
         FeatureParameters(**{**start["features"], **(features or {})}),
         ModelParameters(**{**start["model"], **(model or {})}),
         TrainingParameters(**{**start["training"], **(training or {})}),

@@ -83,7 +83,7 @@ def assemble() -> None:
             return pages.get(linked, linked.removeprefix("docs/"))
 
         (SOURCE / name).write_text(LINK.sub(target, (ROOT / path).read_text("utf-8")), "utf-8")
-    for folder in ("images", "examples"):
+    for folder in ("images", "examples", "notebooks"):
         shutil.copytree(ROOT / "docs" / folder, SOURCE / folder, ignore=shutil.ignore_patterns("__pycache__"))
     with (SOURCE / "index.md").open("a", encoding="utf-8") as index:
         for caption, names in NAVIGATION.items():

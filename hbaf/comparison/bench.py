@@ -13,7 +13,7 @@ from typing import Any
 from hbaf.comparison.jobs import Job, Loading, Outcome, finished, loaded, run_job
 from hbaf.comparison.systems import Entrant, parse_systems
 from hbaf.comparison.tuning import choose, trial_changes
-from hbaf.corpus.schema import CorpusReference, load_corpus
+from hbaf.corpus.schema import CorpusReference
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import ComparisonParameters, FeatureParameters, from_recipe
 
@@ -71,7 +71,7 @@ def cells_of(
         references, asked.audio or (start.audio,), asked.text or (start.text,)
     ):
         features = FeatureParameters(**{**start.model_dump(), "audio": audio, "text": text})
-        columns = extract_features(load_corpus(reference), features, progress=progress)
+        columns = extract_features(reference.corpus, features, progress=progress)
         found.append(Cell(reference, columns, features))
     return tuple(found)
 

@@ -1,7 +1,8 @@
 """One reader per source, by name or by what lies in the folder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from hbaf.corpus.readers.audformat_database import read_audformat
 from hbaf.corpus.readers.folder import read_folder
@@ -28,6 +29,24 @@ READERS: dict[str, Callable[[CorpusParameters], Corpus]] = {
     "audformat": read_audformat,
     "imported": read_imported,
 }
+
+
+def parameters_of(source: str | Path, changes: Mapping[str, Any] | None = None) -> CorpusParameters:
+    """What a source means: `example`, `imported/NAME`, a folder, or a manifest in one.
+
+    Args:
+        changes: of the corpus parameters, over what the source says.
+    """
+    path, named = Path(source).expanduser(), str(source)
+    if named == "example":
+        start: dict[str, Any] = {"reader": "example"}
+    elif named.startswith("imported/"):
+        start = {"reader": "imported", "name": named.removeprefix("imported/")}
+    elif path.is_file() and (changes or {}).get("manifest") is None:
+        start = {"reader": "auto", "root": path.parent, "manifest": path.name}
+    else:
+        start = {"reader": "auto", "root": path}
+    return CorpusParameters(**{**start, **(changes or {})})
 
 
 def read_corpus(parameters: CorpusParameters) -> Corpus:

@@ -7,9 +7,10 @@ train, dev or test is a table of its own, `splits`, with a digest of its own.
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -124,6 +125,15 @@ class CorpusReference:
     name: str
     digest: str
     splits_digest: str
+
+    @cached_property
+    def corpus(self) -> "Corpus":
+        """What lies there, read once by everybody who holds this reference; nobody changes it."""
+        return load_corpus(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The tables stay behind when the reference travels.
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
 
 def empty_set_aside() -> pd.DataFrame:

@@ -16,11 +16,11 @@ from hbaf.corpus.schema import Corpus
 from hbaf.drift.observations import Observations, observe
 from hbaf.drift.sketch import Sketcher, fit_sketcher
 from hbaf.drift.word_pairs import KnownPairs, fit_known_pairs
-from hbaf.features.columns import Columns, names
+from hbaf.features.columns import names
 from hbaf.features.cross_fit import is_fine_tuned
 from hbaf.home import write_atomically
 from hbaf.inference.predictor import Predictor
-from hbaf.training.data import Vectors, read_vectors
+from hbaf.training.data import Vectors
 from hbaf.training.package import ModelPackage
 
 FORMAT = 1
@@ -157,12 +157,12 @@ def _at_most(rows: pd.DataFrame, most: int) -> pd.DataFrame:
     return rows[rows["dialogue_id"].isin(kept)]
 
 
-def keep_reference(package: ModelPackage, corpus: Corpus, columns: Columns, folder: Path) -> None:
+def keep_reference(package: ModelPackage, corpus: Corpus, vectors: Vectors, folder: Path) -> None:
     """Puts the reference beside a package that was just trained; nothing where its corpus gives none.
 
     Args:
-        columns: what it was trained on.
+        vectors: that it was trained on, of the whole corpus.
         folder: of the package.
     """
     with suppress(ReferenceMissing):
-        make_reference(Predictor(package), corpus, read_vectors(corpus, columns)).save(folder / FOLDER)
+        make_reference(Predictor(package), corpus, vectors).save(folder / FOLDER)

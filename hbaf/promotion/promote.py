@@ -4,10 +4,10 @@
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from hbaf.corpus.schema import Corpus, CorpusReference, Split, load_corpus
+from hbaf.corpus.schema import Corpus, CorpusReference, Split
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import PromotionParameters
 from hbaf.promotion.aliases import CHALLENGER, PromotionConflict, crown, turn, version_with
@@ -45,32 +45,6 @@ def model_name(corpus: str) -> str:
     return f"hbaf-{corpus}"
 
 
-def promote(
-    candidate: RunReference,
-    reference: CorpusReference,
-    columns: Columns,
-    *,
-    name: str | None = None,
-    rules: PromotionParameters = PromotionParameters(),  # noqa: B008  # frozen
-    ask: Callable[[Verdict], tuple[bool, str]] | None = None,
-) -> Verdict:
-    """Registers the candidate; it becomes the champion if every rule is met and, with `approval`, a person agrees.
-
-    Args:
-        name: registered name; default `hbaf-<corpus>`.
-        ask: how that person is asked; returns (agreed, reason).
-    """
-    verdict = judge(candidate, reference, columns, name=name, rules=rules)
-    if verdict.outcome != "waiting":
-        return verdict
-    if not rules.approval:
-        return settle(verdict)
-    if ask is None:
-        return verdict
-    agreed, reason = ask(verdict)
-    return settle(verdict, agreed=agreed, reason=reason)
-
-
 def judge(
     candidate: RunReference,
     reference: CorpusReference,
@@ -88,11 +62,11 @@ def judge(
         SplitError: the candidate has learned from the dialogues that would have to decide.
     """
     name = name or model_name(reference.name)
-    version = _register_once(name, candidate)
+    version = register_once(candidate, name)
     if (known := _champion_already(name, candidate)) is not None:
         # What was passed over may have been trained since.
         return replace(known, notes=tuple(dict.fromkeys((*known.notes, *candidate.passed_over))))
-    corpus = load_corpus(reference)
+    corpus = reference.corpus
     vectors, package = read_vectors(corpus, columns), ModelPackage.load(candidate.package)
     split = gate_split(corpus, rules.minimum_dialogues)
     _check_unseen(package, corpus, split)
@@ -244,10 +218,15 @@ def _record(verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _register_once(name: str, candidate: RunReference) -> str:
+def register_once(candidate: RunReference, name: str, tags: Mapping[str, str] | None = None) -> str:
+    """A version of the registered model without an alias; the same run is registered once. Returns the version.
+
+    Args:
+        tags: of a version that is new.
+    """
     client = MlflowClient()
     with turn(name):
         known = client.search_model_versions(f"name = '{name}' and run_id = '{candidate.run_id}'")
         if known:
             return str(known[0].version)
-        return register(candidate.model_uri, name, {"hbaf.run_id": candidate.run_id})
+        return register(candidate.model_uri, name, {"hbaf.run_id": candidate.run_id, **(tags or {})})

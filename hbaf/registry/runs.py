@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import Columns, extractors
 from hbaf.home import room
@@ -96,19 +96,20 @@ def train_and_log(
         close_interrupted(key, experiment)
         if again:
             _remove_checkpoints(folder)
-        corpus = load_corpus(reference)
+        corpus = reference.corpus
         name = f"{corpus.name}-{model.variant}-{training.recipe}-seed{training.seed}"
         tags = {"hbaf.key": key, "hbaf.variant": model.variant, "hbaf.recipe": training.recipe} | digests(
             reference, columns
         )
         with run(name, tags=tags, experiment=experiment, parent_run_id=parent_run_id) as log:
             log.log_parameters(flat(settings))
+            vectors = read_vectors(corpus, columns)
             package = train_package(
-                corpus, columns, features, model, training, folder=folder, log=log, progress=progress,
+                corpus, vectors, features, model, training, folder=folder, log=log, progress=progress,
                 origin={"run_id": log.run_id, **digests(reference, columns)},
             )  # fmt: skip
             place = package.save(folder / log.run_id / "package")
-            keep_reference(package, corpus, columns, place)
+            keep_reference(package, corpus, vectors, place)
             uri = log_package(log.run_id, place, package.facts)
         # Only now: a kill before this line goes on from the last checkpoint and trains nothing again.
         _remove_checkpoints(folder)
@@ -117,7 +118,7 @@ def train_and_log(
 
 def train_package(
     corpus: Corpus,
-    columns: Columns,
+    data: Columns | Vectors,
     features: FeatureParameters,
     model: ModelParameters,
     training: TrainingParameters,
@@ -127,9 +128,13 @@ def train_package(
     origin: dict[str, Any],
     progress: bool = False,
 ) -> ModelPackage:
-    """Fits representation and system on train, chooses by dev, and reports to the log."""
+    """Fits representation and system on train, chooses by dev, and reports to the log.
+
+    Args:
+        data: columns, or the vectors where they have been read already.
+    """
     check_labels(corpus.emotions)
-    vectors = read_vectors(corpus, columns)
+    vectors = data if isinstance(data, Vectors) else read_vectors(corpus, data)
     named = extractors(features)
     representation = fit_representation(corpus, vectors, features, selects=named["audio"].selected)
     facts = PackageFacts(

@@ -12,7 +12,7 @@ import pandas as pd
 
 from feature_store.store import FeatureStore
 from hbaf.corpus.readers.audformat_database import write_audformat
-from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.features.columns import check_identities, default_store, extract_features
 from hbaf.home import published, room, write_atomically
 from hbaf.inference.predictor import Predictor
@@ -27,6 +27,7 @@ CARRIED = [
     "loudness", "emotion", "source_id", "text_problem", "audio_problem", "audio_digest", "cue",
 ]  # fmt: skip
 KeepFeatures = Literal["selected", "none"]
+Players = Literal["link", "embed", "none"]  # how a report's players find the sound
 LOOKED_AT = 3  # other turns that a conversation's page names as what a prediction looked at
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones count in some locales
 
@@ -61,7 +62,7 @@ def score_corpus(
     model: str | None = None,
     output: Path | None = None,
     csv: bool = False,
-    audio: Literal["link", "embed", "none"] = "link",
+    audio: Players = "link",
     workers: int | None = None,
     keep_features: KeepFeatures = "selected",
     audformat: bool = False,
@@ -83,7 +84,7 @@ def score_corpus(
         ExtractorMismatch: this installation makes other features than the model was trained on.
         PurposeError: a licence forbids the purpose.
     """
-    corpus = load_corpus(reference)
+    corpus = reference.corpus
     chosen = find_champion(model)
     champion = chosen.model
     predictor = Predictor.load(champion.folder, attention=LOOKED_AT)

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from hbaf.promotion.best_run import best_run
-from hbaf.promotion.promote import model_name
+from hbaf.promotion.promote import model_name, register_once
 from hbaf.registry import trials_view
-from hbaf.registry.models import register
 from hbaf.registry.runs import RunReference, run_key
-from hbaf.registry.tracking import MlflowClient, MlflowRunLog, experiment_id, tracking_address
+from hbaf.registry.tracking import MlflowRunLog, experiment_id, tracking_address
 from hbaf.search.plan import StudyPlan
 from hbaf.search.plots import write_plots
 from hbaf.search.refit import Refit, choose, fresh_seeds
@@ -80,7 +79,7 @@ def end_study(plan: StudyPlan, search: SharedStudy, refit: SharedStudy) -> Study
     )  # fmt: skip
     candidate = best_run(plan.reference, best.kept_run)
     name = model_name(plan.reference.name)
-    version = register_candidate(candidate, name, {"hbaf.study": plan.study})
+    version = register_once(candidate, name, {"hbaf.stage": "candidate", "hbaf.study": plan.study})
     trials = results(search)
     start = next((t.value for t in trials if t.number == 0), None)
     states = [trial.state for trial in trials]
@@ -96,15 +95,6 @@ def trials_address(plan: StudyPlan) -> str | None:
     """Where a person compares the trials of a study."""
     server = tracking_address()
     return trials_view.link(server, experiment_id(plan.experiment)) if server.startswith("http") else None
-
-
-def register_candidate(candidate: RunReference, name: str, tags: dict[str, str]) -> str:
-    """A version of the registered model without an alias; the same run is registered once. Returns the version."""
-    client = MlflowClient()
-    known = client.search_model_versions(f"name = '{name}' and run_id = '{candidate.run_id}'")
-    if known:
-        return str(known[0].version)
-    return register(candidate.model_uri, name, {"hbaf.run_id": candidate.run_id, "hbaf.stage": "candidate", **tags})
 
 
 def _show(plan: StudyPlan, search: SharedStudy, outcome: StudyOutcome) -> None:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from feature_store.files import Files
-from hbaf.corpus.schema import load_corpus
 from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import extractors
 from hbaf.registry.metric_names import metric_name
@@ -110,7 +109,7 @@ def prove(plan: StudyPlan) -> None:
 
 
 def load_data(plan: StudyPlan) -> TrialData:
-    corpus = load_corpus(plan.reference)
+    corpus = plan.reference.corpus
     vectors = read_vectors(corpus, plan.columns)
     selects = extractors(plan.features)["audio"].selected
     representation = fit_representation(corpus, vectors, plan.features, selects=selects)
@@ -177,18 +176,19 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
     setting, seed = int(trial.notes["setting"]), int(trial.notes["seed"])
     training = training.model_copy(update={"seed": seed})
     folder = plan.folder() / f"refit-{trial.number}"
-    corpus = load_corpus(plan.reference)
+    corpus = plan.reference.corpus
     try:
         with nested_run(f"refit of trial {setting:03d}, seed {seed}", "refit", trial, plan) as log:
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
             log.log_tags({"hbaf.refit.of": str(setting)})
+            vectors = read_vectors(corpus, plan.columns)
             package = train_package(
-                corpus, plan.columns, plan.features, model, training, folder=folder, log=log,
+                corpus, vectors, plan.features, model, training, folder=folder, log=log,
                 origin={"run_id": log.run_id, "study": plan.study, **digests(plan.reference, plan.columns)},
             )  # fmt: skip
             if trial.notes.get("keeps_model"):
                 place = package.save(folder / "package")
-                keep_reference(package, corpus, plan.columns, place)
+                keep_reference(package, corpus, vectors, place)
                 log.log_tags({"hbaf.model_uri": log_package(log.run_id, place, package.facts)})
         return float(package.facts.dev_metrics["weighted_f1"])
     finally:

@@ -1,35 +1,20 @@
 """Verbs about corpora and their features."""
 
+from functools import partial
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import (
-    RUN_STAGES,
-    Channels,
-    Manifest,
-    Quiet,
-    Reader,
-    Recipe,
-    Set,
-    Source,
-    changes_of,
-    prepare,
-    settings,
-)
+from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Recipe, Source, aloud
 
 
 def validate(
     source: Source,
     *,
-    manifest: Manifest = None,
-    reader: Reader = None,
-    channels: Channels = None,
-    set_: Set = None,
     docs: bool = True,
     log: bool = True,
     all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
-    quiet: Quiet = False,
+    options: CorpusOptions = AS_IS,
 ) -> int:
     """Checks a corpus against the rules and prints what a person can act on; exit code 1 if a critical rule fails.
 
@@ -48,43 +33,34 @@ def validate(
     """
     from rich.console import Console
 
-    from hbaf.corpus.schema import load_corpus
+    from hbaf import pipeline
     from hbaf.parameters import ValidationParameters
-    from hbaf.validation import accept, terminal
-    from hbaf.validation.suite import validate as check
+    from hbaf.validation import terminal
 
     stages = ("corpus", "validation")
-    rules = ValidationParameters(**changes_of(set_, stages).get("validation", {}))
-    reference = prepare(
-        source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages, notes=False
+    rules = ValidationParameters(**options.of("validation", stages))
+    found = pipeline.validate(
+        options.corpus(source, stages),
+        rules,
+        docs=docs,
+        log=log,
+        progress=options.progress,
+        step=partial(aloud, notes=False),
     )
-    corpus = load_corpus(reference)
-    result = check(corpus, rules, docs=docs)
-    accept(corpus, result)
+    result = found.result
     console = Console()
     console.print(terminal.counts(result))
     console.print(terminal.findings(result, every_rule=all_))
-    print(f"corpus: {reference.folder}")
+    print(f"corpus: {found.reference.folder}")
     if result.docs:
         print(f"data docs: {result.docs / 'index.html'}\nbroken rows: {result.docs / 'broken_rows.csv'}")
-    if log:
-        from hbaf.registry.records.validations import log_validation
-
-        print(f"MLflow run: {log_validation(result, rules)}")
+    if found.run_id:
+        print(f"MLflow run: {found.run_id}")
     return 0 if result.ok else 1
 
 
-def extract(
-    source: Source,
-    *,
-    manifest: Manifest = None,
-    reader: Reader = None,
-    channels: Channels = None,
-    recipe: Recipe = "paper",
-    set_: Set = None,
-    quiet: Quiet = False,
-) -> int:  # cyclopts wants a list
-    """Extracts the feature columns that a recipe reads; only what is missing.
+def extract(source: Source, *, recipe: Recipe = "paper", options: CorpusOptions = AS_IS) -> int:
+    """Validates a corpus and extracts the feature columns that a recipe reads; only what is missing.
 
     Try:
 
@@ -92,12 +68,11 @@ def extract(
 
         hbaf extract example --recipe demo --set features.audio=mfcc
     """
-    from hbaf.corpus.schema import load_corpus
-    from hbaf.features.columns import extract_features
+    from hbaf import pipeline
 
-    features, _, _ = settings(recipe, set_)
-    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
-    columns = extract_features(load_corpus(reference), features, progress=not quiet)
-    for modality, column in columns.by_modality().items():
+    found = pipeline.extract(
+        options.corpus(source, RUN_STAGES), options.settings(recipe), progress=options.progress, step=aloud
+    )
+    for modality, column in found.columns.by_modality().items():
         print(f"{modality:12} {column.name:16} {column.dim:6} numbers  {column.digest[:12]}")
     return 0

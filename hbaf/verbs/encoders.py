@@ -3,20 +3,16 @@
 from functools import partial
 from typing import Any, Literal
 
-from hbaf.verbs.options import Channels, Manifest, Quiet, Reader, Recipe, Set, Source, prepare, settings
+from hbaf.verbs.options import AS_IS, CorpusOptions, Recipe, Set, SettingError, Source, aloud, settings
 
 
 def finetune(
     source: Source,
     *,
-    manifest: Manifest = None,
-    reader: Reader = None,
-    channels: Channels = None,
     text: str | None = None,
     audio: str | None = None,
     context: int | None = None,
-    set_: Set = None,  # cyclopts wants a list
-    quiet: Quiet = False,
+    options: CorpusOptions = AS_IS,
 ) -> int:
     """Fine-tunes a text or speech encoder on the train split; features of train are made out of fold.
 
@@ -33,21 +29,20 @@ def finetune(
         audio: Speech model to begin with, instead: `wav2vec2`, `speech:ID`.
         context: Turns before that the text encoder reads with each one; default: none.
     """
+    from hbaf import pipeline
     from hbaf.parameters import FineTuneParameters
-    from hbaf.verbs.options import SettingError, changes_of
 
     stages = ("corpus", "finetune")
-    reference = prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=stages)
-    from hbaf.registry.records.encoders import finetune_and_log
-
     if text and audio:
         raise SettingError("--text and --audio: fine-tune one encoder at a time.")
     given: dict[str, Any] = {"encoder": text or audio} if text or audio else {}
     given |= {} if context is None else {"context": context}
-    parameters = FineTuneParameters(**{**given, **changes_of(set_, stages).get("finetune", {})})
-    encoder = finetune_and_log(reference, parameters, progress=not quiet)
+    parameters = FineTuneParameters(**{**given, **options.of("finetune", stages)})
+    found = pipeline.finetune(options.corpus(source, stages), parameters, progress=options.progress, step=aloud)
+    encoder = found.encoder
     print(
-        f"{'reused' if encoder.reused else 'fine-tuned'} {encoder.name}, {parameters.encoder} on {reference.name}\n"
+        f"{'reused' if encoder.reused else 'fine-tuned'} {encoder.name}, {parameters.encoder} "
+        f"on {found.reference.name}\n"
         f"dev weighted F1 {encoder.dev['weighted_f1']:.3f} with its own head\nfolder {encoder.folder}\n"
         f"next: hbaf train {source} --set features.{encoder.modality}={encoder.name}"
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hbaf.corpus.published.load import Like
-from hbaf.verbs.options import Quiet, Reader, Set, changes_of, corpus_parameters
+from hbaf.verbs.options import AS_IS, CorpusOptions
 
 
 def import_(
@@ -18,9 +18,7 @@ def import_(
     emotions: str | None = None,
     dev_share: float = 0.1,
     seed: int = 0,
-    reader: Reader = None,
-    set_: Set = None,
-    quiet: Quiet = False,
+    options: CorpusOptions = AS_IS,
 ) -> int:
     r"""Imports features that others published: as a corpus of their own, or as columns of a corpus that is here.
 
@@ -44,16 +42,15 @@ def import_(
         dev_share: Of the train dialogues, moved to dev where the file names no dev split.
         seed: Of that choice.
     """
-    from hbaf.corpus.prepare import prepare_corpus
+    from hbaf import pipeline
     from hbaf.corpus.published.load import load_published
     from hbaf.corpus.readers.folder import safe_name
     from hbaf.corpus.readers.imported import save_imported, with_dev
-    from hbaf.corpus.schema import load_corpus
     from hbaf.features.columns import default_store
     from hbaf.features.imported.columns import import_features
 
-    changes = changes_of(set_, ("corpus", "features"))
-    store = default_store(changes.get("features", {}).get("store"))
+    stages = ("corpus", "features")
+    store = default_store(options.of("features", stages).get("store"))
     called = safe_name(name or file.stem)
     labels = [label.strip() for label in emotions.split(",")] if emotions else []
     if for_ is None:
@@ -63,8 +60,7 @@ def import_(
         save_imported(corpus)
         print(f"imported/{called}: {len(corpus.utterances)} utterances, {sizes(corpus.splits['split'].tolist())}")
     else:
-        parameters = corpus_parameters(for_, None, reader, changes.get("corpus"))
-        corpus = load_corpus(prepare_corpus(parameters, progress=not quiet))
+        corpus = pipeline.prepare(options.corpus(for_, stages), progress=options.progress).corpus
         published = load_published(file, like, emotions=labels)
     for column in import_features(published, corpus, store, called):
         print(f"{column.name:32} {column.dim:6} numbers, {column.utterances} of {len(corpus.utterances)} utterances")

@@ -1,16 +1,17 @@
 """What several verbs take: sources, recipes and single settings, and how they become parameters."""
 
+import functools
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from hbaf.corpus.schema import CorpusReference
-    from hbaf.parameters import CorpusParameters, FeatureParameters, ModelParameters, TrainingParameters
+    from hbaf.corpus.schema import Corpus
+    from hbaf.parameters import CorpusParameters, Settings
 
 Source = Annotated[
     str,
@@ -19,18 +20,10 @@ Source = Annotated[
         "beside audio files, or a transcript beside each recording), or a manifest."
     ),
 ]
-Reader = Annotated[
-    str | None, Parameter(help="`folder`, `meld`, `iemocap` or `audformat`; default: by what lies in the folder.")
-]
 Recipe = Annotated[str, Parameter(help="Set of values to start from: `paper`, `best` or `demo`.")]
 Set = Annotated[
     list[str] | None,
     Parameter(name="--set", negative="", help="STAGE.NAME=VALUE, as `model.tau=0.2` or `features.audio=mfcc`."),
-]
-Manifest = Annotated[str | None, Parameter(help="Manifest inside the folder, where there is more than one.")]
-Channels = Annotated[
-    str | None,
-    Parameter(help="Who is on which channel, from 0, as `0=agent,1=customer`: each turn is cut from its speaker's."),
 ]
 Representations = Annotated[list[str] | None, Parameter(negative="", help="Representation; give it again for another.")]
 Purpose = Annotated[
@@ -39,74 +32,92 @@ Purpose = Annotated[
 ]
 Quiet = Annotated[bool, Parameter(negative="", help="No progress bars.")]
 
-
 RUN_STAGES = ("corpus", "features", "model", "training")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class SettingError(ValueError):
     """A setting on the command line is not understood."""
 
 
-def corpus_parameters(
-    source: str, manifest: str | None, reader: str | None = None, changes: Mapping[str, Any] | None = None
-) -> "CorpusParameters":
-    """What a SOURCE on the command line means."""
-    from hbaf.parameters import CorpusParameters
+@Parameter(name="*")
+@dataclass(frozen=True)
+class CorpusOptions:
+    """What every verb takes that reads a corpus."""
 
-    path, given = Path(source).expanduser(), dict(changes or {})
-    if source == "example":
-        start: dict[str, Any] = {"reader": "example"}
-    elif source.startswith("imported/"):
-        start = {"reader": "imported", "name": source.removeprefix("imported/")}
-    elif path.is_file() and manifest is None:
-        start = {"reader": "auto", "root": path.parent, "manifest": path.name}
-    else:
-        start = {"reader": "auto", "root": path, "manifest": manifest}
-    return CorpusParameters(**{**start, **({"reader": reader} if reader else {}), **given})
+    manifest: Annotated[str | None, Parameter(help="Manifest inside the folder, where there is more than one.")] = None
+    reader: Annotated[
+        str | None, Parameter(help="`folder`, `meld`, `iemocap` or `audformat`; default: by what lies in the folder.")
+    ] = None
+    channels: Annotated[
+        str | None,
+        Parameter(
+            help="Who is on which channel, from 0, as `0=agent,1=customer`: each turn is cut from its speaker's."
+        ),
+    ] = None
+    set_: Set = None  # cyclopts wants a list
+    quiet: Quiet = False
+
+    def corpus(self, source: str, stages: Sequence[str] = ("corpus",)) -> "CorpusParameters":
+        """What a SOURCE means.
+
+        Args:
+            stages: that the verb knows: a change of another one is an error.
+        """
+        from hbaf.corpus.read import parameters_of
+        from hbaf.corpus.sound.channels import parse_channels
+
+        changes = changes_of(self.set_, stages).get("corpus", {})
+        if self.channels is not None:
+            changes["channels"] = parse_channels(self.channels)
+        named = {"manifest": self.manifest, "reader": self.reader}
+        return parameters_of(source, {**{name: value for name, value in named.items() if value}, **changes})
+
+    def of(self, stage: str, stages: Sequence[str]) -> dict[str, Any]:
+        """The changes of one stage."""
+        return changes_of(self.set_, stages).get(stage, {})
+
+    def settings(self, recipe: str) -> "Settings":
+        """A recipe with the changes that were given."""
+        return settings(recipe, self.set_)
+
+    @property
+    def progress(self) -> bool:
+        """Whether progress bars are drawn."""
+        return not self.quiet
 
 
-def prepare(
-    source: str,
-    manifest: str | None,
-    quiet: bool,
-    *,
-    split: bool = True,
-    reader: str | None = None,
-    set_: Sequence[str] | None = None,
-    stages: Sequence[str] = ("corpus",),
-    channels: str | None = None,
-    notes: bool = True,
-) -> "CorpusReference":
-    """Reads and measures a corpus, and says which rows were set aside or lack something, and what to do.
+AS_IS = CorpusOptions()
 
-    Args:
-        set_: `STAGE.NAME=VALUE` changes; those of `corpus` count here.
-        stages: that the verb knows: a change of another one is an error.
-        channels: `0=agent,1=customer`.
-        notes: print what the reader found in the source; False where the verb does so itself.
-    """
+
+def aloud(function: Callable[P, T], /, *, notes: bool = True) -> Callable[P, T]:
+    """How a verb runs a step: a corpus that was read says which rows were set aside or lack something."""
+    from hbaf import pipeline
+
+    if function is not pipeline.prepare:
+        return function
+
+    @functools.wraps(function)
+    def run(*arguments: P.args, **named: P.kwargs) -> T:
+        found = function(*arguments, **named)
+        for line in remarks(found.corpus, notes):  # type: ignore[attr-defined]  # it is a CorpusReference
+            print(line, file=sys.stderr)
+        return found
+
+    return run
+
+
+def remarks(corpus: "Corpus", notes: bool = True) -> Iterable[str]:
+    """Rows that were set aside, what other rows lack, and what to do; with `notes`, what the reader had to say."""
     from hbaf.corpus.next_steps import tell
-    from hbaf.corpus.prepare import prepare_corpus
-    from hbaf.corpus.schema import load_corpus
-    from hbaf.corpus.sound.channels import parse_channels
-    from hbaf.home import prepare_environment
 
-    prepare_environment()
-    changes = changes_of(set_, stages).get("corpus", {})
-    if channels is not None:
-        changes = {**changes, "channels": parse_channels(channels)}
-    parameters = corpus_parameters(source, manifest, reader, changes)
-    reference = prepare_corpus(parameters, split=split, progress=not quiet)
-    corpus = load_corpus(reference)
-    told = [f"note: {note}" for note in corpus.notes] if notes else []
-    for line in (*told, *tell(corpus.set_aside, corpus.utterances)):
-        print(line, file=sys.stderr)
-    return reference
+    yield from tell(corpus.set_aside, corpus.utterances)
+    if notes:
+        yield from (f"note: {note}" for note in corpus.notes)
 
 
-def settings(
-    recipe: str, changes: Sequence[str] | None
-) -> "tuple[FeatureParameters, ModelParameters, TrainingParameters]":
+def settings(recipe: str, changes: Sequence[str] | None) -> "Settings":
     """A recipe with `STAGE.NAME=VALUE` changes."""
     from hbaf.parameters import from_recipe
 

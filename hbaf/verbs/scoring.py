@@ -3,24 +3,20 @@
 from pathlib import Path
 from typing import Literal
 
-from hbaf.verbs.options import Channels, Manifest, Purpose, Quiet, Reader, Set, Source, prepare
+from hbaf.verbs.options import AS_IS, CorpusOptions, Purpose, Source, aloud
 
 
 def score(
     source: Source,
     *,
     purpose: Purpose,
-    manifest: Manifest = None,
-    reader: Reader = None,
-    channels: Channels = None,
-    set_: Set = None,
     model: str | None = None,
     output: Path | None = None,
     csv: bool = False,
     audformat: bool = False,
     keep_features: Literal["selected", "none"] = "selected",
     audio: Literal["link", "embed", "none"] = "link",
-    quiet: Quiet = False,
+    options: CorpusOptions = AS_IS,
 ) -> int:
     """Scores conversations with the champion: Parquet, CSV on request, and an HTML report.
 
@@ -38,12 +34,10 @@ def score(
         keep_features: Keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: How the report's players find the sound.
     """
-    from hbaf.privacy.retention import apply_retention
-    from hbaf.scoring.score import score_corpus
+    from hbaf import pipeline
 
-    reference = prepare(source, manifest, quiet, split=False, reader=reader, channels=channels, set_=set_)
-    found = score_corpus(
-        reference,
+    done = pipeline.score(
+        options.corpus(source),
         purpose=purpose,
         model=model,
         output=output,
@@ -51,8 +45,10 @@ def score(
         audio=audio,
         audformat=audformat,
         keep_features=keep_features,
-        progress=not quiet,
+        progress=options.progress,
+        step=aloud,
     )
+    found, receipt = done.scores, done.forgotten
     print(f"{found.rows - found.unscored} utterances of {found.dialogues} conversations scored with {found.model}")
     if found.champion_from == "cache":
         print("  MLflow cannot be reached: this is the champion that it named last")
@@ -61,7 +57,6 @@ def score(
     if found.unscored:
         print(f"  {found.unscored} more are unscored: they lack what this model was not trained to miss")
     print(f"scores: {found.folder / 'scores.parquet'}\nreport: {found.report}")
-    receipt = apply_retention()
     if receipt is not None:
         print(f"forgotten by HBAF_RETENTION: {receipt.utterances} rows of corpora, {receipt.scores} of scores")
     return 0

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import Manifest, Quiet, Recipe, Set, SettingError, Source, prepare, settings
+from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Recipe, SettingError, Source, aloud
 
 Space = Annotated[
     list[str] | None,
@@ -29,10 +29,8 @@ def search(
     top: int = 3,
     seeds: int = 5,
     workers_per_gpu: int = 1,
-    manifest: Manifest = None,
     recipe: Recipe = "paper",
-    set_: Set = None,  # cyclopts wants a list
-    quiet: Quiet = False,
+    options: CorpusOptions = AS_IS,
 ) -> int:
     """Searches learning rate, λ1-3, μ and τ, trains the best settings again over fresh seeds, registers the candidate.
 
@@ -53,11 +51,9 @@ def search(
         seeds: Fresh seeds of each.
         workers_per_gpu: Workers that share one GPU.
     """
-    from hbaf.corpus.schema import load_corpus
-    from hbaf.features.columns import extract_features
+    from hbaf import pipeline
     from hbaf.parameters import SearchParameters
     from hbaf.registry.tracking import ui_command
-    from hbaf.search.run import run_study
     from hbaf.search.worker import end_in_order
 
     asked = SearchParameters(
@@ -66,12 +62,15 @@ def search(
     )  # fmt: skip
     if not asked.wanted:
         raise SettingError("--trials 0: nothing to search. Give trials, or --hours; `hbaf train` trains once.")
-    features, model, training = settings(recipe, set_)
-    reference = prepare(source, manifest, quiet)
-    columns = extract_features(load_corpus(reference), features, progress=not quiet)
     end_in_order()
-    say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
-    outcome = run_study(reference, columns, features, model, training, asked, say=say)
+    outcome = pipeline.search(
+        options.corpus(source, RUN_STAGES),
+        options.settings(recipe),
+        asked,
+        say=(lambda text: None) if options.quiet else (lambda text: print(text, flush=True)),
+        progress=options.progress,
+        step=aloud,
+    )
     print("\n".join(outcome.lines()))
     print(f"look: {ui_command()}\nnext: hbaf promote {source}")
     return 0

@@ -21,9 +21,10 @@ import soundfile
 
 from feature_store.store import FeatureStore
 from hbaf.cli import main
-from hbaf.corpus.schema import Corpus, load_corpus
+from hbaf.corpus.schema import Corpus
 from hbaf.features.extract import extract_column, read_column
-from hbaf.verbs.options import prepare
+from hbaf.pipeline import prepare
+from hbaf.verbs.options import CorpusOptions, aloud
 
 DOCS = Path(__file__).parents[2] / "docs" / "bad-input.md"
 COLUMNS = ("dialogue", "turn", "speaker", "text", "audio", "emotion")
@@ -41,7 +42,7 @@ class Case:
         costs: "nothing", "a row" (set aside), "its sound", "its words" (the row stays, marked), "the call" (all rows of
             the transcript) or "the run" (nothing is done before somebody mends it).
         damage: done to the folder that `write_calls` makes.
-        options: of `hbaf.verbs.options.prepare`.
+        options: of `hbaf.verbs.options.CorpusOptions`.
     """
 
     what: str
@@ -425,8 +426,7 @@ def run(case: Case, root: Path, capsys: pytest.CaptureFixture[str]) -> Outcome:
         assert stopped.value.code == 2
         corpus = None
     else:
-        reference = prepare(str(root), options.pop("manifest"), True, notes=False, **options)
-        corpus = load_corpus(reference)
+        corpus = aloud(prepare, notes=False)(CorpusOptions(**options).corpus(str(root))).corpus
     said = capsys.readouterr().err
     assert "Traceback" not in said
     return Outcome(corpus, said.strip().replace(str(root.parent) + "/", "").replace("hbaf: ", ""))
@@ -456,7 +456,7 @@ def without_hurt(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, tuple[p
                 as_transcripts(lambda root: [path.unlink() for path in root.glob(f"{HURT}*")])(folder / "calls")
             else:
                 write_rows(folder / "calls", rows_of(*GOOD))
-            corpus = load_corpus(prepare(str(folder / "calls"), None, True, notes=False))
+            corpus = prepare(folder / "calls").corpus
             found[transcripts] = (corpus.utterances, vectors_of(corpus, folder / "store"))
     return found
 

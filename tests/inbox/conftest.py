@@ -16,6 +16,7 @@ from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import extract_features
 from hbaf.parameters import CorpusParameters, from_recipe
 from hbaf.registry.runs import train_package
+from hbaf.training.data import read_vectors
 from hbaf.training.run_log import SilentRunLog
 from tests.registry.conftest import write_calls
 
@@ -56,10 +57,10 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Cached:
         )
         reference = prepare_corpus(CorpusParameters(reader="folder", root=folder / "calls"), workers=1)
         corpus = load_corpus(reference)
-        columns = extract_features(corpus, features)
+        vectors = read_vectors(corpus, extract_features(corpus, features))
         package = train_package(
             corpus,
-            columns,
+            vectors,
             features,
             model,
             training,
@@ -68,7 +69,7 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Cached:
             origin={"run_id": "0" * 32},
         )
         place = package.save(folder / "package")
-        keep_reference(package, corpus, columns, place)
+        keep_reference(package, corpus, vectors, place)
     return Cached(place, folder / "home" / "features")
 
 

@@ -10,6 +10,7 @@ from hbaf.inbox.scheduled import score_source
 from hbaf.inbox.source import SourceParameters
 from hbaf.verbs.inbox import inbox, rescore, verify
 from hbaf.verbs.monitor import monitor, status
+from hbaf.verbs.options import CorpusOptions
 from hbaf.verbs.scoring import score
 from tests.inbox.conftest import NOWHERE, call, tone
 from tests.registry.conftest import write_calls
@@ -98,7 +99,7 @@ def test_the_monitor_looks_without_mlflow(source: Path, capsys: pytest.CaptureFi
 
 def test_a_corpus_is_scored_while_mlflow_is_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_calls(tmp_path / "calls")
-    asked = {"purpose": "research", "csv": True, "quiet": True}
+    asked = {"purpose": "research", "csv": True, "options": CorpusOptions(quiet=True)}
     assert score(str(tmp_path / "calls"), **asked) == 0
     said = capsys.readouterr()
     assert "36 utterances of 12 conversations scored with hbaf-calls/1" in said.out

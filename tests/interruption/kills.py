@@ -140,11 +140,11 @@ def train_left() -> Any:
 
 def score() -> None:
     from hbaf.parameters import PromotionParameters
-    from hbaf.promotion.promote import promote
+    from hbaf.pipeline import decide
     from hbaf.scoring.score import score_corpus
 
     # Twelve dialogues teach a model nothing for sure; what is looked at here is interruption.
-    promote(train(), reference(), extract(), rules=PromotionParameters(minimum_effect=-1))
+    decide(train(), reference(), extract(), rules=PromotionParameters(minimum_effect=-1))
     score_corpus(reference(), purpose="research", csv=True, workers=1)
 
 

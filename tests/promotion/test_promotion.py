@@ -17,10 +17,11 @@ from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import CorpusParameters, PromotionParameters, from_recipe
+from hbaf.pipeline import decide
 from hbaf.promotion import aliases
 from hbaf.promotion.aliases import CHALLENGER, PREVIOUS, PromotionConflict, crown, rollback, turn, version_with
 from hbaf.promotion.card import find_card
-from hbaf.promotion.promote import judge, promote, settle
+from hbaf.promotion.promote import judge, settle
 from hbaf.promotion.verdict import Verdict
 from hbaf.registry.models import CHAMPION, NoModelError, log_package
 from hbaf.registry.runs import RunReference, train_package
@@ -121,8 +122,8 @@ class Talks:
             uri = log_package(log.run_id, place, facts)
         return RunReference(log.run_id, place, uri, facts.dev_metrics["weighted_f1"])
 
-    def promote(self, candidate: RunReference, **rules: float) -> Verdict:
-        return promote(candidate, self.reference, self.columns, rules=PromotionParameters(**{**LENIENT, **rules}))
+    def decide(self, candidate: RunReference, **rules: float) -> Verdict:
+        return decide(candidate, self.reference, self.columns, rules=PromotionParameters(**{**LENIENT, **rules}))
 
 
 # The broken models are broken in their confidence too; what calibration asks is tested in test_rules.py.
@@ -311,12 +312,12 @@ def test_a_person_is_asked_where_the_setting_says_so(talks: Talks) -> None:
         asked.append(verdict)
         return False, "not on a Friday"
 
-    verdict = promote(run, talks.reference, talks.columns, rules=rules, ask=no)
+    verdict = decide(run, talks.reference, talks.columns, rules=rules, ask=no)
     assert (verdict.outcome, verdict.reason) == ("declined", "not on a Friday")
     assert asked[0].outcome == "waiting"
     assert held() == {CHAMPION: None, CHALLENGER: "1", PREVIOUS: None}
-    assert promote(run, talks.reference, talks.columns, rules=rules).outcome == "waiting"
-    agreed = promote(run, talks.reference, talks.columns, rules=rules, ask=lambda verdict: (True, "approved"))
+    assert decide(run, talks.reference, talks.columns, rules=rules).outcome == "waiting"
+    agreed = decide(run, talks.reference, talks.columns, rules=rules, ask=lambda verdict: (True, "approved"))
     assert agreed.promoted
     assert held()[CHAMPION] == "1"
 
@@ -357,7 +358,7 @@ def test_a_candidate_that_learned_from_what_decides_is_turned_away(talks: Talks)
         CorpusParameters(reader="folder", root=talks.folder / "talks", gate_share=0.9), workers=1
     )  # most of what it was trained on would decide now
     with pytest.raises(SplitError, match="trained with other splits"):
-        promote(talks.logged(), other, talks.columns)
+        decide(talks.logged(), other, talks.columns)
 
 
 def test_dialogues_that_the_champion_knows_do_not_decide(talks: Talks) -> None:
@@ -369,7 +370,7 @@ def test_dialogues_that_the_champion_knows_do_not_decide(talks: Talks) -> None:
     before = talks.package
     talks.package = replace(before, facts=facts)
     try:
-        verdict = promote(talks.logged(), wider, talks.columns)
+        verdict = decide(talks.logged(), wider, talks.columns)
     finally:
         talks.package = before
     gates = [set(load_corpus(r).in_split("gate")["dialogue_id"]) for r in (talks.reference, wider)]

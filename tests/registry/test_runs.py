@@ -13,8 +13,8 @@ import pytest
 
 from hbaf.corpus.schema import load_corpus
 from hbaf.parameters import PromotionParameters
+from hbaf.pipeline import decide
 from hbaf.promotion.best_run import best_run
-from hbaf.promotion.promote import promote
 from hbaf.registry.models import NoModelError, find_model
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.tracking import MlflowClient
@@ -81,7 +81,7 @@ def champion(prepared: Prepared, run: RunReference):
     rules = PromotionParameters(minimum_effect=-1.0, calibration_tolerance=1.0)
     with prepared.in_use():
         assert best_run(prepared.reference).run_id == run.run_id
-        return promote(run, prepared.reference, prepared.columns, rules=rules)
+        return decide(run, prepared.reference, prepared.columns, rules=rules)
 
 
 def test_the_first_model_must_beat_the_majority(champion, run: RunReference):
@@ -95,7 +95,7 @@ def test_an_equal_model_is_not_promoted(prepared: Prepared, champion):
     twin = train_and_log(
         prepared.reference, prepared.columns, prepared.features, prepared.model, prepared.training, again=True
     )
-    verdict = promote(twin, prepared.reference, prepared.columns)
+    verdict = decide(twin, prepared.reference, prepared.columns)
     assert verdict.candidate == pytest.approx(verdict.champion)
     assert not verdict.promoted
     assert find_model().version == champion.version

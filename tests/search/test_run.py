@@ -12,8 +12,8 @@ import pytest
 
 from feature_store.files import Files
 from hbaf.parameters import SearchParameters
+from hbaf.pipeline import decide
 from hbaf.promotion.best_run import best_run
-from hbaf.promotion.promote import promote
 from hbaf.registry.tracking import MlflowClient, experiment_id
 from hbaf.search.end import StudyOutcome
 from hbaf.search.plan import begin_study, storage_url, token_file
@@ -124,7 +124,7 @@ def test_the_candidate_is_registered_without_an_alias_and_promoted_before_others
     assert not version.aliases
     newest = best_run(prepared.reference)
     assert MlflowClient().get_run(newest.run_id).data.tags["hbaf.candidate"]
-    assert promote(outcome.candidate, prepared.reference, prepared.columns).version == outcome.version
+    assert decide(outcome.candidate, prepared.reference, prepared.columns).version == outcome.version
 
 
 @pytest.mark.timeout(240)

@@ -5,27 +5,28 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from hbaf.verbs.options import SettingError, changes_of, corpus_parameters, settings
+from hbaf.corpus.read import parameters_of
+from hbaf.verbs.options import CorpusOptions, SettingError, changes_of, settings
 
 
 def test_sources() -> None:
-    assert corpus_parameters("example", None).reader == "example"
-    imported = corpus_parameters("imported/sdt", None)
+    assert parameters_of("example").reader == "example"
+    imported = parameters_of("imported/sdt")
     assert (imported.reader, imported.name) == ("imported", "sdt")
-    assert corpus_parameters("calls", "a.csv").manifest == "a.csv"
-    assert corpus_parameters("calls", None, "meld").reader == "meld"
+    assert CorpusOptions(manifest="a.csv").corpus("calls").manifest == "a.csv"
+    assert CorpusOptions(reader="meld").corpus("calls").reader == "meld"
 
 
 def test_a_manifest_is_a_source(tmp_path: Path) -> None:
     (tmp_path / "calls.csv").write_text("")
-    found = corpus_parameters(str(tmp_path / "calls.csv"), None)
+    found = parameters_of(tmp_path / "calls.csv")
     assert (found.reader, found.root, found.manifest) == ("auto", tmp_path, "calls.csv")
 
 
 def test_single_settings_reach_their_stage() -> None:
     changes = changes_of(["corpus.iemocap.classes=4", "corpus.name=mine", "model.tau=0.2"], ("corpus", "model"))
     assert changes == {"corpus": {"iemocap": {"classes": 4}, "name": "mine"}, "model": {"tau": 0.2}}
-    found = corpus_parameters("release", None, changes=changes["corpus"])
+    found = parameters_of("release", changes["corpus"])
     assert (found.iemocap.classes, found.name) == (4, "mine")
 
 
@@ -35,7 +36,7 @@ def test_a_run_ignores_no_setting() -> None:
     with pytest.raises(SettingError, match="validation"):
         settings("paper", ["validation.bad_share=0.1"])
     with pytest.raises(ValidationError, match="nmae"):
-        corpus_parameters("calls", None, changes={"nmae": "mine"})
+        parameters_of("calls", {"nmae": "mine"})
 
 
 @pytest.mark.parametrize("bad", ["corpus", "corpus.=1", "name=1", "corpus.name", "weather.sun=1"])

@@ -1,6 +1,6 @@
 """Fine-tuning of an encoder with its diary in MLflow: what `hbaf finetune` and the flow both call."""
 
-from hbaf.corpus.schema import CorpusReference, load_corpus
+from hbaf.corpus.schema import CorpusReference
 from hbaf.parameters import FineTuneParameters
 from hbaf.registry.tracking import EXPERIMENT, run
 from hbaf.training.finetuning.finetune import EncoderReference, find_finished, finetune
@@ -14,7 +14,7 @@ def finetune_and_log(
     progress: bool = False,
 ) -> EncoderReference:
     """Fine-tunes an encoder on the train split of a corpus; one that was made before is taken, without a run."""
-    corpus = load_corpus(reference)
+    corpus = reference.corpus
     if (done := find_finished(corpus, parameters)) is not None:
         return done
     tags = {"hbaf.kind": "encoder", "corpus_digest": reference.digest, "splits_digest": reference.splits_digest}

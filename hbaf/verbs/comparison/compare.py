@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import (
-    RUN_STAGES,
-    Channels,
-    Manifest,
-    Quiet,
-    Reader,
-    Representations,
-    Set,
-    SettingError,
-    changes_of,
-    prepare,
-)
+from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Representations, SettingError, aloud, changes_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,12 +35,8 @@ def compare(
     chain: bool = False,
     selection: Literal["dev", "as-published"] = "dev",
     workers: int | None = None,
-    set_: Set = None,
-    manifest: Manifest = None,
-    reader: Reader = None,
-    channels: Channels = None,
     write: Path | None = None,
-    quiet: Quiet = False,
+    options: CorpusOptions = AS_IS,
 ) -> int:
     """Compares systems over seeds: mean, deviation, interval and a paired test against HBAF. Chosen on dev alone.
 
@@ -79,8 +64,7 @@ def compare(
         workers: Runs at a time; default: one per core.
         write: Also write a page of results here, as docs/results.md is.
     """
-    from hbaf.comparison.bench import cells_of
-    from hbaf.comparison.report import run_comparison
+    from hbaf import pipeline
     from hbaf.comparison.systems import parse_systems
     from hbaf.parameters import ComparisonParameters
 
@@ -88,21 +72,17 @@ def compare(
     if not asked_corpora:
         raise SettingError("which corpus? `hbaf compare example`, or a folder.")
     parse_systems(systems)  # a misspelt name is told before anything is extracted
-    changes = changes_of(set_, RUN_STAGES)
+    changes = changes_of(options.set_, RUN_STAGES)
     audio, text = representations(audio, text, extractor)
     asked = ComparisonParameters(
         systems=systems, seeds=seeds, recipe=recipe, audio=tuple(audio), text=tuple(text), trials=trials,
         ensemble=ensemble, chain=chain, selection=selection, workers=workers,
     )  # fmt: skip
-    references = [
-        prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
-        for source in asked_corpora
-    ]
-    cells = cells_of(references, asked, changes, progress=not quiet)
-    with telling(quiet) as say:
-        report = run_comparison(cells, asked, changes, page=write, say=say)
-    show(report)
-    return 1 if report.failures else 0
+    each = [options.corpus(source, RUN_STAGES) for source in asked_corpora]
+    with telling(options.quiet) as say:
+        found = pipeline.compare(each, asked, changes, page=write, say=say, progress=options.progress, step=aloud)
+    show(found.report)
+    return 1 if found.report.failures else 0
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import RUN_STAGES, Channels, Manifest, Quiet, Reader, Representations, Set, changes_of, prepare
+from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Representations, aloud, changes_of
 
 
 def findings(
@@ -19,14 +19,10 @@ def findings(
     text: Representations = None,
     systems: str | None = None,
     workers: int | None = None,
-    set_: Set = None,
-    manifest: Manifest = None,
-    reader: Reader = None,
-    channels: Channels = None,
     write: Path | None = None,
     figures: Path | None = None,
     words: Annotated[bool, Parameter(negative="")] = False,
-    quiet: Quiet = False,
+    options: CorpusOptions = AS_IS,
 ) -> int:
     """Asks the five claims of the paper and its open decisions of a corpus, or which settings improve HBAF on dev.
 
@@ -49,6 +45,7 @@ def findings(
         figures: Folder for Figures 6 to 8 and Table 2, as PDF and PNG (`claims` alone).
         words: Show what was said in Figure 7.
     """
+    from hbaf import pipeline
     from hbaf.comparison.bench import cells_of, compare, silent
     from hbaf.comparison.pages.figures import write_figures
     from hbaf.comparison.pages.findings import QUESTIONS, systems_of
@@ -56,18 +53,17 @@ def findings(
     from hbaf.comparison.recipe_search import RECIPE, on_dev
     from hbaf.parameters import ComparisonParameters
 
-    changes = changes_of(set_, RUN_STAGES)
+    changes = changes_of(options.set_, RUN_STAGES)
     questions = (RECIPE,) if ask == "recipe" else QUESTIONS
     asked = ComparisonParameters(
         systems=systems or systems_of(questions), seeds=seeds, recipe=recipe, audio=tuple(audio or ()),
         text=tuple(text or ()), workers=workers, reason="hbaf findings",
     )  # fmt: skip
     references = [
-        prepare(source, manifest, quiet, reader=reader, channels=channels, set_=set_, stages=RUN_STAGES)
-        for source in sources
+        pipeline.valid(options.corpus(source, RUN_STAGES), progress=options.progress, step=aloud) for source in sources
     ]
-    say = silent if quiet else (lambda said, count, of: print(f"[{count}/{of}] {said}", file=sys.stderr))
-    cells = cells_of(references, asked, changes, progress=not quiet)
+    say = silent if options.quiet else (lambda said, count, of: print(f"[{count}/{of}] {said}", file=sys.stderr))
+    cells = cells_of(references, asked, changes, progress=options.progress)
     run = on_dev if ask == "recipe" else compare
     comparison = run(cells, asked, changes, say=say)
     told = about(comparison, shlex.join(["hbaf", *shown_arguments(sys.argv[1:])]))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hbaf.verbs.comparison.compare import show, telling
-from hbaf.verbs.options import RUN_STAGES, Quiet, Set, SettingError, changes_of, prepare
+from hbaf.verbs.options import RUN_STAGES, CorpusOptions, Quiet, Set, SettingError, aloud, changes_of
 
 
 def reproduce(
@@ -46,6 +46,7 @@ def reproduce(
         dry_run: Say hours, disk and downloads.
         write: A page of results here.
     """
+    from hbaf import pipeline
     from hbaf.comparison.reproduce import paper_set, representations_of_the_paper
     from hbaf.comparison.reproduce import reproduce as run
     from hbaf.corpus.splits import assign_splits
@@ -53,6 +54,7 @@ def reproduce(
 
     if root is None and corpus != "example":
         raise SettingError(f"--root: which folder holds the unpacked release of {corpus}?")
+    options = CorpusOptions(reader=None if corpus == "example" else corpus, set_=set_, quiet=quiet)
     changes = changes_of(set_, RUN_STAGES)
     features, model, training = from_recipe(
         recipe, **{stage: changes.get(stage, {}) for stage in ("features", "model", "training")}
@@ -68,15 +70,13 @@ def reproduce(
     if dry_run:
         from hbaf.comparison.cost import cost_of
         from hbaf.corpus.read import read_corpus
-        from hbaf.verbs.options import corpus_parameters
 
-        parameters = corpus_parameters(source, None, corpus, changes.get("corpus"))
+        parameters = options.corpus(source, RUN_STAGES)
         read = assign_splits(read_corpus(parameters), parameters.split_shares, parameters.seed)
         cost = cost_of(parts, read, features, model, training, workers)
         print("\n".join([*(f"{part.title}: {part.asked.systems}" for part in parts), *cost.lines(), *skipped]))
         return 0
-    reader = None if corpus == "example" else corpus
-    reference = prepare(source, None, quiet, reader=reader, set_=set_, stages=RUN_STAGES)
+    reference = pipeline.valid(options.corpus(source, RUN_STAGES), progress=options.progress, step=aloud)
     with telling(quiet) as say:
         done = run(reference, parts, changes, page=write, say=say)
     for part, report in done:

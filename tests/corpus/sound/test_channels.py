@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from feature_store.store import FeatureStore
+from hbaf import pipeline
 from hbaf.cli import main
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import Corpus, CorpusError, load_corpus
@@ -17,7 +18,7 @@ from hbaf.corpus.sound.audio import load_audio
 from hbaf.corpus.sound.channels import assign_channels, parse_channels
 from hbaf.features.extract import extract_column, read_column
 from hbaf.parameters import CorpusParameters
-from hbaf.verbs import options as verbs
+from hbaf.verbs.options import CorpusOptions
 
 RATE = 8_000
 HINT = "--channels 0=agent,1=customer"
@@ -86,7 +87,7 @@ def test_the_command_takes_the_mapping(root: Path, capsys: pytest.CaptureFixture
         main(["validate", str(root), "--no-docs", "--quiet"])
     assert stopped.value.code == 2
     assert HINT in capsys.readouterr().err
-    reference = verbs.prepare(str(root), None, True, channels="0=agent,1=customer")
+    reference = pipeline.prepare(CorpusOptions(channels="0=agent,1=customer").corpus(str(root)))
     assert load_corpus(reference).utterances["channel"].tolist() == [0, 1] * 6
 
 
