@@ -54,7 +54,7 @@ def counts_by_dialogue(table: pd.DataFrame, emotions: Sequence[str]) -> np.ndarr
     for name in ("truth", "label"):
         if unknown := sorted(set(labelled[name]) - set(emotions)):
             raise ValueError(f"column {name}: {', '.join(map(repr, unknown))} is none of {', '.join(emotions)}.")
-    truth, label = (pd.Index(emotions).get_indexer(labelled[name]) for name in ("truth", "label"))
+    truth, label = (pd.Index(emotions).get_indexer(pd.Index(labelled[name])) for name in ("truth", "label"))
     return counts_by(labelled["dialogue_id"].to_numpy(), truth, label, len(emotions))[1]
 
 

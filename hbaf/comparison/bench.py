@@ -1,12 +1,8 @@
 """Systems x seeds x corpora x representations, as runs that are kept and never made twice."""
 
 import itertools
-import multiprocessing
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +12,7 @@ from hbaf.comparison.tuning import choose, trial_changes
 from hbaf.corpus.schema import CorpusReference
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import ComparisonParameters, FeatureParameters, from_recipe
+from hbaf.processes import run_in_processes
 
 Say = Callable[[str, int, int], None]  # what ended, the how-manieth, of how many
 TRIAL_SEED = 1000  # far from the seeds that are reported
@@ -206,14 +203,10 @@ def run_all(jobs: Sequence[Job], workers: int | None) -> Iterator[tuple[int, Out
         for number in missing:
             yield number, run_job(jobs[number])
         return
-    left = set(missing)
-    for number, outcome in _in_processes(jobs, missing, several):
-        left.discard(number)
-        yield number, outcome
-    for number in sorted(left):  # a process died and took the pool with it: one at a time shows whose fault it was
-        found = dict(_in_processes(jobs, [number], 1))
-        died = Outcome(jobs[number].folder(), None, "the process was killed, perhaps for want of memory")
-        yield number, found.get(number, died)
+    asked = [jobs[number] for number in missing]
+    for at, outcome in run_in_processes(run_job, asked, several, _begin):
+        died = Outcome(asked[at].folder(), None, "the process was killed, perhaps for want of memory")
+        yield missing[at], outcome or died
 
 
 def default_workers() -> int:
@@ -223,37 +216,11 @@ def default_workers() -> int:
     return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
 
 
-def _in_processes(jobs: Sequence[Job], numbers: Iterable[int], workers: int) -> Iterator[tuple[int, Outcome]]:
-    """What came until a process died."""
-    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    waiting = list(numbers)
-    with ProcessPoolExecutor(min(workers, len(waiting)), context, _begin, max_tasks_per_child=None) as pool:
-        running: dict[Future[Outcome], int] = {pool.submit(run_job, jobs[number]): number for number in waiting}
-        try:
-            while running:
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = future.result()
-                    yield running.pop(future), outcome
-        except BrokenProcessPool:
-            return
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
 def _begin() -> None:
-    """Each process is one of several on the same cores, and ends with the one that began it."""
+    """Each process is one of several on the same cores."""
     import torch
 
     from hbaf.home import prepare_environment
 
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare_environment()
     torch.set_num_threads(1)
-
-
-def _end_with_parent() -> None:
-    """A terminated comparison leaves nobody training: a run that is cut off goes on in the next one."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -18,7 +18,7 @@ from hbaf.corpus.windows import TextItem, Window, as_window, text_items
 from hbaf.features.extractor import SAMPLE_RATE, Extractor, context_of, extractor_digest
 from hbaf.features.registry import make_extractor
 from hbaf.features.selection.audio_selection import AudioSelection
-from hbaf.features.workers import run_in_processes
+from hbaf.processes import WorkerError, run_in_processes
 
 SMALL = 16  # items that are not worth starting processes for
 AUDIO_BATCH = 8  # items of one task: few enough that the last ones end together, enough that sending costs nothing
@@ -100,7 +100,7 @@ def extract_column(
     Raises:
         ValueError: no such extractor or setting.
         hbaf.features.weights.WeightsError: a model's weights are not on this machine.
-        hbaf.features.workers.WorkerError: a process died; what was finished is stored.
+        hbaf.processes.WorkerError: processes could not start, or died twice in a batch; what was finished is stored.
         feature_store.manifest.StoreError: the store cannot be read or written.
     """
     settings = dict(settings or {})
@@ -122,9 +122,7 @@ def extract_column(
     parallel = extractor.in_processes and workers > 1 and len(items) > SMALL
     batches = list(_batches(items, AUDIO_BATCH if extractor.in_processes else batch_size))
     if parallel:
-        results = run_in_processes(
-            _extract_here, [list(batch.values()) for batch in batches], workers, _start, (extractor_name, settings)
-        )
+        results = _in_processes(batches, workers, extractor_name, settings)
     else:
         results = (extract_items(extractor, list(batch.values())) for batch in batches)
     shards = _Shards(store, column, shard_size)
@@ -318,6 +316,21 @@ def _shown(results: Iterable[Rows], batches: Sequence[dict[str, Item]], name: st
         for batch, result in zip(batches, results, strict=True):
             bar.advance(task, len(batch))
             yield result
+
+
+def _in_processes(
+    batches: Sequence[dict[str, Item]], workers: int, name: str, settings: Mapping[str, Any]
+) -> Iterator[Rows]:
+    """In the order of the batches, so that equal rows make equal shards."""
+    items = [list(batch.values()) for batch in batches]
+    for number, rows in run_in_processes(_extract_here, items, workers, _start, (name, settings), in_order=True):
+        if rows is None:
+            raise WorkerError(
+                f"a worker process died twice in batch {number + 1} of {len(batches)}: killed, out of memory, or "
+                "crashed in a library. What was finished is stored. Run the same again to continue, with workers=1 to "
+                "see the error itself."
+            )
+        yield rows
 
 
 _EXTRACTOR: Extractor | None = None  # of this worker process

@@ -21,6 +21,7 @@ ORDER = (
     "hbaf.own_class",
     "hbaf.pseudonyms",
     "hbaf.statistics",
+    "hbaf.processes",
     "hbaf.corpus",
     "hbaf.validation",
     "hbaf.features",

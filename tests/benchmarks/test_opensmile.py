@@ -15,7 +15,7 @@ from feature_store.store import FeatureStore
 from hbaf.corpus.schema import Corpus, as_utterances, empty_splits
 from hbaf.corpus.sound.facts import add_facts
 from hbaf.features.extract import AUDIO_BATCH, extract_column, read_column
-from hbaf.features.workers import THREADS
+from hbaf.processes import THREADS
 
 CORES = len(os.sched_getaffinity(0))
 _smile: Any = None  # of a process of the reference

@@ -13,8 +13,8 @@ from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import Corpus, load_corpus
 from hbaf.features.columns import extract_features
 from hbaf.features.text.language_models import LanguageModel
-from hbaf.features.workers import THREADS
 from hbaf.parameters import CorpusParameters, from_recipe
+from hbaf.processes import THREADS
 from tests.benchmarks.test_opensmile import CORES, bare_vectors
 
 DIALOGUES = 62

@@ -1,11 +1,6 @@
 """The bench end to end on a small corpus: runs are made once, fail alone, look at test once, and are all reported."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,39 +124,6 @@ def test_processes_give_what_one_process_gives(cell: Cell, whole: Comparison, ch
     for run in again.runs:
         assert not run.outcome.reused
         pd.testing.assert_frame_equal(run.outcome.predictions("test"), kept[run.job.entrant.name], atol=1e-6)
-
-
-ORPHANS = """
-import multiprocessing, os, time
-from concurrent.futures import ProcessPoolExecutor
-from hbaf.comparison.bench import _begin
-if __name__ == "__main__":
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin) as pool:
-        print(pool.submit(os.getpid).result(), flush=True)
-        pool.submit(time.sleep, 600).result()
-"""
-
-
-def test_processes_end_with_the_comparison_that_began_them(tmp_path: Path) -> None:
-    script = tmp_path / "comparison.py"
-    script.write_text(ORPHANS)
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    os.kill(child, 0)
-    parent.kill()
-    parent.wait()
-    for _ in range(100):
-        try:
-            os.kill(child, 0)
-        except ProcessLookupError:
-            return
-        status = Path(f"/proc/{child}/stat")
-        if status.exists() and ") Z" in status.read_text():  # ended, and nobody has looked yet
-            return
-        time.sleep(0.1)
-    os.kill(child, signal.SIGKILL)
-    pytest.fail("the process goes on without its parent")
 
 
 def test_every_system_has_the_same_trials_and_none_looks_at_test(cell: Cell, home: Path, changes: Changes) -> None:

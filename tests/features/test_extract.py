@@ -20,7 +20,6 @@ from hbaf.corpus.schema import Corpus, empty_splits, load_corpus, save_corpus
 from hbaf.features import extract, registry
 from hbaf.features.audio.mfcc import Mfcc
 from hbaf.features.extract import extract_column, extract_items, read_column
-from hbaf.features.workers import WorkerError, run_in_processes
 
 from .conftest import tone_corpus
 
@@ -214,12 +213,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def wait_for_shards(folder: Path, count: int) -> int:
-    for _ in range(1200):
+    for _ in range(6000):
         found = len(list(folder.glob("*/manifest/*.json")))
         if found >= count:
             return found
         time.sleep(0.02)
-    raise AssertionError(f"fewer than {count} shards after 24 s")
+    raise AssertionError(f"fewer than {count} shards after two minutes")
 
 
 def test_killed_in_the_middle_and_continued_gives_the_same(saved: Path, tmp_path: Path, store: FeatureStore) -> None:
@@ -251,20 +250,3 @@ def test_two_extractions_at_once_converge(saved: Path, tmp_path: Path, store: Fe
     np.testing.assert_array_equal(vectors, direct(corpus))
     info = store.list()[0]
     assert (info.rows, info.shards) == (200, 25)  # equal rows make equal shards, so the second writer adds none
-
-
-def test_results_come_in_order() -> None:
-    assert list(run_in_processes(abs, list(range(0, -50, -1)), 2, os.getpid)) == list(range(50))
-
-
-def test_a_dead_worker_is_a_clear_error() -> None:
-    with pytest.raises(WorkerError, match=r"died in one of the tasks 1 to 3 of 3.*What was finished is stored"):
-        list(run_in_processes(os._exit, [1, 1, 1], 2, os.getpid))
-
-
-def test_threads_of_this_process_are_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    assert list(run_in_processes(os.getenv, ["OMP_NUM_THREADS"], 1, os.getpid)) == ["1"]
-    assert os.environ["OMP_NUM_THREADS"] == "3"
-    assert "MKL_NUM_THREADS" not in os.environ

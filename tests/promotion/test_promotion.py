@@ -122,7 +122,7 @@ class Talks:
             uri = log_package(log.run_id, place, facts)
         return RunReference(log.run_id, place, uri, facts.dev_metrics["weighted_f1"])
 
-    def decide(self, candidate: RunReference, **rules: float) -> Verdict:
+    def promote(self, candidate: RunReference, **rules: float) -> Verdict:
         return decide(candidate, self.reference, self.columns, rules=PromotionParameters(**{**LENIENT, **rules}))
 
 

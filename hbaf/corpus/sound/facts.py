@@ -8,11 +8,8 @@ import json
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,8 +21,11 @@ from hbaf.corpus.sound.audio import AudioProblem, load_native
 from hbaf.corpus.sound.channels import stop_where_channels_differ
 from hbaf.corpus.sound.facts_cache import FactsCache
 from hbaf.corpus.windows import Window, text_items
+from hbaf.processes import run_in_processes
 
-VERSION = 3  # raise it when a fact is measured differently: cached ones are measured again
+# Raise it when a fact is measured differently: cached ones are measured again. Up to 3, where processes could not
+# start, every file was kept as one that crashes its decoder.
+VERSION = 4
 FRAME = 0.03  # seconds
 VOICE_RANGE = 40.0  # dB below the loudest frame that still count as voice
 FULL_SCALE = 0.9995  # of full scale; the largest 16-bit sample is 0.99997
@@ -56,6 +56,7 @@ def add_facts(corpus: Corpus, *, workers: int | None = None, progress: bool = Fa
 
     Raises:
         CorpusError: most recordings have one person per channel, and the rows name no channels.
+        hbaf.processes.WorkerError: processes could not start; nothing of it is kept.
     """
     table = corpus.utterances.copy()
     wanted: dict[Path, dict[Segment, list[int]]] = {}
@@ -177,32 +178,14 @@ def _measure_recordings(
         for recording in recordings:
             yield recording, measure(recording.path, recording.segments)
         return
-    left = list(recordings)
-    try:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            running = {pool.submit(measure, item.path, item.segments): item for item in recordings}
-            for done in as_completed(running):
-                measured = done.result()
-                left.remove(running[done])
-                yield running[done], measured
-    except BrokenProcessPool:
-        yield from _measure_one_by_one(left)
+    for number, measured in run_in_processes(_measure_recording, recordings, workers):
+        recording = recordings[number]
+        crash = {"audio_problem": "the decoder crashed. Convert the file to WAV or FLAC."}
+        yield recording, [crash for _ in recording.segments] if measured is None else measured
 
 
-def _measure_one_by_one(recordings: list[_Recording]) -> Iterator[tuple[_Recording, list[dict[str, Any]]]]:
-    """After a decoder took its process down: the file that does so again is marked, the others are measured."""
-    pool = None
-    for recording in recordings:
-        pool = pool or ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-        try:
-            yield recording, pool.submit(measure, recording.path, recording.segments).result()
-        except BrokenProcessPool:
-            pool.shutdown()
-            pool = None
-            crash = {"audio_problem": "the decoder crashed. Convert the file to WAV or FLAC."}
-            yield recording, [crash for _ in recording.segments]
-    if pool:
-        pool.shutdown()
+def _measure_recording(recording: _Recording) -> list[dict[str, Any]]:
+    return measure(recording.path, recording.segments)
 
 
 def _status(path: Path) -> str | None:

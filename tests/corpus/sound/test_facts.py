@@ -1,6 +1,7 @@
 """What is measured of the audio, how it is kept, and the content keys."""
 
 import hashlib
+import os
 import sqlite3
 import subprocess
 import sys
@@ -148,25 +149,52 @@ def test_two_processes_at_once_leave_one_good_cache(root: Path, home: Path) -> N
         assert connection.execute("SELECT count(*) FROM facts").fetchone()[0] == 6
 
 
-def test_a_decoder_that_takes_its_process_down_costs_only_its_file(root: Path) -> None:
-    recordings = [facts._Recording(root / "half.wav", ((None, None, None),)), _Fatal()]
-    measured = dict(facts._measure_one_by_one([*recordings, recordings[0]]))  # type: ignore[list-item]
+def test_a_decoder_that_takes_its_process_down_costs_only_its_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "PROCESSES_FROM", 1)
+    whole = ((None, None, None),)
+    fatal = facts._Recording(_Deadly(), whole)  # type: ignore[arg-type]
+    good = [facts._Recording(root / "half.wav", whole), facts._Recording(root / "call.wav", ((0, None, None),))]
+    recordings = [good[0], fatal, good[1]]
+    measured = dict(facts._measure_recordings(recordings, 2))
     assert measured[recordings[0]][0]["seconds"] == 1.0
-    assert measured[recordings[1]][0]["audio_problem"].startswith("the decoder crashed")  # type: ignore[index]
+    assert measured[fatal][0]["audio_problem"].startswith("the decoder crashed")
+    assert len(measured) == 3
+    assert "audio_problem" not in measured[recordings[2]][0]
 
 
 class _Deadly:
-    def __reduce__(self) -> tuple[object, tuple[int]]:
-        import os
+    """Takes down the process that unpacks it, as a crash inside a decoder would."""
 
+    def __reduce__(self) -> tuple[object, tuple[int]]:
         return os._exit, (1,)
 
 
-class _Fatal:
-    """Takes down the process that unpacks it, as a crash inside a decoder would."""
+# No guard: each worker process would run the script from its top.
+UNGUARDED = """
+import sys
+from pathlib import Path
+from hbaf.corpus.prepare import prepare_corpus
+from hbaf.corpus.sound import facts
+from hbaf.parameters import CorpusParameters
+facts.PROCESSES_FROM = 1
+print(prepare_corpus(CorpusParameters(reader="folder", root=Path(sys.argv[1])), workers=2))
+"""
 
-    path = _Deadly()
-    segments = ((None, None, None),)
+
+def test_a_script_without_a_guard_is_told_so_and_nothing_is_kept(root: Path, home: Path, tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"
+    script.write_text(UNGUARDED)
+    ran = subprocess.run([sys.executable, script, root], capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 1
+    last = ran.stderr.strip().splitlines()[-1]
+    assert last.startswith("hbaf.processes.WorkerError: the worker processes could not start")
+    assert "if __name__ == '__main__':" in last
+    assert not list((home / "corpora").glob("*")), "a corpus was prepared all the same"
+    with sqlite3.connect(home / "cache" / "facts.sqlite") as connection:
+        assert connection.execute("SELECT count(*) FROM facts").fetchone()[0] == 0
+    script.write_text(UNGUARDED.replace("print(", 'if __name__ == "__main__": print('))
+    ran = subprocess.run([sys.executable, script, root], capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_content_keys(root: Path) -> None:
