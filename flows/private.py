@@ -43,7 +43,8 @@ def stage(function: Callable[..., Any]) -> Any:
             return function(*arguments, **named)
 
     # Every step decides by content itself whether it has been done before.
-    return task(run, cache_policy=NO_CACHE)
+    task_of: Any = task  # its overloads take no wrapped function
+    return task_of(run, cache_policy=NO_CACHE)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from hbaf.parameters import (
     FeatureParameters,
     ModelParameters,
     Parameters,
+    Settings,
     TrainingParameters,
     from_recipe,
 )
@@ -41,9 +42,7 @@ ModelChanges = Annotated[ModelParameters, _WithoutDefaults()]
 TrainingChanges = Annotated[TrainingParameters, _WithoutDefaults()]
 
 
-def with_changes(
-    recipe: str, **given: Parameters | None
-) -> tuple[FeatureParameters, ModelParameters, TrainingParameters]:
+def with_changes(recipe: str, **given: Parameters | None) -> Settings:
     """The recipe's values with those changed that were given, whether or not they are the defaults.
 
     Args:

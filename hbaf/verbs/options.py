@@ -95,13 +95,14 @@ def aloud(function: Callable[P, T], /, *, notes: bool = True) -> Callable[P, T]:
     """How a verb runs a step: a corpus that was read says which rows were set aside or lack something."""
     from hbaf import pipeline
 
-    if function is not pipeline.prepare:
+    reads: Any = pipeline.prepare
+    if function is not reads:
         return function
 
     @functools.wraps(function)
     def run(*arguments: P.args, **named: P.kwargs) -> T:
         found = function(*arguments, **named)
-        for line in remarks(found.corpus, notes):  # type: ignore[attr-defined]  # it is a CorpusReference
+        for line in remarks(found.corpus, notes):
             print(line, file=sys.stderr)
         return found
 

@@ -55,9 +55,9 @@ def test_notebooks_run(notebook: Path, tmp_path: Path) -> None:
     pytest.importorskip("espeakng_loader", reason="no speech synthesiser: pip install 'hbaf[examples]'")
     cells = json.loads(notebook.read_text())["cells"]
     code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    # From standard input, as a kernel gets them: there is no file that worker processes would run again.
+    # As a kernel has them: there is no file that worker processes would run again.
     ran = subprocess.run(
-        [sys.executable, "-"], input=code, cwd=tmp_path, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-3000:]

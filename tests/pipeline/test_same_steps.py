@@ -32,10 +32,11 @@ Calls = list[tuple[str, dict[str, Any]]]
 RUN = RunReference("run", Path("package"), "models:/m", 0.5)
 VERDICT = Verdict("waiting", "hbaf-example", "1", "", 0.5, 0.4, "floor", "every rule is met", "gate")
 ENCODER = EncoderReference("finetuned:a", "a", Path("encoder"), "text", {"weighted_f1": 0.5})
+REFERENCE = CorpusReference(Path("corpus"), "example", "digest", "splits")
 # step -> what it gives here; nothing is computed
 GIVES: dict[str, Any] = {
-    "hbaf.pipeline.prepare": CorpusReference(Path("corpus"), "example", "digest", "splits"),
-    "hbaf.pipeline.check": MagicMock(run_id="validation"),
+    "hbaf.pipeline.prepare": REFERENCE,
+    "hbaf.pipeline.check": MagicMock(run_id="validation", reference=REFERENCE),
     "hbaf.pipeline.extract_columns": MagicMock(),
     "hbaf.registry.runs.train_and_log": RUN,
     "hbaf.promotion.promote.register_once": "1",
@@ -100,6 +101,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr("hbaf.validation.terminal.findings", lambda _, every_rule: "")
     monkeypatch.setattr("hbaf.search.worker.end_in_order", lambda: None)
     monkeypatch.setattr(CorpusReference, "corpus", None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///nothing-is-logged.db")  # a verb says where its run can be seen
     return ran
 
 
