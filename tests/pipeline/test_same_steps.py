@@ -29,13 +29,14 @@ from hbaf.scoring.score import Scores
 from hbaf.training.finetuning.finetune import EncoderReference
 
 Calls = list[tuple[str, dict[str, Any]]]
+REFERENCE = CorpusReference(Path("corpus"), "example", "digest", "splits")
 RUN = RunReference("run", Path("package"), "models:/m", 0.5)
 VERDICT = Verdict("waiting", "hbaf-example", "1", "", 0.5, 0.4, "floor", "every rule is met", "gate")
 ENCODER = EncoderReference("finetuned:a", "a", Path("encoder"), "text", {"weighted_f1": 0.5})
 # step -> what it gives here; nothing is computed
 GIVES: dict[str, Any] = {
-    "hbaf.pipeline.prepare": CorpusReference(Path("corpus"), "example", "digest", "splits"),
-    "hbaf.pipeline.check": MagicMock(run_id="validation"),
+    "hbaf.pipeline.prepare": REFERENCE,
+    "hbaf.pipeline.check": MagicMock(run_id="validation", reference=REFERENCE),
     "hbaf.pipeline.extract_columns": MagicMock(),
     "hbaf.registry.runs.train_and_log": RUN,
     "hbaf.promotion.promote.register_once": "1",
@@ -98,6 +99,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr("hbaf.verbs.options.remarks", lambda *_: ())
     monkeypatch.setattr("hbaf.validation.terminal.counts", lambda _: "")
     monkeypatch.setattr("hbaf.validation.terminal.findings", lambda _, every_rule: "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///nothing.db")  # as `prepare` would
     monkeypatch.setattr("hbaf.search.worker.end_in_order", lambda: None)
     monkeypatch.setattr(CorpusReference, "corpus", None)
     return ran
