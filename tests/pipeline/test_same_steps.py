@@ -29,6 +29,7 @@ from hbaf.scoring.score import Scores
 from hbaf.training.finetuning.finetune import EncoderReference
 
 Calls = list[tuple[str, dict[str, Any]]]
+REFERENCE = CorpusReference(Path("corpus"), "example", "digest", "splits")
 RUN = RunReference("run", Path("package"), "models:/m", 0.5)
 VERDICT = Verdict("waiting", "hbaf-example", "1", "", 0.5, 0.4, "floor", "every rule is met", "gate")
 ENCODER = EncoderReference("finetuned:a", "a", Path("encoder"), "text", {"weighted_f1": 0.5})
@@ -99,6 +100,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr("hbaf.verbs.options.remarks", lambda *_: ())
     monkeypatch.setattr("hbaf.validation.terminal.counts", lambda _: "")
     monkeypatch.setattr("hbaf.validation.terminal.findings", lambda _, every_rule: "")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///nothing.db")  # as `prepare` would
     monkeypatch.setattr("hbaf.search.worker.end_in_order", lambda: None)
     monkeypatch.setattr(CorpusReference, "corpus", None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///nothing-is-logged.db")  # a verb says where its run can be seen
