@@ -95,7 +95,8 @@ def test_a_folder_of_somebody_else_is_one_message() -> None:
         home.chmod(0o755)
         # Nobody may not read this Python's folder either: what is needed is imported before.
         code = (
-            "import os, hbaf.cli, hbaf.pipeline, hbaf.corpus.prepare, hbaf.verbs.corpus, hbaf.validation, rich.console\n"
+            "import os, hbaf.cli, hbaf.pipeline, hbaf.corpus.prepare, hbaf.verbs.corpus, hbaf.validation\n"
+            "import rich.console\n"
             "os.setgid(65534); os.setuid(65534)\n"
             "hbaf.cli.main(['validate', 'example', '--quiet'])\n"
         )

@@ -49,7 +49,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
             "demo",
             features={"audio": "mfcc", "workers": 1},
             model={"dim": 16, "heads": 2, "feedforward": 32, "conv_channels": 8},
-            training={"max_epochs": 6, "threads": 1},
+            training={"max_epochs": 6, "threads": 1, "members": 1, "label_chain": "none"},
         )
         reference = prepare_corpus(CorpusParameters(reader="folder", root=corpus), workers=1)
         columns = extract_features(load_corpus(reference), features)
