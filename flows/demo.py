@@ -94,7 +94,7 @@ def test_scores(
     found = {}
     for name, run in runs.items():
         predictions = evaluate_final(ModelPackage.load(run.package), corpus, vectors, reason="hbaf demo")
-        found[name] = {"all": predictions.metrics()["weighted_f1"], **weighted_f1_by(predictions, cues)}
+        found[name] = {"all": predictions.weighted_f1(), **weighted_f1_by(predictions, cues)}
     share_test_looks()
     return found
 

@@ -35,8 +35,8 @@ from hbaf.training.fit import best_epoch, fit, seed_everything
 from hbaf.training.package import ModelPackage, PackageFacts
 
 LOADED = 4  # corpora x representations that a process keeps in memory
-# What changes neither the weights nor the predictions.
 FITTED = {"select", "svm_c", "scale_text", "speaker_relative"}  # what a representation depends on, beside the data
+# What changes neither the weights nor the predictions.
 NOT_IN_KEY = {"workers", "batch_size", "device", "threads", "store", "recipe"}
 
 
