@@ -433,7 +433,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "learning_rate": 1e-3,
             "batch_dialogues": 8,
             "max_epochs": 40,
-            "patience": 10,
+            "patience": 6,
             # On few dialogues the loss on dev rises again long before the decisions are at their best.
             "monitor": "weighted_f1",
             "clip_norm": 1.0,
