@@ -93,7 +93,7 @@ def report(tmp_path_factory):
 
 
 def names(page: Page) -> list[str]:
-    """Read from the document: `inner_text` is empty for a row that the browser has not drawn yet (content-visibility)."""
+    """From the document: `inner_text` of a row that the browser has not drawn yet is empty (content-visibility)."""
     return page.tab.locator("#list .name b").all_text_contents()
 
 
