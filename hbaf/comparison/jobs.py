@@ -29,6 +29,7 @@ from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extractors
 from hbaf.home import room, write_atomically
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
+from hbaf.stop import check
 from hbaf.training.data import Representation, Vectors, fit_representation, load_split, read_vectors
 from hbaf.training.evaluate import evaluate_final, predict, watch_test_split
 from hbaf.training.fit import best_epoch, fit, seed_everything
@@ -201,6 +202,7 @@ def run_job(job: Job) -> Outcome:
             if job.entrant.chain or not there:
                 _decode(job, folder)
         except Exception as error:  # whatever a system raises: the others must go on
+            check(error)
             said = f"{type(error).__name__}: {error}"
             failed = {"system": job.entrant.name, "error": said, "traceback": traceback.format_exc()}
             write_atomically(folder / "failed.json", json.dumps(failed, indent=1).encode())

@@ -13,6 +13,7 @@ from pathlib import Path
 from hbaf.home import home_folder
 from hbaf.registry.models import CHAMPION, NoModelError
 from hbaf.registry.tracking import MlflowClient, mlflow
+from hbaf.stop import clean_up
 
 CHALLENGER = "challenger"  # the last candidate that was judged and did not become the champion
 PREVIOUS = "previous"  # the champion before this one
@@ -95,8 +96,7 @@ def turn(name: str, wait: float = 60.0) -> Iterator[Turn]:
     try:
         yield Turn(ticket, token)
     finally:
-        if _holder(ticket) == token:
-            client.delete_registered_model(ticket)
+        clean_up(f"ticket {ticket}", lambda: _holder(ticket) == token and client.delete_registered_model(ticket))
 
 
 def _take(client: MlflowClient, ticket: str, token: str) -> bool:

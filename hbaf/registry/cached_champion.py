@@ -12,6 +12,7 @@ from typing import Literal
 from hbaf.home import room, write_atomically
 from hbaf.registry.models import NoModelError, RegisteredModel, find_model
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
+from hbaf.stop import check
 
 PATIENCE = 5.0  # seconds that a tracking server may take to say that it is there
 
@@ -103,6 +104,7 @@ def unreachable() -> str | None:
     try:
         MlflowClient().search_registered_models(max_results=1)
     except Exception as error:  # whatever its database driver raises
+        check(error)
         return f"{type(error).__name__}"
     return None
 

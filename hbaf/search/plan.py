@@ -35,6 +35,7 @@ from hbaf.search.study import (
 
 STORAGE_VARIABLE = "HBAF_SEARCH_STORAGE"
 Stage = Literal["search", "refit"]
+STAGES: tuple[Stage, ...] = ("search", "refit")
 
 
 class StudyPlan(BaseModel):

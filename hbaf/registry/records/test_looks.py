@@ -12,6 +12,7 @@ from filelock import FileLock
 
 from hbaf.home import home_folder
 from hbaf.registry.tracking import HOME_TAG, MlflowClient, experiment_id, home_digest
+from hbaf.stop import check
 
 EXPERIMENT = "hbaf-test-looks"
 TABLE = "test-looks.json"
@@ -41,6 +42,7 @@ def share_test_looks() -> int | None:
             client.set_terminated(run_id)
         return len(looks)
     except Exception as error:  # the database, the network, the disk: none of them may cost the score just computed
+        check(error)
         log.warning("the ledger of test looks is kept in %s; MLflow did not take it (%s)", path, error)
         return None
 
