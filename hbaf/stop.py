@@ -97,9 +97,9 @@ def heeded(at_last: Callable[[], object] = lambda: None, patience: float = PATIE
     watching = threading.Thread(target=_watch, args=(reading, left, at_last, patience), daemon=True)
     watching.start()
     try:
-        for number in SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, _note)
+        for sign in SIGNALS:
+            if signal.getsignal(sign) is not signal.SIG_IGN:
+                before[sign] = signal.signal(sign, _note)
         try:
             yield
         except BaseException as error:

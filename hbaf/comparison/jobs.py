@@ -27,6 +27,7 @@ from hbaf.comparison import decoded
 from hbaf.comparison.systems import Entrant
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extractors
+from hbaf.files import sync_tree
 from hbaf.home import room, write_atomically
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
 from hbaf.stop import check
@@ -198,6 +199,7 @@ def run_job(job: Job) -> Outcome:
         try:
             if not there:
                 facts = _run(alone, folder)
+                sync_tree(folder)
                 write_atomically(folder / "run.json", json.dumps(asdict(facts), indent=1).encode())
             if job.entrant.chain or not there:
                 _decode(job, folder)
@@ -358,5 +360,6 @@ def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
         if not (place / "whole").exists():
             selects = extractors(data.features)["audio"].selected
             fit_representation(corpus, vectors, data.features, selects=selects).save(place)
+            sync_tree(place)
             (place / "whole").touch()
         return corpus, vectors, Representation.load(place, data.features)

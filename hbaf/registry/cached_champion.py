@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hbaf.files import published_folder
 from hbaf.home import room, write_atomically
 from hbaf.registry.models import NoModelError, RegisteredModel, find_model
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
@@ -79,13 +80,8 @@ def kept(model: RegisteredModel) -> RegisteredModel:
     place = _copies(model.name, model.version) / model.run_id
     if not (place / "package.json").exists():
         place.parent.mkdir(exist_ok=True)
-        beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(model.folder, beside)
-        try:
-            beside.replace(place)
-        except OSError:  # another process was first
-            shutil.rmtree(beside, ignore_errors=True)
+        with published_folder(place) as beside:
+            shutil.copytree(model.folder, beside, dirs_exist_ok=True)
     return RegisteredModel(model.name, model.version, place, model.run_id)
 
 

@@ -17,6 +17,7 @@ from torch import nn
 
 from hbaf.features.columns import names
 from hbaf.features.finetuned import adopt, carry
+from hbaf.files import sync_tree
 from hbaf.home import write_atomically
 from hbaf.model.ensemble import Ensemble
 from hbaf.model.hbaf import HBAF
@@ -90,6 +91,7 @@ class ModelPackage:
             "training": self.facts.training.model_dump(mode="json"),
             "calibration": self.facts.calibration.as_json(),
         }
+        sync_tree(folder)
         write_atomically(folder / "package.json", json.dumps(facts, indent=1, sort_keys=True).encode())
         return folder
 

@@ -10,6 +10,7 @@ import socket
 
 from filelock import FileLock
 
+from hbaf.files import read_lines
 from hbaf.home import home_folder
 from hbaf.registry.tracking import HOME_TAG, MlflowClient, experiment_id, home_digest
 from hbaf.stop import check
@@ -31,7 +32,7 @@ def share_test_looks() -> int | None:
         return 0
     try:
         with FileLock(path.with_name(".test-looks.lock")):
-            looks = [json.loads(line) for line in path.read_text().splitlines() if line]
+            looks = read_lines(path)
             client, run_id = MlflowClient(), _ledger_run()
             # The whole table each time: what a break in MLflow kept out comes with the next look.
             columns = list(dict.fromkeys(name for look in looks for name in look))
