@@ -23,6 +23,7 @@ from hbaf.features.extract import extract_column, read_column
 from hbaf.features.finetuned import LeakError, adopt, apply_alignment, carry, find_encoder, fit_alignment, open_encoder
 from hbaf.features.registry import make_extractor
 from hbaf.features.weights import WeightsError
+from hbaf.files import published_folder
 from hbaf.parameters import FeatureParameters, FineTuneParameters
 from hbaf.training.finetuning.examples import FineTuneError
 from hbaf.training.finetuning.finetune import EncoderReference, assign_folds, finetune
@@ -264,9 +265,9 @@ def test_many_that_adopt_an_encoder_at_once_leave_it_whole(
     monkeypatch.setenv("HBAF_HOME", str(tmp_path / "elsewhere"))
     ready, errors = threading.Barrier(6), []
 
-    def copied(source: Path, target: Path, **named: Any) -> None:
+    def published(folder: Path) -> Any:
         ready.wait()  # each has seen that the encoder is not there
-        copytree(source, target, **named)
+        return published_folder(folder)
 
     def adopted() -> None:
         try:
@@ -274,8 +275,7 @@ def test_many_that_adopt_an_encoder_at_once_leave_it_whole(
         except Exception as error:
             errors.append(error)
 
-    copytree = shutil.copytree
-    monkeypatch.setattr(shutil, "copytree", copied)
+    monkeypatch.setattr("hbaf.features.finetuned.published_folder", published)
     threads = [threading.Thread(target=adopted) for _ in range(6)]
     for thread in threads:
         thread.start()
