@@ -58,6 +58,25 @@ def published(path: Path, *, private: bool = False) -> Iterator[Path]:
         _remove(beside)
 
 
+def create_once(path: Path, content: bytes) -> None:
+    """A private file that is made whole, or is there already: of two at once the first one's stays."""
+    beside = _beside(path)
+    try:
+        with _told(path):
+            write_atomically(beside, content, private=True)
+            try:
+                os.link(beside, path)
+            except OSError as error:
+                if error.errno not in (errno.EPERM, errno.ENOTSUP) or path.exists():
+                    raise
+                beside.replace(path)  # a disk without links
+            sync(path.parent)
+    except FileExistsError:
+        pass
+    finally:
+        _remove(beside)
+
+
 @contextmanager
 def published_folder(folder: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `folder` when the block ends well; of two at once the first one's stays.

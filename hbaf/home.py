@@ -75,7 +75,9 @@ def home_folder() -> Path:
 
         folder = Path(platformdirs.user_data_dir("hbaf", appauthor=False))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)  # whatever the umask; one that was made by hand keeps what its owner chose
         _check_format(folder)
     except (OSError, StorageError) as error:
         reason = error if isinstance(error, OSError) else error.__cause__

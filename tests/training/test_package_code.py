@@ -18,7 +18,8 @@ def test_a_package_that_names_a_file_runs_nothing(tmp_path: Path, monkeypatch: p
     package = tmp_path / "package"
     package.mkdir()
     facts = {
-        "format": 2, "emotions": ["anger", "joy"], "audio_dim": 4, "text_dim": 4, "commonsense_dim": None, "model": {}, "training": {},
+        "format": 2, "emotions": ["anger", "joy"], "audio_dim": 4, "text_dim": 4, "commonsense_dim": None,
+        "model": {}, "training": {},
         "features": {"audio": "./evil.py:E", "text": "minilm"},
     }  # fmt: skip
     (package / "package.json").write_text(json.dumps(facts))
