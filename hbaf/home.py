@@ -3,13 +3,15 @@
 The home is `HBAF_HOME`, or the user's data directory (platformdirs). Nothing is ever written into the checkout.
 """
 
-import errno
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from hbaf.files import STORAGE_TROUBLE, StorageError, published, storage_message, write_atomically
+
+# Where everybody finds them, who writes into the home.
+__all__ = ["StorageError", "published", "storage_message", "write_atomically"]
 
 FORMAT_VERSION = 1
 
@@ -33,8 +35,6 @@ QUIET_ENVIRONMENT = {
 }
 
 
-# What the system says when a place cannot be written, whoever was writing.
-STORAGE_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 # SQLite has words in place of numbers, and its callers wrap them.
 DATABASE_TROUBLE = (
     "database or disk is full",
@@ -56,10 +56,6 @@ class HomeError(RuntimeError):
     """The home folder cannot be used."""
 
 
-class StorageError(HomeError):
-    """A file cannot be written: no space, no permission, a read-only disk."""
-
-
 def home_folder() -> Path:
     """The home folder as an absolute path, made if absent.
 
@@ -79,7 +75,9 @@ def home_folder() -> Path:
 
         folder = Path(platformdirs.user_data_dir("hbaf", appauthor=False))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)  # whatever the umask; one that was made by hand keeps what its owner chose
         _check_format(folder)
     except (OSError, StorageError) as error:
         reason = error if isinstance(error, OSError) else error.__cause__
@@ -111,52 +109,6 @@ def room(*names: str) -> Path:
     except OSError as error:
         raise StorageError(storage_message(error, folder)) from error
     return folder
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes beside, syncs, then renames: a reader sees the old file or the new one, never a half.
-
-    Raises:
-        StorageError: it cannot be written; nothing is left behind.
-    """
-    with published(path) as beside:
-        beside.write_bytes(content)
-
-
-@contextmanager
-def published(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path` when the block ends well, and is gone when it does not.
-
-    Raises:
-        StorageError: it cannot be written; what was at `path` is still there, whole.
-    """
-    # The process and a random part: two processes or threads at the same work never write into one file.
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
-    try:
-        yield beside
-        descriptor = os.open(beside, os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        beside.replace(path)
-    except OSError as error:
-        if error.errno not in STORAGE_TROUBLE:
-            raise
-        raise StorageError(storage_message(error, path)) from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def storage_message(error: OSError, path: Path | str | None = None) -> str:
-    """What to tell somebody whose disk or folder cannot be used."""
-    named = path or error.filename
-    # Reading may be forbidden too; a full disk can still be read.
-    what = "be used" if error.errno in (errno.EACCES, errno.EPERM) else "be written"
-    return (
-        f"{f'{named}: ' if named else ''}cannot {what} ({error.strerror or error}); what was written before is "
-        "whole. Free space or permit writing there, then run the same command again: it goes on where it stopped."
-    )
 
 
 def storage_trouble(error: BaseException) -> str | None:

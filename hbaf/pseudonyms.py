@@ -13,10 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from hbaf.home import home_folder
+from hbaf.files import create_once
+from hbaf.home import HomeError, home_folder
 
 SHOW = "HBAF_SHOW_NAMES"
 LENGTH = 10  # hex digits
+KEY_BYTES = 32
 # Words that ids of conversations are made of, beside single letters.
 PLAIN_WORDS = {
     "call", "calls", "chunk", "clip", "conv", "conversation", "dev", "dia", "dialog", "dialogue", "dlg",
@@ -73,12 +75,18 @@ def is_plain(name: str) -> bool:
 
 @lru_cache
 def _secret(home: Path) -> bytes:
-    """This home's key, made once; several processes may come first."""
+    """This home's key, made once; several processes may come first.
+
+    Raises:
+        HomeError: the key is too short to keep a name from being found by trying names.
+    """
     file = home / "pseudonyms.key"
-    try:
-        made = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return hashlib.sha256(file.read_bytes()).digest()
-    with os.fdopen(made, "wb") as stream:
-        stream.write(os.urandom(32))
-    return hashlib.sha256(file.read_bytes()).digest()
+    if not file.exists():
+        create_once(file, os.urandom(KEY_BYTES))
+    key = file.read_bytes()
+    if len(key) < KEY_BYTES:
+        raise HomeError(
+            f"{file}: holds {len(key)} bytes in place of {KEY_BYTES}, so pseudonyms made with it would hide nobody. "
+            "Bring it back from a backup; without one delete it, and ids are called anew from now on."
+        )
+    return hashlib.sha256(key).digest()

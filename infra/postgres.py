@@ -1,7 +1,6 @@
 """PostgreSQL from a wheel, in the home folder; reached through a socket that its owner alone may use."""
 
 import contextlib
-import os
 import signal
 import warnings
 from pathlib import Path
@@ -9,6 +8,8 @@ from urllib.parse import quote
 
 import psutil
 from processes import Service, StackError
+
+from hbaf.files import write_atomically
 
 USER = "postgres"
 
@@ -94,5 +95,4 @@ def _close_socket(data: Path) -> None:
     settings = data / "postgresql.conf"
     line = "unix_socket_permissions = 0700"
     if line not in settings.read_text():
-        with settings.open("a") as stream:
-            stream.write(f"{line}{os.linesep}")
+        write_atomically(settings, f"{settings.read_text()}\n{line}\n".encode())

@@ -9,9 +9,9 @@ one. Settings: HBAF_HOME, HBAF_PREFECT_PORT (4200), HBAF_MLFLOW_PORT (5000), HBA
 """
 
 import argparse
-import base64
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -35,6 +35,7 @@ DATABASES = ("mlflow", "hbaf")  # runs and models; studies
 # A deployment's concurrency limit is held by a lease. Prefect keeps leases in memory: after a restart of the server it
 # would end every run that holds one, five minutes at most later.
 LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
+SECRET = "prefect.password"  # in the stack's folder
 START = 120  # seconds that a server may take on a busy machine
 
 
@@ -75,9 +76,23 @@ class Stack:
             own["MLFLOW_TRACKING_URI"] = self.urls["mlflow"]
         if "study" in self.urls:
             own["HBAF_SEARCH_STORAGE"] = self.urls["study"]
-        secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
+        secret = self.secret()
         known = {"PREFECT_API_AUTH_STRING": secret} if secret else {}
         return {**QUIET_ENVIRONMENT, "OMP_NUM_THREADS": "1", **known, **os.environ, **own}
+
+    def secret(self) -> str | None:
+        """`user:password` of a Prefect server of ours: as set, or as made; None for somebody else's server."""
+        if asked := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+            return asked
+        kept = self.folder / SECRET
+        return kept.read_text() if kept.exists() and "prefect" in self.services else None
+
+    def make_secret(self) -> str:
+        """The same for a server that is about to start: made once, for its owner's eyes."""
+        kept = self.folder / SECRET
+        if not kept.exists():
+            write_atomically(kept, f"hbaf:{secrets.token_urlsafe(24)}".encode(), private=True)
+        return os.environ.get("PREFECT_SERVER_API_AUTH_STRING") or kept.read_text()
 
 
 def up() -> None:
@@ -101,7 +116,9 @@ def up() -> None:
         prefect_script(stack, "sweep")
     start_workers(stack)
     if "prefect" not in existing:
-        TOML.write_text(f'# Written by `make up`, removed by `make down`.\n[api]\nurl = "{stack.urls["prefect"]}"\n')
+        content = ["# Written by `make up`, removed by `make down`.", "[api]", f'url = "{stack.urls["prefect"]}"']
+        content += [f"auth_string = {json.dumps(secret)}"] if (secret := stack.secret()) else []
+        write_atomically(TOML, ("\n".join(content) + "\n").encode(), private=True)
     status()
 
 
@@ -131,7 +148,14 @@ def start_prefect(stack: Stack) -> tuple[Service, str]:
     stack.urls["prefect"] = f"http://127.0.0.1:{port}/api"
     # On SQLite: Prefect's migrations want the extension pg_trgm, which PostgreSQL's wheel lacks. With a PostgreSQL of
     # one's own, PREFECT_SERVER_DATABASE_CONNECTION_URL in the environment is kept.
-    environment = {**LEASES, **stack.environment(), "PREFECT_HOME": str(room("stack", "prefect"))}
+    # Prefect would let every page of every address ask: a browser on this machine is one of them.
+    own = ",".join(f"http://{host}:{port}" for host in ("127.0.0.1", "localhost"))
+    guarded = {
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": own,
+        "PREFECT_SERVER_API_AUTH_STRING": (secret := stack.make_secret()),
+        "PREFECT_API_AUTH_STRING": secret,
+    }
+    environment = {**LEASES, **guarded, **stack.environment(), "PREFECT_HOME": str(room("stack", "prefect"))}
     command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     service = stack.keep(processes.start("prefect", command, stack.folder, environment))
     return service, f"http://127.0.0.1:{port}/api/health"
@@ -223,18 +247,16 @@ def status() -> int:
     for name in [name for name in shown if name not in stack.services]:
         print(f"{name:13} yours    {shown[name]}")
     print(f"study store   {stack.urls['study']}")
+    if (stack.folder / SECRET).exists() and "prefect" in stack.services:
+        print(f"password      Prefect's pages ask for the line in {stack.folder / SECRET}")
     print("\nIn this folder, with the virtual environment active:  prefect deployment run train-hbaf")
     return 0 if all(service.process() for service in stack.services.values()) else 1
 
 
 def answers(url: str) -> bool:
     """Whether a server is there; one that asks for a password is."""
-    request = urllib.request.Request(url)
-    secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    if secret:
-        request.add_header("Authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")
     try:
-        with urllib.request.urlopen(request, timeout=5):
+        with urllib.request.urlopen(url, timeout=5):
             return True
     except urllib.error.HTTPError as error:
         return error.code < 500

@@ -1,10 +1,12 @@
 """Which ids may be shown, and that the others cannot be guessed back."""
 
 import hashlib
+import threading
 from pathlib import Path
 
 import pytest
 
+from hbaf.home import HomeError, home_folder
 from hbaf.pseudonyms import is_plain, pseudonym, shown_id, shown_name
 
 
@@ -35,3 +37,27 @@ def test_another_home_has_other_pseudonyms(tmp_path: Path, monkeypatch: pytest.M
     assert pseudonym("anna") == here
     monkeypatch.setenv("HBAF_HOME", str(tmp_path / "other"))
     assert pseudonym("anna") != here
+
+
+@pytest.mark.parametrize("content", [b"", b"short"])
+def test_a_key_that_hides_nobody_is_refused(content: bytes) -> None:
+    (home_folder() / "pseudonyms.key").write_bytes(content)
+    with pytest.raises(HomeError, match=r"pseudonyms\.key: holds \d bytes in place of 32"):
+        pseudonym("anna")
+
+
+def test_many_that_make_the_key_at_once_have_one() -> None:
+    from hbaf import pseudonyms
+
+    found: list[bytes] = []
+
+    def make() -> None:
+        found.append(pseudonyms._secret.__wrapped__(home_folder()))
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1

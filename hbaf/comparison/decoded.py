@@ -16,6 +16,7 @@ import pandas as pd
 
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.selection.audio_selection import identity_scaling
+from hbaf.files import sync_tree
 from hbaf.home import write_atomically
 from hbaf.training.chain import fit_chain, with_chain
 from hbaf.training.data import Dialogue, Representation, Vectors, label_indices, make_dialogues
@@ -60,6 +61,7 @@ def decode_run(folder: Path, reference: CorpusReference) -> None:
     found = decode(reference, {split: pd.read_parquet(folder / f"{split}.parquet") for split in splits})
     for split, table in found.tables.items():
         table.to_parquet(folder / f"{split}-chain.parquet", index=False)
+    sync_tree(folder)
     facts = {"exponents": found.exponents, **found.metrics}
     write_atomically(folder / FACTS, json.dumps(facts, indent=1).encode())
 

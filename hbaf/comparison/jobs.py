@@ -27,8 +27,10 @@ from hbaf.comparison import decoded
 from hbaf.comparison.systems import Entrant
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extractors
+from hbaf.files import sync_tree
 from hbaf.home import room, write_atomically
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
+from hbaf.stop import check
 from hbaf.training.data import Representation, Vectors, fit_representation, load_split, read_vectors
 from hbaf.training.evaluate import evaluate_final, predict, watch_test_split
 from hbaf.training.fit import best_epoch, fit, seed_everything
@@ -197,10 +199,12 @@ def run_job(job: Job) -> Outcome:
         try:
             if not there:
                 facts = _run(alone, folder)
+                sync_tree(folder)
                 write_atomically(folder / "run.json", json.dumps(asdict(facts), indent=1).encode())
             if job.entrant.chain or not there:
                 _decode(job, folder)
         except Exception as error:  # whatever a system raises: the others must go on
+            check(error)
             said = f"{type(error).__name__}: {error}"
             failed = {"system": job.entrant.name, "error": said, "traceback": traceback.format_exc()}
             write_atomically(folder / "failed.json", json.dumps(failed, indent=1).encode())
@@ -356,5 +360,6 @@ def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
         if not (place / "whole").exists():
             selects = extractors(data.features)["audio"].selected
             fit_representation(corpus, vectors, data.features, selects=selects).save(place)
+            sync_tree(place)
             (place / "whole").touch()
         return corpus, vectors, Representation.load(place, data.features)

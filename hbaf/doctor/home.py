@@ -23,6 +23,8 @@ def look() -> Iterator[Finding]:
         yield bad("home", str(error), "set HBAF_HOME to a folder that you own, or permit writing there")
         return
     yield ok("home", f"{folder}, format {FORMAT_VERSION}, can be written")
+    if folder.stat().st_mode & 0o077 and os.name == "posix":
+        yield note("home", f"{folder} may be entered by other accounts", f"chmod 700 {folder}, unless you share it")
     free = shutil.disk_usage(folder).free
     said = f"{free / 1e9:.1f} GB free"
     if free > SPACE_WANTED:

@@ -19,6 +19,7 @@ from hbaf.features.extractor import SAMPLE_RATE, Extractor, context_of, extracto
 from hbaf.features.registry import make_extractor
 from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.processes import WorkerError, run_in_processes
+from hbaf.stop import check
 
 SMALL = 16  # items that are not worth starting processes for
 AUDIO_BATCH = 8  # items of one task: few enough that the last ones end together, enough that sending costs nothing
@@ -167,6 +168,7 @@ def extract_items(extractor: Extractor, items: Sequence[Item]) -> Rows:
         except MemoryError:
             raise
         except Exception as error:  # whatever a decoder raises concerns this item alone
+            check(error)
             problems[row] = _told(error, item)
     for row, result in zip(loaded, _computed(extractor, list(loaded.values())), strict=True):
         if isinstance(result, Exception):
@@ -186,6 +188,7 @@ def _computed(extractor: Extractor, values: list[Any]) -> Sequence[np.ndarray | 
     try:
         return list(extractor.extract(values))
     except Exception as error:
+        check(error)
         if len(values) > 1:  # find out which item it was
             return [result for value in values for result in _computed(extractor, [value])]
         _try_an_ordinary_item(extractor)

@@ -12,6 +12,7 @@ A model package carries encoder.json and full/.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +21,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock
 
 from hbaf.corpus.schema import Corpus
 from hbaf.corpus.windows import Window
 from hbaf.features.audio.speech_models import SpeechModel
 from hbaf.features.text.language_models import LanguageModel
 from hbaf.features.weights import WeightsError, locate_weights
-from hbaf.home import room
+from hbaf.files import move_folder, published_folder
+from hbaf.home import room, write_atomically
 from hbaf.pseudonyms import shown_id
 
 VERSION = 1  # raised when the golden vectors move
@@ -149,16 +152,34 @@ def carry(name: str, folder: Path) -> None:
 
 
 def adopt(folder: Path) -> None:
-    """Makes the encoders that a package carries known on this machine."""
+    """Makes the encoders that a package carries known on this machine, and whole again where files are missing.
+
+    Raises:
+        WeightsError: what the package carries is damaged.
+    """
     for carried in sorted((folder / "encoders").glob("*")):
         target = encoders_room() / carried.name
-        if target.exists():
-            continue
-        beside = encoders_room() / f".adopt-{carried.name}"
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(carried, beside)
-        beside.rename(target)
-        open_encoder(target).part(FULL)
+        if not target.exists():
+            with published_folder(target) as beside:
+                shutil.copytree(carried, beside, dirs_exist_ok=True)
+        try:
+            open_encoder(target).part(FULL)
+        except (WeightsError, FileNotFoundError):
+            _mend(carried, target)
+
+
+def _mend(carried: Path, target: Path) -> None:
+    """Takes encoder.json and the whole encoder from a package; folds, if it was fine-tuned here, stay."""
+    open_encoder(carried).part(FULL)
+    with FileLock(target.with_name(f".{target.name[:16]}.lock")):
+        damaged = target / f".damaged-{os.urandom(4).hex()}"
+        if (target / FULL).exists():
+            move_folder(target / FULL, damaged)
+        with published_folder(target / FULL) as beside:
+            shutil.copytree(carried / FULL, beside, dirs_exist_ok=True)
+        write_atomically(target / "encoder.json", (carried / "encoder.json").read_bytes())
+        shutil.rmtree(damaged, ignore_errors=True)
+    open_encoder(target).part(FULL)
 
 
 class FineTuned:

@@ -36,6 +36,7 @@ from hbaf.inbox.shards import (
 from hbaf.inbox.source import Arrival, Source, SourceParameters
 from hbaf.registry.cached_champion import Champion, champion
 from hbaf.scoring.purpose import Purpose, check_purpose
+from hbaf.stop import clean_up
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -118,7 +119,8 @@ def score_source(
             work.until_nothing_is_ready(at_a_time, map_shards)
             export(places.parquet, parameters.also)
         except BaseException as error:
-            scoring_runs.end_run(ledger, run, "failed", work.told(), now(), f"{type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
+            clean_up("the run's entry", lambda: scoring_runs.end_run(ledger, run, "failed", work.told(), now(), said))
             raise
         finally:
             shutil.rmtree(work.folder, ignore_errors=True)

@@ -11,6 +11,7 @@ import torch
 from hbaf.corpus.schema import Corpus
 from hbaf.features.columns import Columns
 from hbaf.model.batch import SystemOutput
+from hbaf.model.each_way import each_way
 from hbaf.training.data import Dialogue, LengthBuckets, Vectors, collate, make_dialogues, read_vectors
 from hbaf.training.package import ModelPackage
 
@@ -76,7 +77,7 @@ class Predictor:
         system = self.package.system
         batch = collate(dialogues).to(next(system.parameters()).device)
         keep = batch.mask.cpu().numpy()
-        output: SystemOutput = system(batch)
+        output, *alone = each_way(system, batch)
         calibration = self.package.facts.calibration
         both = _probability(output, calibration.temperature)[keep]
         columns: dict[str, object] = {
@@ -86,15 +87,12 @@ class Predictor:
             "uncertain": both.max(1) < calibration.threshold,
             **{f"p_{emotion}": both[:, c] for c, emotion in enumerate(self.emotions)},
         }
-        for modality, other, present in (
-            ("audio", "text", batch.has_audio.cpu().numpy()[keep]),
-            ("text", "audio", batch.has_text.cpu().numpy()[keep]),
-        ):
-            alone = _probability(system(batch.without(other)), calibration.temperature)[keep]
+        for modality, said, there in zip(("audio", "text"), alone, (batch.has_audio, batch.has_text), strict=True):
+            probability, present = _probability(said, calibration.temperature)[keep], there.cpu().numpy()[keep]
             columns[f"{modality}_label"] = [
-                name if there else None for name, there in zip(self._names(alone), present, strict=True)
+                name if here else None for name, here in zip(self._names(probability), present, strict=True)
             ]
-            columns[f"{modality}_confidence"] = np.where(present, alone.max(1), np.nan).astype(np.float32)
+            columns[f"{modality}_confidence"] = np.where(present, probability.max(1), np.nan).astype(np.float32)
             gate = output.views.get(f"gate_{modality}")
             if gate is not None:
                 columns[f"gate_{modality}"] = gate.float().mean(-1).cpu().numpy()[keep]

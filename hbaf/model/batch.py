@@ -43,6 +43,11 @@ class DialogueBatch:
         }
         return replace(self, **moved)
 
+    def rows(self, which: Tensor) -> "DialogueBatch":
+        """Some of the dialogues, as padded as they are: `which` (n,) int64."""
+        some = {i.name: value[which] for i in fields(self) if (value := getattr(self, i.name)) is not None}
+        return replace(self, **some)
+
     def without(self, modality: str) -> "DialogueBatch":
         """The same dialogues with one modality missing everywhere: `"audio"` or `"text"`."""
         if modality == "audio":

@@ -22,7 +22,10 @@ class Ensemble(nn.Module):
         self.register_buffer("temperatures", torch.ones(len(members)))
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
-        outputs: list[SystemOutput] = [member(batch) for member in self.members]
+        return self.mean([member(batch) for member in self.members])
+
+    def mean(self, outputs: Sequence[SystemOutput]) -> SystemOutput:
+        """What the members say together; `outputs` in their order."""
         logits = torch.stack([output.logits.float() for output in outputs])  # (members, B, U, C)
         said = (logits / self.temperatures[:, None, None, None]).log_softmax(-1)
         return SystemOutput(

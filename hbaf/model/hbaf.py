@@ -17,6 +17,7 @@ from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetw
 
 Variant = Literal["bimodal", "audio", "text"]
 OwnPath = Literal["none", "audio", "text", "both"]
+Stream = tuple[Tensor, list[Tensor]]  # H (B, U, D), and W x (B, U, D) where the classifier reads it
 SPEAKERS = 16  # that are told apart; MELD's dialogues have at most 9, later ones share the last vector
 
 
@@ -191,14 +192,21 @@ class HBAF(nn.Module):
         has_audio, has_text = batch.mask & batch.has_audio, batch.mask & batch.has_text  # (B, U)
         if self.training and self.modality_dropout > 0:
             has_audio, has_text = drop_modality(has_audio, has_text, self.modality_dropout)
+        audio = None if self.variant == "text" else self.audio_stream(batch, has_audio)
+        text = None if self.variant == "audio" else self.text_stream(batch, has_text)
+        return self.decide(batch, audio, text, has_audio, has_text)
+
+    def decide(
+        self, batch: DialogueBatch, audio: Stream | None, text: Stream | None, has_audio: Tensor, has_text: Tensor
+    ) -> SystemOutput:
+        """What follows from the streams: fusion, losses, classifier. Arguments as `forward` makes them."""
         labelled = batch.mask & (batch.label != UNLABELLED)
         compares = self.training or bool(labelled.any())
         losses: dict[str, Tensor] = {}
         terms: dict[str, Tensor] = {}
         views: dict[str, Tensor] = {}
-        if self.variant == "bimodal":
-            H_a, own_a = self._audio(batch, has_audio)
-            H_l, own_l = self._text(batch, has_text)
+        if audio is not None and text is not None:
+            (H_a, own_a), (H_l, own_l) = audio, text
             h_a, h_l = H_a, H_l
             if isinstance(self.fusion, MultiModalFusion):
                 h_a, h_l, views = self.fusion(H_a, H_l, has_audio, has_text)
@@ -207,7 +215,9 @@ class HBAF(nn.Module):
                 losses, terms = self.contrast(h_a, h_l, h, has_audio, has_text, batch.label)
             own = [*own_a, *own_l]
         else:
-            h, own, views = self._single(batch, has_audio, has_text)
+            stream, keys = (audio, has_audio) if text is None else (text, has_text)
+            assert stream is not None, "a model reads one stream at least"
+            h, own, views = self._single(stream, keys)
         if self.supervised > 0 and compares:
             term = supervised_contrast(h[labelled], batch.label[labelled], self.tau)
             losses["supervised"], terms["contrastive_supervised"] = self.supervised * term, term.detach()
@@ -220,13 +230,13 @@ class HBAF(nn.Module):
             views |= shares
         return SystemOutput(logits, losses, terms, {name: view.detach().float() for name, view in views.items()})
 
-    def _audio(self, batch: DialogueBatch, has_audio: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def audio_stream(self, batch: DialogueBatch, has_audio: Tensor) -> Stream:
         """H_a (B, U, D), and W_a x_a (B, U, D) where the classifier reads it."""
         audio = torch.where(has_audio[..., None], batch.audio, self.missing_audio)
         H_a = self.audio_context(audio, batch.mask, has_audio, self._speakers(batch))
         return H_a, [] if self.own_audio is None else [self.own_audio(audio)]
 
-    def _text(self, batch: DialogueBatch, has_text: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def text_stream(self, batch: DialogueBatch, has_text: Tensor) -> Stream:
         """H_l (B, U, D), and W_l x_l (B, U, D) where the classifier reads it."""
         text = torch.where(has_text[..., None], batch.text, 0.0 if self.missing_text is None else self.missing_text)
         commonsense = None
@@ -247,15 +257,9 @@ class HBAF(nn.Module):
         """(B, U, D) what tells who speaks, or None."""
         return None if self.speaker is None else self.speaker(batch.speaker.clamp(max=SPEAKERS - 1))
 
-    def _single(
-        self, batch: DialogueBatch, has_audio: Tensor, has_text: Tensor
-    ) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+    def _single(self, stream: Stream, keys: Tensor) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
         """h (B, U, D), what the classifier reads beside it, and views, of the audio-only and text-only variants."""
-        (H, own), keys = (
-            (self._audio(batch, has_audio), has_audio)
-            if self.variant == "audio"
-            else (self._text(batch, has_text), has_text)
-        )
+        H, own = stream
         if not isinstance(self.fusion, UniModalFusion):
             return H, own, {}
         h, weights = self.fusion(H, keys)

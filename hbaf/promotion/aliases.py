@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hbaf.files import append_line, read_lines
 from hbaf.home import home_folder
 from hbaf.registry.models import CHAMPION, NoModelError
 from hbaf.registry.tracking import MlflowClient, mlflow
+from hbaf.stop import clean_up
 
 CHALLENGER = "challenger"  # the last candidate that was judged and did not become the champion
 PREVIOUS = "previous"  # the champion before this one
+JOURNAL = "hbaf.move"  # tag of a registered model while its aliases are moved
 TICKET = ".promoting"  # ending of the name that holds the lock in a shared registry
 STALE = 300.0  # seconds after which a ticket belongs to a process that died; what it guards takes one or two
 
@@ -82,6 +85,7 @@ def turn(name: str, wait: float = 60.0) -> Iterator[Turn]:
         database = Path(str(make_url(uri).database)).absolute()
         try:
             with FileLock(database.with_name(f".{database.name}.{name}.promoting.lock"), timeout=wait):
+                finish_move(name)
                 yield Turn()
         except Timeout as error:
             raise PromotionConflict(_busy(name, "this machine")) from error
@@ -93,10 +97,10 @@ def turn(name: str, wait: float = 60.0) -> Iterator[Turn]:
             raise PromotionConflict(_busy(name, _holder(ticket) or "another process"))
         time.sleep(0.5)
     try:
+        finish_move(name)
         yield Turn(ticket, token)
     finally:
-        if _holder(ticket) == token:
-            client.delete_registered_model(ticket)
+        clean_up(f"ticket {ticket}", lambda: _holder(ticket) == token and client.delete_registered_model(ticket))
 
 
 def _take(client: MlflowClient, ticket: str, token: str) -> bool:
@@ -136,7 +140,6 @@ def crown(name: str, version: str, expected: str | None, mine: Turn, reason: str
     Raises:
         PromotionConflict: there is another champion by now.
     """
-    client = MlflowClient()
     present = version_with(name, CHAMPION)
     if present != expected:
         raise PromotionConflict(
@@ -145,13 +148,7 @@ def crown(name: str, version: str, expected: str | None, mine: Turn, reason: str
             "against the new one."
         )
     mine.check()
-    if present is not None and present != version:
-        # First, so that a kill between the two loses no champion.
-        client.set_registered_model_alias(name, PREVIOUS, present)
-    client.set_registered_model_alias(name, CHAMPION, version)
-    if version_with(name, CHALLENGER) == version:
-        client.delete_registered_model_alias(name, CHALLENGER)
-    return _recorded(Move(name, present or "", version), "promotion", reason)
+    return _move(Move(name, present or "", version), "promotion", reason)
 
 
 def rollback(name: str | None = None, *, reason: str = "") -> Move:
@@ -178,20 +175,73 @@ def rollback(name: str | None = None, *, reason: str = "") -> Move:
         if champion is None or previous is None or champion == previous:
             raise NoModelError(f"{name}: no previous champion, so there is nothing to go back to.")
         mine.check()
-        client.set_registered_model_alias(name, CHAMPION, previous)
-        client.set_registered_model_alias(name, PREVIOUS, champion)
-        move = _recorded(Move(name, champion, previous), "rollback", reason)
+        move = _move(Move(name, champion, previous), "rollback", reason)
     return move
 
 
-def _recorded(move: Move, what: str, reason: str) -> Move:
-    """Into the home's ledger and onto both versions."""
+def _move(move: Move, what: str, reason: str) -> Move:
+    """Writes into the registry what will be, then makes it so: a kill between two aliases leaves a move that whoever
+    takes the next turn finishes, from any machine.
+    """
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    line = {"at": at, "what": what, "model": move.model, "from": move.before, "to": move.after, "reason": reason}
-    with (home_folder() / "promotions.jsonl").open("a") as ledger:
-        ledger.write(json.dumps(line) + "\n")
-    client = MlflowClient()
-    said = f"{at} {what} from version {move.before or 'none'} to {move.after}: {reason or 'no reason given'}"
-    for version in filter(None, (move.before, move.after)):
-        client.set_model_version_tag(move.model, version, "hbaf.last_move", said[:5000])
+    line = {
+        "at": at, "what": what, "model": move.model, "from": move.before, "to": move.after, "reason": reason[:2000],
+        "id": secrets.token_hex(4),
+    }  # fmt: skip
+    MlflowClient().set_registered_model_tag(move.model, JOURNAL, json.dumps(line))
+    finish_move(move.model)
     return move
+
+
+def finish_move(name: str) -> None:
+    """Finishes the move that the journal of a model names, where there is one; call it in turn. Each step may be done
+    twice. A move to a version that was deleted meanwhile is taken back.
+    """
+    client = MlflowClient()
+    try:
+        noted = client.get_registered_model(name).tags.get(JOURNAL)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return  # its first version is being registered
+    if not noted:
+        return
+    line = json.loads(noted)
+    before, after = line["from"], line["to"]
+    if not _exists(name, after):
+        if before and _exists(name, before):
+            client.set_registered_model_alias(name, CHAMPION, before)
+        client.delete_registered_model_tag(name, JOURNAL)
+        return
+    if before and before != after and _exists(name, before):
+        client.set_registered_model_alias(name, PREVIOUS, before)
+    client.set_registered_model_alias(name, CHAMPION, after)
+    if line["what"] == "promotion" and version_with(name, CHALLENGER) == after:
+        client.delete_registered_model_alias(name, CHALLENGER)
+    _record(name, line)
+    client.delete_registered_model_tag(name, JOURNAL)
+
+
+def _exists(name: str, version: str) -> bool:
+    try:
+        MlflowClient().get_model_version(name, version)
+    except mlflow.exceptions.MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+    return True
+
+
+def _record(name: str, line: dict[str, str]) -> None:
+    """Into the home's ledger, once, and onto both versions."""
+    ledger = home_folder() / "promotions.jsonl"
+    if line not in read_lines(ledger):
+        append_line(ledger, line)
+    client = MlflowClient()
+    said = (
+        f"{line['at']} {line['what']} from version {line['from'] or 'none'} to {line['to']}: "
+        f"{line['reason'] or 'no reason given'}"
+    )
+    for version in filter(None, (line["from"], line["to"])):
+        if _exists(name, version):
+            client.set_model_version_tag(name, version, "hbaf.last_move", said[:5000])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hbaf.corpus.schema import Corpus
+from hbaf.files import read_lines
 from hbaf.home import home_folder, published, room, write_atomically
 from hbaf.model.batch import UNLABELLED
 from hbaf.promotion.card_text import as_page, card_markdown
@@ -138,8 +139,7 @@ def _counts(corpus: Corpus) -> dict[str, dict[str, int]]:
 
 def _looks(corpus: Corpus) -> dict[str, int]:
     """How often anything looked at the test split of this assignment from this home."""
-    ledger = home_folder() / "test-looks.jsonl"
-    lines = [json.loads(line) for line in ledger.read_text().splitlines()] if ledger.exists() else []
+    lines = read_lines(home_folder() / "test-looks.jsonl")
     digest = corpus.splits_digest()
-    reasons = Counter(look["reason"] == "promotion" for look in lines if look.get("splits_digest") == digest)
+    reasons = Counter(look.get("reason") == "promotion" for look in lines if look.get("splits_digest") == digest)
     return {"all": sum(reasons.values()), "promotion": reasons[True]}

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hbaf.files import published_folder
 from hbaf.home import room, write_atomically
 from hbaf.registry.models import NoModelError, RegisteredModel, find_model
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
+from hbaf.stop import check
 
 PATIENCE = 5.0  # seconds that a tracking server may take to say that it is there
 
@@ -78,13 +80,8 @@ def kept(model: RegisteredModel) -> RegisteredModel:
     place = _copies(model.name, model.version) / model.run_id
     if not (place / "package.json").exists():
         place.parent.mkdir(exist_ok=True)
-        beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(model.folder, beside)
-        try:
-            beside.replace(place)
-        except OSError:  # another process was first
-            shutil.rmtree(beside, ignore_errors=True)
+        with published_folder(place) as beside:
+            shutil.copytree(model.folder, beside, dirs_exist_ok=True)
     return RegisteredModel(model.name, model.version, place, model.run_id)
 
 
@@ -103,6 +100,7 @@ def unreachable() -> str | None:
     try:
         MlflowClient().search_registered_models(max_results=1)
     except Exception as error:  # whatever its database driver raises
+        check(error)
         return f"{type(error).__name__}"
     return None
 

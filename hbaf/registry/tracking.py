@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hbaf.home import home_folder, prepare_environment, published, room, without_password
 from hbaf.registry import moved_home, trials_view
 from hbaf.registry.metric_names import metric_name
+from hbaf.stop import clean_up
 
 prepare_environment()  # MLflow reads its settings when it is imported
 
@@ -166,7 +167,7 @@ def run(
     try:
         yield MlflowRunLog(made.info.run_id)
     except BaseException:
-        client.set_terminated(made.info.run_id, "FAILED")
+        clean_up(f"run {made.info.run_id}", lambda: client.set_terminated(made.info.run_id, "FAILED"))
         raise
     client.set_terminated(made.info.run_id)
 
@@ -180,11 +181,11 @@ def system_metrics(run_id: str, wanted: bool) -> Iterator[None]:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     monitor = SystemMetricsMonitor(run_id)
-    monitor.start()
     try:
+        monitor.start()
         yield
     finally:
-        monitor.finish()
+        clean_up("the thread that measures the machine", monitor.finish)
 
 
 def close_interrupted(key: str, experiment: str = EXPERIMENT) -> list[str]:

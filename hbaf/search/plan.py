@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from feature_store.files import Files
 from hbaf.corpus.schema import CorpusReference
-from hbaf.features.columns import Columns
+from hbaf.features.columns import Columns, names
 from hbaf.home import room
+from hbaf.own_class import check_named
 from hbaf.parameters import FeatureParameters, ModelParameters, SearchParameters, TrainingParameters
 from hbaf.registry.runs import digests, flat, run_key, versions
 from hbaf.registry.tracking import (
@@ -35,6 +36,7 @@ from hbaf.search.study import (
 
 STORAGE_VARIABLE = "HBAF_SEARCH_STORAGE"
 Stage = Literal["search", "refit"]
+STAGES: tuple[Stage, ...] = ("search", "refit")
 
 
 class StudyPlan(BaseModel):
@@ -143,7 +145,9 @@ def read_plan(name: str, storage: str) -> StudyPlan:
     found = open_study(name, storage, SearchParameters()).user_attrs.get("plan")
     if found is None:
         raise SearchError(f"{name}: this study holds no plan of hbaf's. Begin one: `hbaf search`.")
-    return StudyPlan.model_validate(found)
+    plan = StudyPlan.model_validate(found)
+    check_named(names(plan.features).values(), None, f"the plan of study {name}")
+    return plan
 
 
 def token_file(study: str) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hbaf.corpus.schema import CorpusReference
@@ -20,6 +21,7 @@ from hbaf.search.refit import queue_refits
 from hbaf.search.space import SearchError
 from hbaf.search.study import SharedStudy, is_spent, results
 from hbaf.search.worker import work, worker_name
+from hbaf.stop import check, clean_up, heeded
 
 STARTS_A_WORKER = 3  # how often a worker that dies is started, before the search fails
 SECONDS_TO_STOP = 20
@@ -89,7 +91,7 @@ def run_study(
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
         raise
     finally:
-        MlflowClient().set_terminated(plan.parent_run_id, status)
+        clean_up(f"run {plan.parent_run_id}", lambda: MlflowClient().set_terminated(plan.parent_run_id, status))
     shutil.rmtree(plan.folder(), ignore_errors=True)
     return outcome
 
@@ -98,8 +100,10 @@ def local_workers(study: OpenStudy) -> None:
     """One worker in this process, or several in processes of their own."""
     if study.plan.search.workers == 1:
         work(study.plan.study, study.storage, told=study.tell)
-    else:
-        LocalProcesses(study).run()
+        return
+    processes = LocalProcesses(study)
+    with heeded(processes.kill, patience=SECONDS_TO_STOP + 10):
+        processes.run()
 
 
 class LocalProcesses:
@@ -122,13 +126,14 @@ class LocalProcesses:
                 self.start(number)
             while self.running:
                 time.sleep(0.3)
+                check()
                 self.study.tell()
                 for number, process in list(self.running.items()):
                     if process.poll() is not None:
                         self.ended(number)
         finally:
             self.stop()
-            self.study.tell()
+            clean_up("progress", self.study.tell)
 
     def start(self, number: int) -> None:
         environment = {**os.environ, STORAGE_VARIABLE: self.study.storage}
@@ -169,8 +174,13 @@ class LocalProcesses:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            self.study.release(worker_name(process.pid))
+            clean_up(f"worker {process.pid}", partial(self.study.release, worker_name(process.pid)))
         self.running.clear()
+
+    def kill(self) -> None:
+        """Ends all workers at once; heartbeats say what they were at."""
+        for process in list(self.running.values()):
+            process.kill()
 
     def log_file(self, number: int) -> Path:
         return self.plan.folder() / f"worker-{number}.log"

@@ -14,10 +14,11 @@ import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 
 from hbaf.search.space import SearchError
+from hbaf.stop import clean_up, requested
 
 PATIENCE = 180.0  # seconds that a database may be away before a worker gives up
 WRITES_AND_READS = (
@@ -38,13 +39,13 @@ def is_away(error: BaseException) -> bool:
 
 
 def patiently(call: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Calls again, ever more slowly, while the database is away."""
+    """Calls again, ever more slowly, while the database is away; a process that was asked to stop does not wait."""
     began, wait = time.monotonic(), 0.1
     while True:
         try:
             return call()
         except (StorageInternalError, sqlalchemy.exc.DBAPIError) as error:
-            if not is_away(error) or time.monotonic() - began > patience:
+            if not is_away(error) or time.monotonic() - began > (min(patience, 2) if requested() else patience):
                 raise
         time.sleep(wait)
         wait = min(2 * wait, 5.0)
@@ -59,7 +60,6 @@ class PatientStorage(RDBStorage):
 
     def __init__(self, url: str, **settings: Any):
         super().__init__(url, **settings)
-        self.sweeping = False
         self.without_heartbeat: dict[int, float] = {}  # trial id -> when it was first seen so
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
@@ -78,16 +78,16 @@ class PatientStorage(RDBStorage):
 
         return bool(patiently(call))
 
-    def _get_stale_trial_ids(self, study_id: int) -> list[int]:
-        if not self.sweeping:
-            return []
-        stale: list[int] = patiently(lambda: RDBStorage._get_stale_trial_ids(self, study_id))
-        running = {t._trial_id for t in self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))}
-        silent = running - patiently(self._with_heartbeat)
+    def stale_trials(self, study_id: int) -> list[FrozenTrial]:
+        """Running trials of a study whose worker is gone."""
+        stale = set(patiently(lambda: self._get_stale_trial_ids(study_id)))
+        running = self.get_all_trials(study_id, deepcopy=False, states=(TrialState.RUNNING,))
+        silent = {trial._trial_id for trial in running} - patiently(self._with_heartbeat)
         now = time.monotonic()
         self.without_heartbeat = {trial: self.without_heartbeat.get(trial, now) for trial in silent}
         grace = self.grace_period or 60
-        return stale + [trial for trial, seen in self.without_heartbeat.items() if now - seen > grace]
+        stale |= {trial for trial, seen in self.without_heartbeat.items() if now - seen > grace}
+        return [trial for trial in running if trial._trial_id in stale]
 
     def _with_heartbeat(self) -> set[int]:
         with self.engine.connect() as connection:
@@ -108,7 +108,7 @@ for _name in WRITES_AND_READS:
     setattr(PatientStorage, _name, _patient_method(_name))
 
 
-def open_storage(url: str, *, heartbeat: int, on_stale: Callable[[optuna.Study, Any], None]) -> PatientStorage:
+def open_storage(url: str, *, heartbeat: int) -> PatientStorage:
     """The database of a study.
 
     Args:
@@ -133,7 +133,6 @@ def open_storage(url: str, *, heartbeat: int, on_stale: Callable[[optuna.Study, 
                     engine_kwargs=settings,
                     heartbeat_interval=heartbeat,
                     grace_period=3 * heartbeat,
-                    heartbeat_stale_trial_callback=on_stale,
                 ),
                 patience=20,
             )
@@ -164,9 +163,9 @@ def turn(storage: PatientStorage, study: str) -> Iterator[None]:
         try:
             connection.execute(sqlalchemy.text("SELECT pg_advisory_unlock(:key)"), {"key": key})
         except sqlalchemy.exc.DBAPIError:
-            connection.invalidate()  # the server went away, and the lock with it
+            clean_up("the study's lock", connection.invalidate)  # the server went away, and the lock with it
         finally:
-            connection.close()
+            clean_up("the study's lock", connection.close)
 
 
 def _locked(storage: PatientStorage, key: int) -> sqlalchemy.Connection:
@@ -174,6 +173,6 @@ def _locked(storage: PatientStorage, key: int) -> sqlalchemy.Connection:
     try:
         connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": key})
     except BaseException:
-        connection.close()
+        clean_up("the study's lock", connection.invalidate, connection.close)  # closed alone it would keep the lock
         raise
     return connection

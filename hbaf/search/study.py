@@ -1,43 +1,34 @@
 """The search: one Optuna study that any number of workers share, with a budget that they keep exactly.
 
-optuna lives in the modules `hbaf.search.study*` and nowhere else.
+What runs its trials is in `hbaf.search.trials`.
 """
 
 import contextlib
-import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import lightning
 import numpy as np
 import optuna
-from lightning.pytorch.callbacks import Callback
-from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from hbaf.parameters import SearchParameters
-from hbaf.search.space import Range, SearchError
+from hbaf.search.space import SearchError
 from hbaf.search.storage import open_storage, turn
-from hbaf.training.fit import MONITORED, SystemTraining
+from hbaf.stop import check, clean_up
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # what a trial came to is in MLflow
-Pruned = optuna.TrialPruned
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-FAILURES_IN_A_ROW = 3
-SCORE = "dev/weighted_f1"
+RETRIES = "retry_history"  # Optuna's name of it
 
 Stale = Callable[[Mapping[str, Any]], None]
 
 
 class Enough(Exception):
     """The budget is spent."""
-
-
-class Interrupted(BaseException):
-    """Carries Ctrl-C past Optuna, which would take it for the trial's own failure."""
 
 
 @dataclass(frozen=True)
@@ -70,26 +61,40 @@ class SharedStudy(optuna.Study):
     """A study whose workers take turns at beginning trials, so that it ends with exactly the trials asked for."""
 
     def __init__(
-        self, name: str, storage: Any, sampler: Any, pruner: Any, budget: Budget, orphaned: Callable[[], bool]
+        self,
+        name: str,
+        storage: Any,
+        sampler: Any,
+        pruner: Any,
+        budget: Budget,
+        orphaned: Callable[[], bool],
+        on_stale: Stale,
     ):
         super().__init__(name, storage, sampler=sampler, pruner=pruner)
         self.shared = storage
         self.budget = budget
         self.orphaned = orphaned
+        self.on_stale = on_stale
 
-    def ask(self, fixed_distributions: Any = None) -> optuna.Trial:
-        """The next trial; waits while those under way may still make up the number.
+    def next_trial(self, worker: str) -> optuna.Trial:
+        """The next trial, signed; waits while those under way may still make up the number.
 
         Raises:
             Enough: no trial may begin any more.
         """
         while True:
+            check()
             if self.orphaned():
                 raise Enough
+            self.sweep()
             with self.turn():
-                self.sweep()
+                check()
                 if self.may_begin():
-                    return super().ask(fixed_distributions)
+                    with warnings.catch_warnings():
+                        warnings.filterwarnings("ignore", message="Heartbeat of storage")  # `trials` has its own
+                        trial = self.ask()
+                    trial.set_user_attr("worker", worker)
+                    return trial
             time.sleep(min(1.0, self.shared.heartbeat_interval / 2))
 
     def turn(self) -> contextlib.AbstractContextManager[None]:
@@ -118,59 +123,49 @@ class SharedStudy(optuna.Study):
         return finished + running < self.budget.trials
 
     def sweep(self) -> None:
-        """Fails stale trials and queues them again; call it in turn."""
-        self.shared.sweeping = True
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                optuna.storages.fail_stale_trials(self)
-        finally:
-            self.shared.sweeping = False
+        """Fails stale trials and queues them again, once: at the second time the trial is at fault."""
+        with self.turn():
+            stale = self.shared.stale_trials(self._study_id)
+            gone = [self._give_up(trial, again=not trial.system_attrs.get(RETRIES), counts=True) for trial in stale]
+        self._tell_gone(gone)
 
     def release(self, given_up: Callable[[FrozenTrial], bool]) -> None:
         """Fails running trials whose worker is known to be gone, without waiting for their heartbeats, and queues them
-        again.
+        again, however often: they are not at fault.
         """
         with self.turn():
-            for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                if given_up(trial):
-                    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                        self.shared.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-                        self.shared.heartbeat_stale_trial_callback(self, self.shared.get_trial(trial._trial_id))
+            running = self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            gone = [self._give_up(trial, again=True, counts=False) for trial in running if given_up(trial)]
+        self._tell_gone(gone)
+
+    def _give_up(self, trial: FrozenTrial, *, again: bool, counts: bool) -> Mapping[str, Any] | None:
+        try:
+            self.shared.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return None  # it came to its end meanwhile
+        if again:
+            self.add_trial(queued_again(trial, counts))
+        return trial.user_attrs
+
+    def _tell_gone(self, gone: Sequence[Mapping[str, Any] | None]) -> None:
+        # Not in turn: MLflow may be away, and the others wait.
+        for notes in gone:
+            if notes is not None:
+                clean_up("the run of a trial that was given up", partial(self.on_stale, notes))
 
 
-class SearchTrial:
-    """A trial under way: its values, notes that outlive it, and the callback that prunes it."""
+def queued_again(trial: FrozenTrial, counts: bool) -> FrozenTrial:
+    """A waiting trial with the values and notes of one that was given up, but for who ran it.
 
-    def __init__(self, trial: optuna.Trial, ranges: Mapping[str, Range]):
-        self.trial = trial
-        self.number = trial.number
-        self.values = {name: trial.suggest_float(name, r.low, r.high, log=r.log) for name, r in ranges.items()}
-        self.notes = trial.user_attrs
-
-    def note(self, **facts: Any) -> None:
-        for name, value in facts.items():
-            self.trial.set_user_attr(name, value)
-
-    def pruner(self) -> "Pruner":
-        return Pruner(self.trial)
-
-
-class Pruner(Callback):
-    """Reports dev weighted F1 after every epoch and stops a trial that is worse than the median of the others."""
-
-    def __init__(self, trial: optuna.Trial):
-        self.trial = trial
-        self.epochs: list[dict[str, float]] = []
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        assert isinstance(module, SystemTraining)
-        self.epochs.append(dict(module.epoch_metrics))
-        if not math.isfinite(module.epoch_metrics[MONITORED]):
-            raise Pruned(f"the loss was not a number in epoch {len(self.epochs)}")
-        self.trial.report(module.epoch_metrics[SCORE], len(self.epochs))
-        if self.trial.should_prune():
-            raise Pruned(f"below the median in epoch {len(self.epochs)}")
+    Args:
+        counts: as a retry, of which there is one.
+    """
+    notes = {name: value for name, value in trial.user_attrs.items() if name not in ("worker", "mlflow_run")}
+    history = [*trial.system_attrs.get(RETRIES, ()), *([trial.number] if counts else ())]
+    return optuna.create_trial(
+        state=TrialState.WAITING, params=trial.params, distributions=trial.distributions, user_attrs=notes,
+        system_attrs={**trial.system_attrs, "failed_trial": trial.number, RETRIES: history},
+    )  # fmt: skip
 
 
 def open_study(
@@ -196,13 +191,7 @@ def open_study(
         SearchError: there is no such study, or its database cannot be reached.
     """
 
-    def given_up(study: optuna.Study, trial: FrozenTrial) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            RetryHeartbeatStaleTrialCallback(max_retry=1)(study, trial)
-        on_stale(trial.user_attrs)
-
-    storage = open_storage(url, heartbeat=search.heartbeat, on_stale=given_up)
+    storage = open_storage(url, heartbeat=search.heartbeat)
     if create:
         with turn(storage, name):
             optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
@@ -220,63 +209,7 @@ def open_study(
         pruner = optuna.pruners.MedianPruner(
             n_startup_trials=search.startup_trials, n_warmup_steps=search.warmup_epochs
         )
-    return SharedStudy(name, storage, sampler, pruner, budget or Budget(search.trials or None), orphaned)
-
-
-def optimise(
-    study: SharedStudy,
-    ranges: Mapping[str, Range],
-    objective: Callable[[SearchTrial], float],
-    *,
-    worker: str,
-    told: Callable[[], None] = lambda: None,
-) -> None:
-    """Runs trials until the budget is spent.
-
-    A trial that raises is failed and another takes its place; three in a row end the worker with the last error. One
-    that is cancelled (a signal, Ctrl-C) is queued again.
-
-    Args:
-        worker: who signs the trials.
-        told: called after every trial.
-    """
-    errors: list[Exception] = []
-    current: list[optuna.Trial] = []
-
-    def guarded(trial: optuna.Trial) -> float:
-        current[:] = [trial]
-        try:
-            trial.set_user_attr("worker", worker)
-            value = objective(SearchTrial(trial, ranges))
-        except Pruned:
-            errors.clear()
-            raise
-        except Exception as error:
-            errors.append(error)
-            raise
-        except BaseException as error:
-            study.release(lambda found: found.number == trial.number)
-            raise Interrupted(error) from error
-        errors.clear()
-        return value
-
-    def after(study: optuna.Study, trial: FrozenTrial) -> None:
-        told()
-        if len(errors) >= FAILURES_IN_A_ROW:
-            raise errors[-1]
-
-    while True:
-        try:
-            study.optimize(guarded, catch=(Exception,), callbacks=[after])
-        except Enough:
-            return
-        except Interrupted as interrupted:
-            raise interrupted.args[0] from None
-        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-            # This worker was silent for so long (a suspended machine) that others gave its trial up: theirs counts.
-            lost = current and study.shared.get_trial(current[0]._trial_id).state is TrialState.FAIL
-            if not lost or len(errors) >= FAILURES_IN_A_ROW:
-                raise
+    return SharedStudy(name, storage, sampler, pruner, budget or Budget(search.trials or None), orphaned, on_stale)
 
 
 def results(study: SharedStudy) -> list[TrialResult]:

@@ -20,10 +20,12 @@ from hbaf.registry.metric_names import metric_name
 from hbaf.registry.models import log_package
 from hbaf.registry.runs import digests, flat, train_package, versions
 from hbaf.registry.tracking import Metric, MlflowClient, MlflowRunLog, mlflow, run, system_metrics, tracking_address
-from hbaf.search.plan import STORAGE_VARIABLE, StudyPlan, read_plan, token_file
+from hbaf.search.plan import STAGES, STORAGE_VARIABLE, StudyPlan, read_plan, token_file
 from hbaf.search.refit import queue_refits
 from hbaf.search.space import SearchError
-from hbaf.search.study import Pruned, SearchTrial, is_spent, optimise
+from hbaf.search.study import is_spent
+from hbaf.search.trials import Pruned, SearchTrial, optimise
+from hbaf.stop import check, heeded
 from hbaf.training.chain import chained, with_and_without
 from hbaf.training.data import Dialogue, Vectors, fit_representation, load_split, read_vectors
 from hbaf.training.evaluate import predict
@@ -63,9 +65,16 @@ def work(
     Raises:
         SearchError: this worker sees another feature store or another MLflow than the search does.
     """
-    plan = read_plan(study, storage)
+    name = worker_name(os.getpid())
+    with heeded(lambda: release(study, storage, name)):
+        _work(read_plan(study, storage), storage, name, number, orphaned, told)
+
+
+def _work(
+    plan: StudyPlan, storage: str, name: str, number: int, orphaned: Callable[[], bool], told: Callable[[], None]
+) -> None:
     prove(plan)
-    name, ranges = worker_name(os.getpid()), plan.space().ranges
+    ranges = plan.space().ranges
     search = plan.open("search", storage, worker=number, orphaned=orphaned)
     refit = plan.open("refit", storage, worker=number, orphaned=orphaned)
     if not is_spent(search):
@@ -73,6 +82,13 @@ def work(
         optimise(search, ranges, lambda trial: run_trial(trial, plan, data), worker=name, told=told)
     queue_refits(plan, search, refit)
     optimise(refit, ranges, lambda trial: run_refit(trial, plan), worker=name, told=told)
+
+
+def release(study: str, storage: str, worker: str) -> None:
+    """Queues again what a worker was at."""
+    plan = read_plan(study, storage)
+    for stage in STAGES:
+        plan.open(stage, storage).release(lambda trial: trial.user_attrs.get("worker") == worker)
 
 
 def worker_name(pid: int) -> str:
@@ -111,8 +127,10 @@ def prove(plan: StudyPlan) -> None:
 def load_data(plan: StudyPlan) -> TrialData:
     corpus = plan.reference.corpus
     vectors = read_vectors(corpus, plan.columns)
+    check()
     selects = extractors(plan.features)["audio"].selected
     representation = fit_representation(corpus, vectors, plan.features, selects=selects)
+    check()
     train, dev = (load_split(corpus, vectors, representation, split) for split in ("train", "dev"))
     return TrialData(corpus.emotions, representation.audio_dim, vectors, train, dev)
 
@@ -140,6 +158,7 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
             system_metrics(log.run_id, plan.search.system_metrics),
         ):
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
+            check()
             seed_everything(training.seed)
             began = time.perf_counter()
             system = build_untrained(facts)
@@ -150,9 +169,11 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
                 )  # fmt: skip
             except Pruned as reason:
                 pruned, history = reason, pruner.epochs
+            check()
             seconds = time.perf_counter() - began
             kept = best_epoch(history, training.monitor)
             log_history(log.run_id, history, kept, seconds, curves=not pruned)
+            check()
             score = float(kept["dev/weighted_f1"])
             if pruned is None and training.label_chain != "none":
                 whole = chained(system, data.train, data.dev, data.emotions, training.label_chain)
@@ -161,6 +182,7 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
                 score = found.weighted_f1()
             log.log_tags({"hbaf.trial.state": f"pruned: {pruned}" if pruned else "complete"})
             trial.note(seconds=seconds)
+            check()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if pruned is not None:
@@ -182,10 +204,12 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
             log.log_tags({"hbaf.refit.of": str(setting)})
             vectors = read_vectors(corpus, plan.columns)
+            check()
             package = train_package(
                 corpus, vectors, plan.features, model, training, folder=folder, log=log,
                 origin={"run_id": log.run_id, "study": plan.study, **digests(plan.reference, plan.columns)},
             )  # fmt: skip
+            check()
             if trial.notes.get("keeps_model"):
                 place = package.save(folder / "package")
                 keep_reference(package, corpus, vectors, place)
@@ -204,6 +228,7 @@ def nested_run(name: str, role: str, trial: SearchTrial, plan: StudyPlan) -> Ite
     tags |= {"mlflow.source.git.commit": commit} if commit else {}
     with run(name, tags=tags, experiment=plan.experiment, parent_run_id=plan.parent_run_id) as log:
         trial.note(mlflow_run=log.run_id)
+        check()
         yield log
 
 
@@ -229,7 +254,7 @@ def log_history(
 
 
 def end_in_order() -> None:
-    """SIGTERM (a scheduler's notice, a service's stop) acts as Ctrl-C: what this process was at is queued again."""
+    """SIGTERM (a scheduler's notice, a service's stop) acts as Ctrl-C before and after trials; `work` heeds both."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 

@@ -3,7 +3,6 @@
 Weighted F1 is the field's metric; beside it macro F1, unweighted average recall (UAR), accuracy and F1 per class.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import pandas as pd
 import torch
 
 from hbaf.corpus.schema import Corpus
+from hbaf.files import append_line
 from hbaf.home import home_folder
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.statistics import Score, accuracy, class_f1, confusion, counts_by, macro_f1, uar, weighted_f1
@@ -169,8 +169,7 @@ def _test_dialogues(package: ModelPackage, corpus: Corpus, vectors: Vectors, rea
         "reason": reason,
         "run": package.facts.origin.get("run_id", ""),
     }
-    with (home_folder() / "test-looks.jsonl").open("a") as ledger:
-        ledger.write(json.dumps(look) + "\n")
+    append_line(home_folder() / "test-looks.jsonl", look)
     return make_dialogues(corpus, vectors, package.representation, rows)
 
 

@@ -24,6 +24,7 @@ from torch.utils.data import DataLoader
 from hbaf.home import write_atomically
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.parameters import TrainingParameters
+from hbaf.stop import check
 from hbaf.training.averaging import AveragedWeights
 from hbaf.training.data import Dialogue, LengthBuckets, collate
 from hbaf.training.evaluate import metrics
@@ -93,6 +94,7 @@ class SystemTraining(lightning.LightningModule):
             torch.manual_seed(epoch_seed(self.training_parameters.seed, self.current_epoch))
 
     def training_step(self, batch: DialogueBatch, index: int) -> Tensor:
+        check()
         output: SystemOutput = self.system(batch)
         logits = output.logits
         if self.log_prior is not None:
@@ -113,6 +115,7 @@ class SystemTraining(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: DialogueBatch, index: int) -> None:
+        check()
         output: SystemOutput = self.system(batch)
         at = batch.label != UNLABELLED
         logits = output.logits.float()[at]

@@ -17,14 +17,17 @@ from torch import nn
 
 from hbaf.features.columns import names
 from hbaf.features.finetuned import adopt, carry
+from hbaf.files import sync_tree
 from hbaf.home import write_atomically
 from hbaf.model.ensemble import Ensemble
 from hbaf.model.hbaf import HBAF
 from hbaf.model.label_chain import Chained, LabelChain
+from hbaf.own_class import check_named, own_digests
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
 from hbaf.training.data import Representation
 from hbaf.training.quality.calibration import Calibration
 
+OWN_CLASSES = "own_classes"  # in `origin`: name -> sha256 of the file
 FORMAT = 2  # 1: before calibration; still read
 
 
@@ -85,13 +88,21 @@ class ModelPackage:
         facts = {
             "format": FORMAT,
             **asdict(self.facts),
+            "origin": self._origin(),
             "features": self.facts.features.model_dump(mode="json"),
             "model": self.facts.model.model_dump(mode="json"),
             "training": self.facts.training.model_dump(mode="json"),
             "calibration": self.facts.calibration.as_json(),
         }
+        sync_tree(folder)
         write_atomically(folder / "package.json", json.dumps(facts, indent=1, sort_keys=True).encode())
         return folder
+
+    def _origin(self) -> dict[str, Any]:
+        """With the digests of own classes; a package that was loaded keeps those that it was trained with."""
+        origin = self.facts.origin
+        own = {} if OWN_CLASSES in origin else own_digests(names(self.facts.features).values())
+        return {**origin, OWN_CLASSES: own} if own else origin
 
     @staticmethod
     def load(folder: Path, device: torch.device | str = "cpu") -> "ModelPackage":
@@ -99,6 +110,7 @@ class ModelPackage:
 
         Raises:
             PackageError: no package there, or one of a newer format.
+            hbaf.own_class.NotNamedError: it reads features of an own class that this user has not named.
         """
         from safetensors.torch import load_file
 
@@ -120,6 +132,7 @@ class ModelPackage:
                 "training": TrainingParameters(**values["training"]),
             }
         )
+        check_named(names(facts.features).values(), facts.origin.get(OWN_CLASSES, {}), f"the model in {folder}")
         adopt(folder)
         system = build_system(facts)
         system.load_state_dict(load_file(folder / "model.safetensors"))

@@ -16,6 +16,8 @@ PACKAGES = ("feature_store", "hbaf", "flows", "infra")  # each imports those bef
 
 # The order of hbaf, from the ground up, as in docs/architecture.md: a room imports itself and rooms before it.
 ORDER = (
+    "hbaf.stop",
+    "hbaf.files",
     "hbaf.home",
     "hbaf.parameters",
     "hbaf.own_class",

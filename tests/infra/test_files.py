@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,35 @@ def test_no_password_is_written_down_and_the_example_names_each() -> None:
     wanted = set(re.findall(r"\$\{(\w+)", text))
     assert wanted == {line.partition("=")[0] for line in example.splitlines() if line and not line.startswith("#")}
     assert not re.search(r"PASSWORD=\S", example)
+
+
+@pytest.mark.parametrize("file", ["infra/.env", ".env", "infra/prod.env", "prefect.toml"])
+def test_a_file_of_passwords_enters_neither_git_nor_the_image(file: str) -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert not enters_the_image(file, rules)
+    if shutil.which("git") and (ROOT / ".git").exists():
+        ignored = subprocess.run(["git", "-C", str(ROOT), "check-ignore", "-q", file], check=False)
+        assert ignored.returncode == 0, f"{file} is not ignored by git"
+
+
+def test_what_the_image_is_made_of_enters_it() -> None:
+    rules = (ROOT / ".dockerignore").read_text().splitlines()
+    for file in ("infra/stack.py", "hbaf/cli.py", "infra/compose.env.example", "constraints.txt"):
+        assert enters_the_image(file, rules), file
+
+
+def enters_the_image(file: str, rules: list[str]) -> bool:
+    """As an engine reads .dockerignore: the last rule that fits a file or a folder above it decides."""
+    above = [file, *(path.as_posix() for path in Path(file).parents if path.name)]
+    enters = True
+    for rule in rules:
+        pattern = rule.removeprefix("!")
+        anywhere = pattern.removeprefix("**/")
+        fits = any(
+            fnmatch(path, pattern) if anywhere == pattern else fnmatch(Path(path).name, anywhere) for path in above
+        )
+        enters = rule.startswith("!") if fits else enters
+    return enters
 
 
 def test_the_image_installs_the_tested_versions_and_extras_that_exist() -> None:

@@ -1,11 +1,15 @@
 """`make up`, a run by its bare name, crashes, `make down`: on real servers, in a copy of the checkout's infra."""
 
+import base64
 import contextlib
 import json
 import os
 import shutil
 import signal
+import stat
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -23,6 +27,7 @@ def test_up_run_crash_up_down(checkout: Checkout) -> None:
     assert done.returncode == 0, done.stderr
     assert set(checkout.services()) >= set(NAMES)
     assert (checkout.folder / "prefect.toml").exists()
+    lets_in_its_owner_alone(checkout)
 
     # By its bare name, with no address in the environment.
     corpus, training = '{"reader": "example", "dialogues": 12}', '{"recipe": "demo", "max_epochs": 1}'
@@ -56,6 +61,32 @@ def test_up_run_crash_up_down(checkout: Checkout) -> None:
     assert "postgres" in down.stdout
     assert checkout.left() == []
     assert "nothing ran" in checkout.stack("down").stdout
+
+
+def lets_in_its_owner_alone(checkout: Checkout) -> None:
+    """A page in a browser on this machine, or another account, makes the worker run nothing."""
+    url = json.loads((checkout.home / "stack" / "stack.json").read_text())["urls"]["prefect"]
+    secret = checkout.home / "stack" / "prefect.password"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert stat.S_IMODE((checkout.folder / "prefect.toml").stat().st_mode) == 0o600
+    assert secret.read_text() not in " ".join(checkout.left())  # no command line shows it
+    key = f"Basic {base64.b64encode(secret.read_bytes()).decode()}"
+    assert answer(f"{url}/flows/filter")[0] == 401
+    assert answer(f"{url}/flows/filter", Authorization=key)[0] == 200
+    _, strange = answer(f"{url}/flows/filter", Authorization=key, Origin="https://example.org")
+    assert "access-control-allow-origin" not in strange
+    own = url.removesuffix("/api")
+    assert answer(f"{url}/flows/filter", Authorization=key, Origin=own)[1]["access-control-allow-origin"] == own
+
+
+def answer(url: str, **headers: str) -> tuple[int, dict[str, str]]:
+    """Status and headers of the answer to a POST."""
+    request = urllib.request.Request(url, b"{}", {"Content-Type": "application/json", **headers})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as given:
+            return given.status, {name.lower(): value for name, value in given.headers.items()}
+    except urllib.error.HTTPError as error:
+        return error.code, {}
 
 
 def wait_for_running(checkout: Checkout) -> str:

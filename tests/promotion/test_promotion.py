@@ -330,7 +330,9 @@ def test_no_way_back_says_so(talks: Talks) -> None:
         rollback(NAME)
 
 
-def test_the_card_says_what_it_must_and_names_nobody(talks: Talks) -> None:
+def test_the_card_says_what_it_must_and_names_nobody(talks: Talks, home: Path) -> None:
+    with (home / "test-looks.jsonl").open("a") as ledger:
+        ledger.write('{"at": "2026-01-01T00:00:00Z", "corp')  # torn by a kill
     verdict = talks.promote(talks.logged(), minimum_effect=-1.0)
     folder = find_card()
     text, page = (folder / "card.md").read_text(), (folder / "card.html").read_text()

@@ -12,7 +12,8 @@ import pytest
 from hbaf.parameters import SearchParameters
 from hbaf.search.plots import write_plots
 from hbaf.search.space import Range, SearchError
-from hbaf.search.study import Budget, Pruned, SearchTrial, enqueue, open_study, optimise, results
+from hbaf.search.study import Budget, enqueue, open_study, results
+from hbaf.search.trials import Heartbeat, Pruned, SearchTrial, optimise
 
 RANGES = {"x": Range(0.0, 1.0), "y": Range(0.01, 1.0, log=True)}
 QUICK = SearchParameters(trials=9, heartbeat=1, startup_trials=1)
@@ -135,8 +136,7 @@ def test_a_killed_workers_trial_is_tried_again_once(url: str):
     for attempt in range(2):  # the second one takes the retry, and dies at it too
         die_at_a_trial(url)
         for _ in range(100):  # until three heartbeats of a second are missed
-            with study.turn():
-                study.sweep()
+            study.sweep()
             if results(study)[attempt].state == "fail":
                 break
             time.sleep(0.1)
@@ -173,3 +173,95 @@ def test_plots_are_one_page_that_needs_no_network(url: str, tmp_path: Path):
     page = (tmp_path / "search.html").read_text()
     assert page.count("Plotly.newPlot") == len(names)
     assert "<script src=" not in page
+
+
+class Beats:
+    """In place of a database: counts the signs of life."""
+
+    heartbeat_interval = 0.01
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def record_heartbeat(self, trial: int) -> None:
+        self.count += 1
+
+
+def test_a_heartbeat_ends_when_a_signal_comes_inside_the_start_of_its_thread(monkeypatch: pytest.MonkeyPatch):
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    heartbeat = Heartbeat(0, Beats())
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), heartbeat:
+        pass
+    heartbeat.thread.join(30)
+    assert not heartbeat.thread.is_alive()
+
+
+def test_a_heartbeat_ends_with_the_thread_that_began_it():
+    heartbeats: list[Heartbeat] = []
+
+    def owner() -> None:
+        heartbeats.append(Heartbeat(0, Beats()))
+        heartbeats[0].__enter__()  # and never left
+
+    thread = threading.Thread(target=owner)
+    thread.start()
+    thread.join()
+    heartbeats[0].thread.join(30)
+    assert not heartbeats[0].thread.is_alive()
+    assert heartbeats[0].thread.daemon  # a process ends without waiting for it
+
+
+def test_a_stop_is_not_lost_where_the_database_is_locked(url: str, monkeypatch: pytest.MonkeyPatch):
+    """The release fails as well: the trial is stale then, and the stop goes on."""
+    study = open_study("s", url, QUICK, create=True)
+
+    def locked(*arguments: object) -> None:
+        raise RuntimeError("database is locked")
+
+    def stopped(trial: SearchTrial) -> float:
+        try:
+            raise SystemExit(143)
+        finally:
+            locked()
+
+    monkeypatch.setattr(study, "release", locked)
+    with pytest.raises(SystemExit):
+        optimise(study, RANGES, stopped, worker="me")
+    assert [trial.state for trial in results(study)] == ["running"]
+
+
+def test_mlflow_that_is_away_keeps_no_trial_from_the_queue(url: str):
+    def away(notes: object) -> None:
+        raise ConnectionError("MLflow is away")
+
+    def cancelled(trial: SearchTrial) -> float:
+        raise SystemExit
+
+    study = open_study("s", url, QUICK, create=True, on_stale=away)
+    with pytest.raises(SystemExit):
+        optimise(study, RANGES, cancelled, worker="me")
+    assert [trial.state for trial in results(study)] == ["fail", "waiting"]
+
+
+def test_a_trial_that_is_stopped_often_is_queued_each_time_and_keeps_its_notes(url: str):
+    study = open_study("s", url, QUICK, create=True)
+    enqueue(study, {"x": 0.5, "y": 0.1}, setting=3)
+
+    def stopped(trial: SearchTrial) -> float:
+        assert "mlflow_run" not in trial.notes
+        trial.note(mlflow_run="run")
+        raise SystemExit
+
+    for _ in range(4):
+        with pytest.raises(SystemExit):
+            optimise(study, RANGES, stopped, worker="me")
+    found = results(study)
+    assert [trial.state for trial in found] == [*["fail"] * 4, "waiting"]
+    assert {trial.values["x"] for trial in found} == {0.5}
+    assert found[-1].notes == {"setting": 3}

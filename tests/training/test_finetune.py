@@ -5,6 +5,7 @@ A tiny random RoBERTa of 40 words; 24 train dialogues of 6 utterances of random 
 
 import json
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from hbaf.features.columns import extract_features
 from hbaf.features.contract import check_extractor
 from hbaf.features.cross_fit import extract_cross_fitted, read_cross_fitted
 from hbaf.features.extract import extract_column, read_column
-from hbaf.features.finetuned import LeakError, adopt, apply_alignment, carry, find_encoder, fit_alignment
+from hbaf.features.finetuned import LeakError, adopt, apply_alignment, carry, find_encoder, fit_alignment, open_encoder
 from hbaf.features.registry import make_extractor
 from hbaf.features.weights import WeightsError
+from hbaf.files import published_folder
 from hbaf.parameters import FeatureParameters, FineTuneParameters
 from hbaf.training.finetuning.examples import FineTuneError
 from hbaf.training.finetuning.finetune import EncoderReference, assign_folds, finetune
@@ -254,6 +256,50 @@ def test_a_package_carries_the_whole_encoder_to_another_machine(
     assert scored.text.folds == ()
     with pytest.raises(WeightsError, match="its part fold-0 is not in"):
         extract_features(corpus.with_utterances(table), features)
+
+
+def test_many_that_adopt_an_encoder_at_once_leave_it_whole(
+    at_home: EncoderReference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry(at_home.name, tmp_path / "package")
+    monkeypatch.setenv("HBAF_HOME", str(tmp_path / "elsewhere"))
+    ready, errors = threading.Barrier(6), []
+
+    def published(folder: Path) -> Any:
+        ready.wait()  # each has seen that the encoder is not there
+        return published_folder(folder)
+
+    def adopted() -> None:
+        try:
+            adopt(tmp_path / "package")
+        except Exception as error:
+            errors.append(error)
+
+    monkeypatch.setattr("hbaf.features.finetuned.published_folder", published)
+    threads = [threading.Thread(target=adopted) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    folder = tmp_path / "elsewhere" / "encoders"
+    assert [path.name for path in folder.iterdir()] == [at_home.digest]
+    assert open_encoder(folder / at_home.digest).part("full")
+
+
+@pytest.mark.parametrize("lost", ["full/model.safetensors", "full", "encoder.json"])
+def test_an_encoder_that_lost_files_is_mended_from_the_package(
+    at_home: EncoderReference, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    carry(at_home.name, tmp_path / "package")
+    monkeypatch.setenv("HBAF_HOME", str(tmp_path / "elsewhere"))
+    adopt(tmp_path / "package")
+    folder = tmp_path / "elsewhere" / "encoders" / at_home.digest
+    (folder / "fold-0").mkdir()  # as if it had been fine-tuned here
+    shutil.rmtree(folder / lost) if (folder / lost).is_dir() else (folder / lost).unlink()
+    adopt(tmp_path / "package")
+    assert open_encoder(folder).part("full")
+    assert sorted(path.name for path in folder.iterdir()) == ["encoder.json", "fold-0", "full"]
 
 
 def test_a_changed_weight_is_found(at_home: EncoderReference, tmp_path: Path, monkeypatch: Any) -> None:

@@ -13,6 +13,7 @@ from hbaf.comparison.pages.render import LEGEND, blocks, by_cell, markdown, md_l
 from hbaf.comparison.reported import Report
 from hbaf.comparison.systems import CHAIN
 from hbaf.comparison.table import REFERENCE, Row
+from hbaf.home import write_atomically
 
 IMPLIED = "implied by the paper's text, not measured here"
 
@@ -30,7 +31,7 @@ def write_pages(reports: Sequence[tuple[str, Report]], path: Path) -> Path:
     """Writes several comparisons, each under its title, between the page's marks; a new page gets its heading."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("# Results\n")
+        write_atomically(path, b"# Results\n")
     parts = []
     for title, report in reports:
         parts += [f"# {title}" if title else "", *section(report)]

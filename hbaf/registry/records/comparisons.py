@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hbaf.registry.tracking import HOME_TAG, MlflowClient, MlflowRunLog, experiment_id, home_digest, prefect_origin
+from hbaf.stop import check
 
 EXPERIMENT = "hbaf-comparison"
 KEY = "hbaf.key"
@@ -112,5 +113,6 @@ class ComparisonLog:
         try:
             write()
         except Exception as error:
+            check(error)
             self.lost = True
             log.warning("MLflow did not take the comparison (%s); the same command logs it when MLflow is back", error)

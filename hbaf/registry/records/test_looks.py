@@ -10,8 +10,10 @@ import socket
 
 from filelock import FileLock
 
+from hbaf.files import read_lines
 from hbaf.home import home_folder
 from hbaf.registry.tracking import HOME_TAG, MlflowClient, experiment_id, home_digest
+from hbaf.stop import check
 
 EXPERIMENT = "hbaf-test-looks"
 TABLE = "test-looks.json"
@@ -30,7 +32,7 @@ def share_test_looks() -> int | None:
         return 0
     try:
         with FileLock(path.with_name(".test-looks.lock")):
-            looks = [json.loads(line) for line in path.read_text().splitlines() if line]
+            looks = read_lines(path)
             client, run_id = MlflowClient(), _ledger_run()
             # The whole table each time: what a break in MLflow kept out comes with the next look.
             columns = list(dict.fromkeys(name for look in looks for name in look))
@@ -41,6 +43,7 @@ def share_test_looks() -> int | None:
             client.set_terminated(run_id)
         return len(looks)
     except Exception as error:  # the database, the network, the disk: none of them may cost the score just computed
+        check(error)
         log.warning("the ledger of test looks is kept in %s; MLflow did not take it (%s)", path, error)
         return None
 

@@ -37,6 +37,7 @@ from hbaf.features.finetuned import (
 from hbaf.features.registry import EXTRACTORS, make_extractor
 from hbaf.features.text.language_models import LanguageModel
 from hbaf.features.weights import OTHER_PATTERNS, locate_weights
+from hbaf.files import move_folder
 from hbaf.home import write_atomically
 from hbaf.parameters import FineTuneParameters
 from hbaf.training.data import label_indices
@@ -259,7 +260,7 @@ def _published(work: Path, facts: dict[str, Any]) -> EncoderFolder:
     content = json.dumps(facts, indent=1, sort_keys=True).encode()
     write_atomically(work / "encoder.json", content)
     folder = encoders_room() / hashlib.sha256(content).hexdigest()
-    work.rename(folder)
+    move_folder(work, folder)
     return open_encoder(folder)
 
 
