@@ -12,7 +12,6 @@ A job with the label chain is the same run; what the chain makes of its predicti
 
 import hashlib
 import json
-import time
 import traceback
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -22,19 +21,20 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock
+from torch import nn
 
 from hbaf.comparison import decoded
 from hbaf.comparison.systems import Entrant
-from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
-from hbaf.features.columns import Columns, extractors
+from hbaf.corpus.schema import CorpusReference, load_corpus
+from hbaf.features.columns import Columns
 from hbaf.files import sync_tree
 from hbaf.home import room, write_atomically
-from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
+from hbaf.parameters import FeatureParameters, ModelParameters, Settings, TrainingParameters
 from hbaf.stop import check
-from hbaf.training.data import Representation, Vectors, fit_representation, load_split, read_vectors
-from hbaf.training.evaluate import evaluate_final, predict, watch_test_split
-from hbaf.training.fit import best_epoch, fit, seed_everything
-from hbaf.training.package import ModelPackage, PackageFacts
+from hbaf.training.data import Representation, read_vectors
+from hbaf.training.evaluate import evaluate_final, watch_test_split
+from hbaf.training.package import ModelPackage
+from hbaf.training.run import RunData, train
 
 LOADED = 4  # corpora x representations that a process keeps in memory
 FITTED = {"select", "svm_c", "scale_text", "speaker_relative"}  # what a representation depends on, beside the data
@@ -224,29 +224,30 @@ def _decode(job: Job, folder: Path) -> None:
 
 
 def _run(job: Job, folder: Path) -> RunFacts:
-    corpus, vectors, representation = loaded(Loading(job.reference, job.columns, job.features))
-    training = job.final_training()
+    data = loaded(Loading(job.reference, job.columns, job.features))
+    corpus, training = data.corpus, job.final_training()
     arguments = job.entrant.arguments(job.model, job.model_changes())
-    package = _package(job, corpus, vectors, representation, training)
-    train = load_split(corpus, vectors, representation, "train")
-    dev = load_split(corpus, vectors, representation, "dev")
-    watcher = _watcher(job, package, corpus, vectors)
+    model = ModelParameters(**arguments) if job.entrant.is_hbaf else job.model
+    settings = Settings(job.features, model, training)
+    origin = {"splits_digest": job.reference.splits_digest, "run_id": job.key()[:20]}
+    watcher = _watcher(job, data, settings, origin)
     before = len(json.loads((folder / "history.json").read_text())) if (folder / "last.ckpt").exists() else 0
-    began = time.perf_counter()
-    history = fit(
-        package.system, train, dev, emotions=corpus.emotions, training=training, folder=folder, callbacks=watcher
-    )
+    done = train(
+        settings, data, folder=folder, callbacks=watcher, origin=origin,
+        build=lambda facts: job.entrant.build(
+            {**data.dims, "emotions": len(facts.emotions)}, job.model, job.model_changes()
+        ),
+    )  # fmt: skip
+    [history] = done.histories
     trained = len(history) - before  # by this process: a run that was killed has some epochs behind it
-    seconds = (time.perf_counter() - began) / trained if trained else None
-    kept = best_epoch(history, training.monitor)
-    on_dev = predict(package.system, dev, corpus.emotions)
-    on_dev.as_frame().to_parquet(folder / "dev.parquet", index=False)
+    done.predictions.as_frame().to_parquet(folder / "dev.parquet", index=False)
     on_test = None
     if not job.is_trial:
-        on_test = evaluate_final(package, corpus, vectors, reason=f"{job.reason}: {job.label()} seed {training.seed}")
+        reason = f"{job.reason}: {job.label()} seed {training.seed}"
+        on_test = evaluate_final(done.package, corpus, data.vectors, reason=reason)
         on_test.as_frame().to_parquet(folder / "test.parquet", index=False)
         if job.entrant.is_hbaf:
-            package.save(folder / "package")
+            done.package.save(folder / "package")
     return RunFacts(
         key=job.key(),
         system=job.entrant.name,
@@ -265,57 +266,26 @@ def _run(job: Job, folder: Path) -> RunFacts:
         features=job.features.model_dump(mode="json"),
         digests={"corpus": job.reference.digest, "splits": job.reference.splits_digest, **job.columns.digests()},
         emotions=list(corpus.emotions),
-        parameters=sum(p.numel() for p in package.system.parameters()),
-        seconds_an_epoch=seconds,
+        parameters=done.parameters,
+        seconds_an_epoch=done.seconds / trained if trained else None,
         epochs=len(history),
-        best_epoch=history.index(dict(kept)) + 1,
-        dev_loss=kept["dev/loss"],
-        dev=on_dev.metrics(),
+        best_epoch=done.kept,
+        dev_loss=history[done.kept - 1]["dev/loss"],
+        dev=done.package.facts.dev_metrics,
         test=None if on_test is None else on_test.metrics(),
         as_published=watcher[0].best() if watcher else None,
         versions={name: metadata.version(name) for name in ("hbaf", "torch", "lightning")},
     )
 
 
-def _watcher(job: Job, package: ModelPackage, corpus: Corpus, vectors: Vectors) -> list[Any]:
+def _watcher(job: Job, data: RunData, settings: Settings, origin: dict[str, Any]) -> list[Any]:
     if not job.watch_test or job.is_trial:
         return []
     from hbaf.training.as_published import TestWatcher
 
     reason = f"selection as published, every epoch: {job.label()} seed {job.training.seed}"
-    return [TestWatcher(watch_test_split(package, corpus, vectors, reason=reason))]
-
-
-def _package(
-    job: Job, corpus: Corpus, vectors: Vectors, representation: Representation, training: TrainingParameters
-) -> ModelPackage:
-    """The system, with fresh weights that follow from the seed, and what a prediction needs beside it."""
-    dims = {
-        "audio_dim": representation.audio_dim,
-        "text_dim": vectors.text.shape[1],
-        "commonsense_dim": None if vectors.commonsense is None else vectors.commonsense.shape[2],
-    }
-    arguments = job.entrant.arguments(job.model, job.model_changes())
-    named = extractors(job.features)
-    facts = PackageFacts(
-        emotions=corpus.emotions,
-        **dims,
-        features=job.features,
-        model=ModelParameters(**arguments) if job.entrant.is_hbaf else job.model,
-        training=training,
-        extractors={modality: dict(extractor.identity()) for modality, extractor in named.items()},
-        licences={modality: extractor.licence for modality, extractor in named.items()} | {"corpus": corpus.licence},
-        commercial=all(extractor.commercial for extractor in named.values()),
-        origin={
-            "corpus": corpus.name,
-            "seed": training.seed,
-            "splits_digest": job.reference.splits_digest,
-            "run_id": job.key()[:20],
-        },
-    )
-    seed_everything(training.seed)
-    system = job.entrant.build({**dims, "emotions": len(corpus.emotions)}, job.model, job.model_changes())
-    return ModelPackage(facts, representation, system)
+    untrained = ModelPackage(data.facts(settings, origin), data.representation, nn.Identity())
+    return [TestWatcher(watch_test_split(untrained, data.corpus, data.vectors, reason=reason))]
 
 
 @dataclass(frozen=True)
@@ -331,9 +301,7 @@ class Loading:
             "corpus": self.reference.digest,
             "splits": self.reference.splits_digest,
             "columns": self.columns.digests(),
-            "features": self.features.model_dump(
-                mode="json", include={"select", "svm_c", "scale_text", "speaker_relative"}
-            ),
+            "features": self.features.model_dump(mode="json", include=FITTED),
             "imported": self.features.audio.startswith("imported"),
             "hbaf": metadata.version("hbaf"),
         }
@@ -347,7 +315,7 @@ class Loading:
 
 
 @lru_cache(maxsize=LOADED)
-def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
+def loaded(data: Loading) -> RunData:
     """Corpus, vectors and the representation fitted on train, which is kept in the home.
 
     The selection among 6373 numbers takes a minute: it is fitted once for all systems, seeds and processes.
@@ -358,8 +326,6 @@ def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / ".lock"):
         if not (place / "whole").exists():
-            selects = extractors(data.features)["audio"].selected
-            fit_representation(corpus, vectors, data.features, selects=selects).save(place)
-            sync_tree(place)
+            RunData.fitted(corpus, vectors, data.features).representation.save(place)
             (place / "whole").touch()
-        return corpus, vectors, Representation.load(place, data.features)
+        return RunData(corpus, vectors, Representation.load(place, data.features))

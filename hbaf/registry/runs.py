@@ -5,7 +5,6 @@ import json
 import platform
 import shutil
 import subprocess
-import time
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -16,10 +15,10 @@ from filelock import FileLock
 
 from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.drift.reference import keep_reference
-from hbaf.features.columns import Columns, extractors
+from hbaf.features.columns import Columns
 from hbaf.home import room
 from hbaf.model.batch import UNLABELLED
-from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, TrainingParameters
+from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, Settings, TrainingParameters
 from hbaf.registry.metric_names import check_labels
 from hbaf.registry.models import log_package
 from hbaf.registry.tracking import (
@@ -29,14 +28,13 @@ from hbaf.registry.tracking import (
     finished_run,
     run,
 )
-from hbaf.training.data import Vectors, fit_representation, load_split, read_vectors
+from hbaf.training.data import Vectors, read_vectors
 from hbaf.training.evaluate import SplitPredictions
-from hbaf.training.fit import best_epoch
-from hbaf.training.members import train_members
-from hbaf.training.package import ModelPackage, PackageFacts, build_untrained
+from hbaf.training.package import ModelPackage
 from hbaf.training.quality.calibration import Calibration, at_temperature, calibrate, reliability
 from hbaf.training.quality.missing import missing_scores, trained_to_miss
 from hbaf.training.quality.plots import confusion_matrix, curves, gates, reliability_plot
+from hbaf.training.run import RunData, train
 from hbaf.training.run_log import RunLog
 
 if TYPE_CHECKING:
@@ -135,51 +133,30 @@ def train_package(
     """
     check_labels(corpus.emotions)
     vectors = data if isinstance(data, Vectors) else read_vectors(corpus, data)
-    named = extractors(features)
-    representation = fit_representation(corpus, vectors, features, selects=named["audio"].selected)
-    facts = PackageFacts(
-        emotions=corpus.emotions,
-        audio_dim=representation.audio_dim,
-        text_dim=vectors.text.shape[1],
-        commonsense_dim=None if vectors.commonsense is None else vectors.commonsense.shape[2],
-        features=features,
-        model=model,
-        training=training,
-        extractors={modality: dict(extractor.identity()) for modality, extractor in named.items()},
-        licences={modality: extractor.licence for modality, extractor in named.items()} | {"corpus": corpus.licence},
-        commercial=all(extractor.commercial for extractor in named.values()),
-        origin={"corpus": corpus.name, "seed": training.seed, **versions(), **origin},
-    )
-    train = load_split(corpus, vectors, representation, "train")
-    dev = load_split(corpus, vectors, representation, "dev")
-    began = time.perf_counter()
-    whole = train_members(
-        lambda: build_untrained(facts), train, dev, emotions=facts.emotions, training=training, folder=folder, log=log,
-        progress=progress,
+    settings = Settings(features, model, training)
+    run_data = RunData.fitted(corpus, vectors, features)
+    done = train(
+        settings, run_data, folder=folder, log=log, origin={**versions(), **origin}, progress=progress
     )  # fmt: skip
-    system, predictions, history = whole.system, whole.predictions, whole.histories[0]
-    epochs = sum(len(of_member) for of_member in whole.histories)
+    predictions, history = done.predictions, done.histories[0]
+    facts, system = done.package.facts, done.package.system
     log.log_metrics(
         {
-            "parameters": sum(p.numel() for p in system.parameters()),
-            "best/epoch": history.index(dict(best_epoch(history, training.monitor))) + 1,
-            "seconds_an_epoch": (time.perf_counter() - began) / epochs,
+            "parameters": done.parameters,
+            "best/epoch": done.kept,
+            "seconds_an_epoch": done.seconds / sum(map(len, done.histories)),
         }
     )
     log.log_figure(curves(history), "curves.png")
     log.log_figure(confusion_matrix(predictions.counts().sum(0), facts.emotions, "dev"), "confusion_dev.png")
     calibration = calibrate(predictions.probability, predictions.truth, training.target_precision)
-    missing = missing_scores(system, dev, facts.emotions)
+    missing = missing_scores(system, run_data.dev, facts.emotions)
     log.log_metrics(calibration.as_metrics() | {f"missing_{m}/weighted_f1": value for m, value in missing.items()})
     log.log_figure(_reliability(predictions, calibration), "reliability_dev.png")
     facts = replace(
-        facts,
-        dev_metrics=predictions.metrics(),
-        calibration=calibration,
-        missing=missing,
-        trained_to_miss=trained_to_miss(model, train),
+        facts, calibration=calibration, missing=missing, trained_to_miss=trained_to_miss(model, run_data.train)
     )
-    package = ModelPackage(facts, representation, system.eval())
+    package = replace(done.package, facts=facts)
     _log_gates(package, corpus, vectors, log)
     return package
 

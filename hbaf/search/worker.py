@@ -11,11 +11,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from feature_store.files import Files
 from hbaf.drift.reference import keep_reference
-from hbaf.features.columns import extractors
+from hbaf.parameters import Settings
 from hbaf.registry.metric_names import metric_name
 from hbaf.registry.models import log_package
 from hbaf.registry.runs import digests, flat, train_package, versions
@@ -26,24 +25,12 @@ from hbaf.search.space import SearchError
 from hbaf.search.study import is_spent
 from hbaf.search.trials import Pruned, SearchTrial, optimise
 from hbaf.stop import check, heeded
-from hbaf.training.chain import chained, with_and_without
-from hbaf.training.data import Dialogue, Vectors, fit_representation, load_split, read_vectors
-from hbaf.training.evaluate import predict
-from hbaf.training.fit import best_epoch, fit, seed_everything
-from hbaf.training.package import PackageFacts, build_untrained
+from hbaf.training.chain import with_and_without
+from hbaf.training.data import read_vectors
+from hbaf.training.fit import best_epoch
+from hbaf.training.run import RunData, TrainedRun, train
 
 CURVES = ("dev/loss", "dev/weighted_f1", "dev/macro_f1", "dev/accuracy", "train/loss", "train/cross_entropy")
-
-
-@dataclass(frozen=True)
-class TrialData:
-    """What all trials of a study share: none of it depends on the searched values."""
-
-    emotions: tuple[str, ...]
-    audio_dim: int
-    vectors: Vectors
-    train: list[Dialogue]
-    dev: list[Dialogue]
 
 
 def work(
@@ -124,31 +111,23 @@ def prove(plan: StudyPlan) -> None:
         raise SearchError(f"{uri}: run {plan.parent_run_id} is of another search. Set MLFLOW_TRACKING_URI to the same.")
 
 
-def load_data(plan: StudyPlan) -> TrialData:
+def load_data(plan: StudyPlan) -> RunData:
+    """What all trials of a study share: none of it depends on the searched values."""
     corpus = plan.reference.corpus
     vectors = read_vectors(corpus, plan.columns)
     check()
-    selects = extractors(plan.features)["audio"].selected
-    representation = fit_representation(corpus, vectors, plan.features, selects=selects)
+    data = RunData.fitted(corpus, vectors, plan.features)
     check()
-    train, dev = (load_split(corpus, vectors, representation, split) for split in ("train", "dev"))
-    return TrialData(corpus.emotions, representation.audio_dim, vectors, train, dev)
+    return data
 
 
-def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
+def run_trial(trial: SearchTrial, plan: StudyPlan, data: RunData) -> float:
     """Trains once with the trial's values; returns dev weighted F1 of the kept checkpoint, 0..1, with the label chain
     behind it where the settings ask for one.
     """
     model, training = plan.space().settings(trial.values)
-    facts = PackageFacts(
-        emotions=data.emotions,
-        audio_dim=data.audio_dim,
-        text_dim=data.vectors.text.shape[1],
-        commonsense_dim=None if data.vectors.commonsense is None else data.vectors.commonsense.shape[2],
-        features=plan.features,
-        model=model,
-        training=training,
-    )
+    training = training.model_copy(update={"members": 1})  # a trial is one training
+    settings = Settings(plan.features, model, training)
     folder = plan.folder() / f"trial-{trial.number}"
     pruned: Pruned | None = None
     pruner = trial.pruner()
@@ -157,29 +136,24 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
             nested_run(f"trial {trial.number:03d}", "trial", trial, plan) as log,
             system_metrics(log.run_id, plan.search.system_metrics),
         ):
-            log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
+            log.log_parameters(flat(settings._asdict()))
             check()
-            seed_everything(training.seed)
+            done: TrainedRun | None = None
             began = time.perf_counter()
-            system = build_untrained(facts)
             try:
-                history = fit(
-                    system, data.train, data.dev, emotions=data.emotions, training=training,
-                    folder=folder, callbacks=[pruner],
-                )  # fmt: skip
+                done = train(settings, data, folder=folder, callbacks=[pruner])
             except Pruned as reason:
-                pruned, history = reason, pruner.epochs
+                pruned = reason
             check()
             seconds = time.perf_counter() - began
+            history = pruner.epochs if done is None else done.histories[0]
             kept = best_epoch(history, training.monitor)
-            log_history(log.run_id, history, kept, seconds, curves=not pruned)
+            log_history(log.run_id, history, kept, seconds, curves=done is not None)
             check()
             score = float(kept["dev/weighted_f1"])
-            if pruned is None and training.label_chain != "none":
-                whole = chained(system, data.train, data.dev, data.emotions, training.label_chain)
-                found = predict(whole, data.dev, data.emotions)
-                log.log_metrics(with_and_without(score, found))
-                score = found.weighted_f1()
+            if done is not None and training.label_chain != "none":
+                log.log_metrics(with_and_without(done.alone, done.predictions))
+                score = done.predictions.weighted_f1()
             log.log_tags({"hbaf.trial.state": f"pruned: {pruned}" if pruned else "complete"})
             trial.note(seconds=seconds)
             check()

@@ -5,18 +5,21 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
+from torch import nn
+
+from hbaf.training.fit import SystemTraining
 
 
 class TestWatcher(Callback):
     """Notes the weighted F1 on the test split after every epoch; it travels in the checkpoint of a resumed run.
 
     Args:
-        look: metrics of the test split as the system stands, from `hbaf.training.evaluate.watch_test_split`.
+        look: a system's metrics on the test split, from `hbaf.training.evaluate.watch_test_split`.
     """
 
     __test__ = False  # pytest: no test class
 
-    def __init__(self, look: Callable[[], Mapping[str, float]]):
+    def __init__(self, look: Callable[[nn.Module], Mapping[str, float]]):
         self.look = look
         self.epochs: list[float] = []
 
@@ -37,7 +40,8 @@ class TestWatcher(Callback):
     ) -> None:
         # At the last batch, not at the end of the epoch: averaged weights are taken out again by then.
         if batch_idx == trainer.num_val_batches[0] - 1:
-            self.epochs.append(self.look()["weighted_f1"])
+            assert isinstance(pl_module, SystemTraining)
+            self.epochs.append(self.look(pl_module.system)["weighted_f1"])
 
     def best(self) -> dict[str, float]:
         """`weighted_f1` of the epoch that would have been published, and which `epoch` from 1 it was."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from hbaf.corpus.schema import Corpus
 from hbaf.files import append_line
@@ -137,8 +138,8 @@ def evaluate_final(package: ModelPackage, corpus: Corpus, vectors: Vectors, *, r
 
 def watch_test_split(
     package: ModelPackage, corpus: Corpus, vectors: Vectors, *, reason: str
-) -> Callable[[], dict[str, float]]:
-    """The field's habit, to measure what it is worth: metrics of the test split, to be asked after every epoch.
+) -> Callable[[nn.Module], dict[str, float]]:
+    """The field's habit, to measure what it is worth: a system's metrics on the test split, asked after every epoch.
 
     One entry in the ledger stands for all of them; say so in the reason. Nothing may be chosen by what comes back but
     the column of a table that says "as published".
@@ -147,7 +148,7 @@ def watch_test_split(
         SplitError: as `evaluate_final`.
     """
     dialogues = _test_dialogues(package, corpus, vectors, reason)
-    return lambda: predict(package.system, dialogues, package.facts.emotions).metrics()
+    return lambda system: predict(system, dialogues, package.facts.emotions).metrics()
 
 
 def _test_dialogues(package: ModelPackage, corpus: Corpus, vectors: Vectors, reason: str) -> list[Dialogue]:

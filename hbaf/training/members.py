@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from hbaf.model.batch import UNLABELLED
@@ -15,7 +16,7 @@ from hbaf.training.data import Dialogue
 from hbaf.training.evaluate import SplitPredictions, predict
 from hbaf.training.fit import best_epoch, fit, seed_everything
 from hbaf.training.quality.calibration import fit_temperature
-from hbaf.training.run_log import RunLog
+from hbaf.training.run_log import MetricLog
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,20 @@ class Whole:
     Attributes:
         system: in evaluation mode; chain and mean included.
         predictions: of dev, by the whole.
+        alone: weighted F1 on dev without the chain.
         histories: metrics of each epoch, a list per member.
     """
 
     system: nn.Module
     predictions: SplitPredictions
+    alone: float
     histories: list[list[dict[str, float]]]
 
 
 class MemberLog:
     """The run's diary as a member sees it: the curves of the second one on stand under `member/<n>/`."""
 
-    def __init__(self, log: RunLog, member: int) -> None:
+    def __init__(self, log: MetricLog, member: int) -> None:
         self.log = log
         self.prefix = f"member/{member}/" if member else ""
 
@@ -52,7 +55,8 @@ def train_members(
     emotions: Sequence[str],
     training: TrainingParameters,
     folder: Path,
-    log: RunLog,
+    log: MetricLog,
+    callbacks: Sequence[Callback] = (),
     progress: bool = False,
 ) -> Whole:
     """Trains `training.members` systems with the seeds `seed`, `seed + 1` and so on.
@@ -80,6 +84,7 @@ def train_members(
                 training=own,
                 progress=progress,
                 log=MemberLog(log, number),
+                callbacks=callbacks,
                 folder=folder / f"member-{number}" if number else folder,
             )
         )
@@ -98,7 +103,7 @@ def train_members(
     predictions = predict(whole, dev, emotions)
     if whole is not system:
         log.log_metrics(with_and_without(alone, predictions))
-    return Whole(whole.eval(), predictions, histories)
+    return Whole(whole.eval(), predictions, alone, histories)
 
 
 def ensemble(

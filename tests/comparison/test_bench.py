@@ -22,6 +22,7 @@ from hbaf.parameters import ComparisonParameters, from_recipe
 from hbaf.registry.records.comparisons import EXPERIMENT
 from hbaf.registry.records.test_looks import EXPERIMENT as LOOKS
 from hbaf.registry.tracking import MlflowClient
+from hbaf.training import members
 
 Changes = dict[str, dict[str, object]]
 
@@ -101,7 +102,7 @@ def test_a_killed_run_goes_on_where_it_was(cell: Cell, monkeypatch: pytest.Monke
     (system,) = parse_systems("telme")
     job = job_of(cell, system, 0, asking("telme"), changes)
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "predict", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(members, "predict", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             jobs.run_job(job)
     assert jobs.finished(job) is None

