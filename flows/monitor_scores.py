@@ -5,6 +5,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
 from flows.stages import artifact_key
+from hbaf.markdown import cell, plain
 from hbaf.monitoring.monitor import Monitored, as_metrics
 from hbaf.monitoring.monitor import monitor_scores as look
 from hbaf.parameters import MonitorParameters
@@ -59,10 +60,10 @@ def tell(found: Monitored) -> None:
 def markdown(found: Monitored) -> str:
     """The artifact of this flow run."""
     if found.findings is None:
-        return found.said
-    lines = [f"**{found.said}**", "", "| check | distance | bound | |", "|---|---|---|---|"]
+        return plain(found.said)
+    lines = [f"**{plain(found.said)}**", "", "| check | distance | bound | |", "|---|---|---|---|"]
     lines += [
-        f"| {check.name} | {check.value:.3f} | {check.threshold:.3f} | {'**changed**' if check.flagged else ''} |"
+        f"| {cell(check.name)} | {check.value:.3f} | {check.threshold:.3f} | {'**changed**' if check.flagged else ''} |"
         for check in found.findings.checks
     ]
     low, high = found.findings.expected_f1_interval

@@ -19,6 +19,7 @@ from prefect.states import Cancelling, State
 from hbaf.parameters import SearchParameters
 from hbaf.search.run import STARTS_A_WORKER, OpenStudy, Workers
 from hbaf.search.space import SearchError
+from hbaf.stop import clean_up
 
 SECONDS_BETWEEN_LOOKS = 2.0
 SERVER_MAY_BE_AWAY = 300.0  # seconds: a restart of the Prefect server must not end a search
@@ -90,7 +91,7 @@ class PoolRuns:
                     )
         finally:
             for flow_run in self.running.values():
-                with_patience(partial(cancel, flow_run), patience=10)
+                clean_up(f"flow run {flow_run}", partial(with_patience, partial(cancel, flow_run), patience=10))
 
     def start(self, number: int) -> None:
         """Starts a trial worker's flow run."""

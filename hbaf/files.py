@@ -5,6 +5,7 @@ the old state or the new one. The feature store, which stands below hbaf, has it
 """
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -147,6 +148,16 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         elif line.strip():
             log.warning("%s, line %d: torn by a process that was killed, left out", path, number)
     return found
+
+
+def tree_digest(folder: Path) -> str:
+    """sha256 of the names and contents of all files of a folder."""
+    whole = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        whole.update(f"{content} {path.relative_to(folder).as_posix()}\n".encode())
+    return whole.hexdigest()
 
 
 def sync_tree(folder: Path) -> None:

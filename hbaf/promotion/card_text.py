@@ -7,9 +7,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hbaf.markdown import cell, code, plain
 from hbaf.parameters import RECIPES, Parameters, from_recipe
 from hbaf.promotion.figures import Figures
-from hbaf.promotion.verdict import Verdict, as_cell
+from hbaf.promotion.verdict import Verdict
 from hbaf.training.package import PackageFacts
 
 INTENDED = """\
@@ -37,10 +38,10 @@ def card_markdown(
     origin, scores = facts.origin, figures.scores
     whole = scores["weighted_f1"]
     parts = [
-        f"# {verdict.model} version {verdict.version}",
-        f"Emotion recognition in conversations: {', '.join(facts.emotions)}. {_variant(facts)} Weighted F1 "
+        f"# {plain(verdict.model)} version {verdict.version}",
+        f"Emotion recognition in conversations: {', '.join(map(plain, facts.emotions))}. {_variant(facts)} Weighted F1 "
         f"**{whole['value']:.3f}** [{whole['low']:.3f}, {whole['high']:.3f}] on the {figures.split} split of "
-        f"`{origin.get('corpus')}`. Champion since {verdict.at[:10]}.",
+        f"{code(origin.get('corpus'))}. Champion since {verdict.at[:10]}.",
         "## Intended use and limits", INTENDED,
         "## Data", _data(figures, facts, columns),
         "## Licences", _licences(facts),
@@ -68,13 +69,13 @@ def as_page(markdown: str, images: Mapping[str, bytes]) -> str:
     for name, png in images.items():
         body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
     title = html.escape(markdown.partition("\n")[0].lstrip("# "))
-    return PAGE.format(title=title, style=STYLE, body=body)
+    return PAGE.format(policy=CONTENT_POLICY, title=title, style=STYLE, body=body)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Numbers stand on the right: every column but the first."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(as_cell(cell) for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(cell(value) for value in line)} |" for line in lines)
 
 
 def _variant(facts: PackageFacts) -> str:
@@ -90,11 +91,11 @@ def _data(figures: Figures, facts: PackageFacts, columns: Mapping[str, str]) -> 
     )
     digests = [("corpus", origin.get("corpus_digest")), ("splits", origin.get("splits_digest"))]
     digests += [(f"{modality} features, {_extractor(facts, modality)}", digest) for modality, digest in columns.items()]
-    return counts + "\n\n" + "\n".join(f"- {what}: `{digest}`" for what, digest in digests)
+    return counts + "\n\n" + "\n".join(f"- {what}: {code(digest)}" for what, digest in digests)
 
 
 def _extractor(facts: PackageFacts, modality: str) -> str:
-    return str(facts.extractors.get(modality, {}).get("name", "?"))
+    return plain(facts.extractors.get(modality, {}).get("name", "?"))
 
 
 def _licences(facts: PackageFacts) -> str:
@@ -106,7 +107,7 @@ def _licences(facts: PackageFacts) -> str:
         for modality, licence in facts.licences.items()
     ]
     use = "allow" if facts.commercial else "**do not all allow**"
-    return "\n".join(f"- {what}: {licence}" for what, licence in rows) + (
+    return "\n".join(f"- {what}: {plain(licence)}" for what, licence in rows) + (
         f"\n\nThe licences of the feature extractors {use} commercial use of features and model."
     )
 
@@ -116,7 +117,7 @@ def _protocol(figures: Figures, facts: PackageFacts) -> str:
     others = looks["all"] - looks["promotion"]
     return (
         f"Scaling, selection and weights are fitted on train; the epoch, temperature and threshold are chosen on dev; "
-        f"the scores here are of the {figures.split} split. Recipe `{facts.training.recipe}`, seed "
+        f"the scores here are of the {figures.split} split. Recipe {code(facts.training.recipe)}, seed "
         f"{facts.training.seed}. The test split of this assignment was looked at {times(looks['all'])} from this "
         f"home so far: {looks['promotion']} for promotions, {others} for other reasons. Weighted F1 on dev was "
         f"{facts.dev_metrics.get('weighted_f1', math.nan):.3f}, a number that flatters: dev chose the epoch."
@@ -201,9 +202,14 @@ def _reproduce(facts: PackageFacts) -> str:
     what = (
         ""
         if source == "example"
-        else f"`CORPUS` is the folder of the corpus `{origin.get('corpus')}` with the digest above. "
+        else f"`CORPUS` is the folder of the corpus {code(origin.get('corpus'))} with the digest above. "
     )
-    return "```console\n" + "\n".join(lines) + f"\n```\n\n{what}{libraries}. MLflow run `{origin.get('run_id')}`."
+    lines = [line.replace("```", "` ` `") for line in lines]  # what was typed ends no block
+    return (
+        "```console\n"
+        + "\n".join(lines)
+        + f"\n```\n\n{what}{plain(libraries)}. MLflow run {code(origin.get('run_id'))}."
+    )
 
 
 def _changed(recipe: str, facts: PackageFacts) -> list[str]:
@@ -232,9 +238,15 @@ img { max-width: 100%; background: white; border-radius: 6px; }
 @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } table, img { break-inside: avoid; } }
 """
 
+CONTENT_POLICY = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">"
+)
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+{policy}
+<meta name="referrer" content="no-referrer">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>{style}</style>

@@ -5,6 +5,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from hbaf.markdown import cell, plain
 from hbaf.promotion.rules import Rule
 
 VERDICT_TAG = "hbaf.verdict"
@@ -69,11 +70,11 @@ class Verdict:
         return [(rule.name, rule.said, rule.asked, rule.outcome) for rule in self.rules]
 
     def markdown(self) -> str:
-        lines = [f"**{self.title}**", "", self.compared(), ""]
+        lines = [f"**{plain(self.title)}**", "", plain(self.compared()), ""]
         if self.rules:
             lines += ["| rule | measured | asked | outcome |", "| --- | --- | --- | --- |"]
-            lines += [f"| {' | '.join(as_cell(value) for value in row)} |" for row in self.rows()]
-        lines += ["", *(f"- {remark}" for remark in self.remarks())]
+            lines += [f"| {' | '.join(cell(value) for value in row)} |" for row in self.rows()]
+        lines += ["", *(f"- {plain(remark)}" for remark in self.remarks())]
         return "\n".join(lines).strip()
 
     def compared(self) -> str:
@@ -101,11 +102,6 @@ class Verdict:
         numbers = {name: _number(values.pop(name)) for name in ("candidate", "champion")}
         told = {name: tuple(values.get(name, ())) for name in ("notes", "rules_changed", "advice")}
         return Verdict(**{**values, **numbers, "rules": rules, **told})
-
-
-def as_cell(text: str) -> str:
-    """Text as a cell of a Markdown table: nothing in it ends the cell or the row."""
-    return " ".join(str(text).replace("|", "\\|").split())
 
 
 def _number(value: float | None) -> float:

@@ -1,6 +1,7 @@
 """The champion for work that must not stop: from the registry, or from a copy in the home while MLflow is away."""
 
 import json
+import logging
 import os
 import shutil
 import urllib.error
@@ -9,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hbaf.files import published_folder
+from hbaf.files import move_folder, published_folder, tree_digest
 from hbaf.home import room, write_atomically
 from hbaf.registry.models import NoModelError, RegisteredModel, find_model
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
 from hbaf.stop import check
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 5.0  # seconds that a tracking server may take to say that it is there
 
@@ -53,6 +56,11 @@ def champion(name: str | None = None) -> Champion:
         )
     said = json.loads(noted.read_text())
     place = _copies(said["name"], said["version"]) / said["run_id"]
+    if _is_whole(place) is False:
+        raise NoModelError(
+            f"{place}: is not the model that was kept here: its files are missing, damaged or changed, so nothing is "
+            f"scored with it. {tracking_address()} cannot be reached ({trouble}); it is copied anew when it answers."
+        )
     return Champion(RegisteredModel(said["name"], said["version"], place, said["run_id"]), "cache")
 
 
@@ -64,6 +72,7 @@ def version(label: str) -> RegisteredModel:
     """
     name, _, number = label.rpartition("/")
     copies = [found.parent for found in _copies(name, number).glob("*/package.json")]
+    copies = [copy for copy in copies if _is_whole(copy) is not False]
     if len(copies) == 1:
         return RegisteredModel(name, number, copies[0], copies[0].name)
     try:
@@ -76,13 +85,33 @@ def version(label: str) -> RegisteredModel:
 
 
 def kept(model: RegisteredModel) -> RegisteredModel:
-    """The same model with its package in the home, copied once: what a run made never changes."""
+    """The same model with its package in the home, copied once: what a run made never changes. A copy that was changed
+    is replaced.
+    """
     place = _copies(model.name, model.version) / model.run_id
-    if not (place / "package.json").exists():
+    if not _is_whole(place):
         place.parent.mkdir(exist_ok=True)
+        if place.exists():
+            log.warning("%s: files are missing, damaged or changed, or no digest was kept; copied anew", place)
+            changed = place.with_name(f".{place.name}.{os.urandom(4).hex()}.changed.tmp")
+            move_folder(place, changed)
+            shutil.rmtree(changed, ignore_errors=True)
         with published_folder(place) as beside:
             shutil.copytree(model.folder, beside, dirs_exist_ok=True)
+        write_atomically(_digest_file(place), tree_digest(place).encode(), private=True)
     return RegisteredModel(model.name, model.version, place, model.run_id)
+
+
+def _digest_file(place: Path) -> Path:
+    return place.with_name(f"{place.name}.sha256")
+
+
+def _is_whole(place: Path) -> bool | None:
+    """Whether a copy is what was kept; None for one from before digests were kept."""
+    if not (place / "package.json").exists():
+        return False
+    noted = _digest_file(place)
+    return noted.read_text() == tree_digest(place) if noted.exists() else None
 
 
 def unreachable() -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hbaf.corpus.schema import CorpusError
+from hbaf.markdown import cell, plain
 from hbaf.pseudonyms import shown_id
 from hbaf.validation.rules import Severity
 
@@ -155,16 +156,13 @@ class ValidationResult:
 
     def markdown(self) -> str:
         """The same for a Markdown viewer: counts of the splits, then the rules, broken ones first."""
-        lines = [self.summary(), "", *(f"- {note}" for note in self.notes), ""]
+        lines = [plain(self.summary()), "", *(f"- {plain(note)}" for note in self.notes), ""]
         if self.counts:
             names = list(next(iter(self.counts.values())))
             lines += [f"| | {' | '.join(self.counts)} |", "|---" * (len(self.counts) + 1) + "|"]
             lines += [f"| {name} | {' | '.join(str(c[name]) for c in self.counts.values())} |" for name in names]
         lines += ["", f"| {' | '.join(HEADINGS)} |", "|---" * len(HEADINGS) + "|"]
-        # A vertical bar in an id would begin a new cell.
-        lines += [
-            "| " + " | ".join(cell.replace("|", "&#124;") for cell in _cells(r)) + " |" for r in self.worst_first()
-        ]
+        lines += ["| " + " | ".join(map(cell, _cells(r))) + " |" for r in self.worst_first()]
         return "\n".join(lines) + "\n"
 
     def html(self) -> str:
@@ -173,7 +171,7 @@ class ValidationResult:
         head = "".join(f"<th>{heading}</th>" for heading in (*HEADINGS, "meaning"))
         body = "".join(
             f'<tr class="{rule.outcome}">'
-            + "".join(f"<td>{html.escape(cell)}</td>" for cell in (*_cells(rule), rule.meaning))
+            + "".join(f"<td>{html.escape(value)}</td>" for value in (*_cells(rule), rule.meaning))
             + "</tr>\n"
             for rule in self.worst_first()
         )

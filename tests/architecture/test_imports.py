@@ -18,6 +18,7 @@ PACKAGES = ("feature_store", "hbaf", "flows", "infra")  # each imports those bef
 ORDER = (
     "hbaf.stop",
     "hbaf.files",
+    "hbaf.markdown",
     "hbaf.home",
     "hbaf.parameters",
     "hbaf.own_class",

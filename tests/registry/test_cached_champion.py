@@ -1,10 +1,11 @@
 """Copies of models in the home: one of each version that a registry names, never another registry's of that name."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from hbaf.registry.cached_champion import kept, version
+from hbaf.registry.cached_champion import champion, kept, version
 from hbaf.registry.models import NoModelError, RegisteredModel
 
 RUNS = ("a" * 32, "b" * 32)
@@ -40,3 +41,41 @@ def test_a_label_alone_is_not_guessed_among_registries(copies: list[RegisteredMo
 def test_a_label_of_the_only_copy_needs_no_registry(copies: list[RegisteredModel]) -> None:
     (copies[1].folder / "package.json").unlink()
     assert version("hbaf-copies/1") == copies[0]
+
+
+def test_a_copy_that_was_changed_is_copied_anew_and_said(
+    copies: list[RegisteredModel], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (copies[0].folder / "package.json").write_text("another model")
+    again = kept(RegisteredModel("hbaf-copies", "1", tmp_path / RUNS[0], RUNS[0]))
+    assert (again.folder / "package.json").read_text() == RUNS[0]
+    assert "copied anew" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["another file", "a changed file", "a lost file"])
+def test_a_changed_champion_is_not_scored_with_while_mlflow_is_away(
+    copies: list[RegisteredModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr("hbaf.registry.cached_champion.unreachable", lambda: "it is away")
+    noted = tmp_path / "home" / "champions" / "only.json"
+    noted.write_text(json.dumps({"name": "hbaf-copies", "version": "1", "run_id": RUNS[0]}))
+    assert champion().champion_from == "cache"
+    file = copies[0].folder / "package.json"
+    if change == "another file":
+        (copies[0].folder / "more.json").write_text("{}")
+    elif change == "a changed file":
+        file.write_text(RUNS[1])
+    else:
+        file.unlink()
+    with pytest.raises(NoModelError, match="is not the model that was kept here"):
+        champion()
+
+
+def test_a_copy_from_before_digests_were_kept_is_used_while_mlflow_is_away(
+    copies: list[RegisteredModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hbaf.registry.cached_champion.unreachable", lambda: "it is away")
+    copies[0].folder.with_name(f"{RUNS[0]}.sha256").unlink()
+    noted = tmp_path / "home" / "champions" / "only.json"
+    noted.write_text(json.dumps({"name": "hbaf-copies", "version": "1", "run_id": RUNS[0]}))
+    assert champion().model == copies[0]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from hbaf.comparison.table import BLOCKS, Row
 from hbaf.home import published, write_atomically
+from hbaf.markdown import code, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -105,8 +106,8 @@ def markdown(rows: Sequence[Row]) -> str:
     by_system = {str(line["system"]): line.tolist() for _, line in frame.iterrows()}
     for title, of in blocks(rows):
         lines.append(md_line([f"**{title}**", *[""] * (frame.shape[1] - 1)]))
-        lines += [md_line([f"`{row.system}`", *by_system[row.system][1:]]) for row in of]
-    failures = [f"- `{row.system}` failed, {failure}" for row in rows for failure in row.failures]
+        lines += [md_line([code(row.system), *by_system[row.system][1:]]) for row in of]
+    failures = [f"- {code(row.system)} failed, {plain(failure)}" for row in rows for failure in row.failures]
     return "\n".join([*lines, *(["", *failures] if failures else [])])
 
 

@@ -9,7 +9,7 @@ The header is read with a safe loader, and tables only from csv or parquet: the 
 header or a pickled table names.
 """
 
-import shutil
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hbaf.corpus.confined import read_confined
 from hbaf.corpus.readers.audformat_tables import FOLDER, RECOGNISED, label_order, our_columns, segments_of, values_of
 from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import SPLITS, Corpus, CorpusError, as_utterances, empty_splits
@@ -96,11 +97,12 @@ def load_database(header: Path) -> Any:
         import yaml
     except ImportError as error:
         raise CorpusError("the reader `audformat` needs the library: pip install 'hbaf[audformat]'.") from error
-    if not header.is_file():
+    if not os.path.lexists(header):
         raise CorpusError(f"{header}: no such header. The root is the folder with db.yaml and the tables.")
+    content = read_confined(header, header.parent)
     try:
         # audformat's own loader makes any Python object that the header asks for.
-        database = audformat.Database.load_header_from_yaml(yaml.safe_load(header.read_text(encoding="utf-8")))
+        database = audformat.Database.load_header_from_yaml(yaml.safe_load(content.decode("utf-8")))
     except Exception as error:  # a foreign header can be wrong in any way
         raise CorpusError(f"{header}: not the header of an audformat database ({str(error)[:100]}).") from error
     with tempfile.TemporaryDirectory() as folder:
@@ -117,8 +119,8 @@ def _copy_table(header: Path, table_id: str, folder: Path) -> Path:
     """A copy without the pickled form, which audformat would prefer; the path has no suffix, as audformat wants it."""
     for suffix in (".parquet", ".csv"):
         file = header.parent / f"{header.stem}.{table_id}{suffix}"
-        if file.parent == header.parent and file.is_file():
-            shutil.copyfile(file, folder / f"{table_id}{suffix}")
+        if file.parent == header.parent and os.path.lexists(file):
+            (folder / f"{table_id}{suffix}").write_bytes(read_confined(file, header.parent))
             return folder / table_id
     raise CorpusError(
         f"{header}: table {table_id!r} is stored neither as csv nor as parquet, and pickled tables are not read. Save "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hbaf.corpus.confined import confined
 from hbaf.corpus.readers.placed_rows import Placed, place_rows
 from hbaf.corpus.readers.transcripts import NO_TRANSCRIPT, read_transcripts
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
@@ -106,7 +107,7 @@ def _is_of_a_recording(table: Path) -> bool:
     """Whether a table holds the turns of one recording, beside it and of its name."""
     if table.suffix.lower() not in TABLES or not any(table.with_suffix(kind).exists() for kind in AUDIO_SUFFIXES):
         return False
-    with table.open("rb") as file:
+    with confined(table, table.parent).open("rb") as file:
         return is_table_of_turns(file.readline(20_000).decode("utf-8", "replace").lstrip("\ufeff"))
 
 

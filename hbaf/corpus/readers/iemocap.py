@@ -9,6 +9,7 @@ label. Turns are in the order in which the utterances begin; two actors may spea
 """
 
 import logging
+import os
 import random
 import re
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from hbaf.corpus.confined import read_confined
 from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside
 from hbaf.corpus.sound.find_audio import AudioFinder
@@ -117,9 +119,9 @@ def _read_session(root: Path, number: int, rows: list[dict[str, Any]], set_aside
     if not files:
         raise CorpusError(f"{dialog / 'EmoEvaluation'}: no label files. Unpack the release again.")
     for file in files:
-        texts = _transcripts(dialog / "transcriptions" / file.name)
+        texts = _transcripts(dialog / "transcriptions" / file.name, root)
         seen: set[str] = set()
-        for line_number, line in enumerate(_lines(file), start=1):
+        for line_number, line in enumerate(_lines(file, root), start=1):
             label = LABEL_LINE.fullmatch(line)
             if label is None or SOUND.search(label["id"]):
                 continue  # the single annotators' opinions, the heading, a sound
@@ -134,19 +136,16 @@ def _read_session(root: Path, number: int, rows: list[dict[str, Any]], set_aside
             set_aside.append((f"Session{number}/{file.name}:{unrated}", "transcript without a label line", unrated))
 
 
-def _transcripts(file: Path) -> dict[str, str]:
+def _transcripts(file: Path, root: Path) -> dict[str, str]:
     """Utterance id -> what was said; empty for a dialogue whose transcript is missing."""
-    if not file.is_file():
+    if not os.path.lexists(file):
         return {}
-    found = (TEXT_LINE.fullmatch(line) for line in _lines(file))
+    found = (TEXT_LINE.fullmatch(line) for line in _lines(file, root))
     return {match["id"]: match["text"] for match in found if match and UTTERANCE.fullmatch(match["id"])}
 
 
-def _lines(file: Path) -> list[str]:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"{file}: cannot be read ({error.strerror or error}). Check its permissions.") from error
+def _lines(file: Path, root: Path) -> list[str]:
+    content = read_confined(file, root)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

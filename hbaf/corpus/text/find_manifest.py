@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hbaf.corpus.confined import confined
 from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.text.manifest import Manifest
 from hbaf.corpus.text.table_files import SUFFIXES, read_table
@@ -32,13 +33,11 @@ def _find_manifest(root: Path, file: str | None) -> Path:
         path = root / file
         if not path.resolve().is_relative_to(root.resolve()):
             raise CorpusError(f"{file}: lies outside the corpus folder {root}. Put the manifest into it.")
-        if path.exists() and not path.is_file():
-            raise CorpusError(f"{path}: is a folder, pipe or device. A manifest is an ordinary file.")
-        if not path.is_file():
+        if not path.exists():
             raise CorpusError(f"{path}: no such manifest. Give the name of a file in {root} with `--manifest`.")
         if path.suffix.lower() not in SUFFIXES:
             raise CorpusError(f"{path}: a manifest ends in {', '.join(SUFFIXES)}; rename or convert it.")
-        return path
+        return confined(path, root)
     candidates = tables_in(root)
     if not candidates:
         raise CorpusError(
@@ -48,9 +47,7 @@ def _find_manifest(root: Path, file: str | None) -> Path:
     if len(candidates) > 1:
         names = ", ".join(path.name for path in candidates)
         raise CorpusError(f"{root}: {len(candidates)} tables could be the manifest ({names}). Name one: `--manifest`.")
-    if not candidates[0].resolve().is_relative_to(root.resolve()):
-        raise CorpusError(f"{candidates[0]}: is a link out of the corpus folder. Put the manifest itself there.")
-    return candidates[0]
+    return confined(candidates[0], root)
 
 
 def tables_in(root: Path) -> list[Path]:
@@ -61,7 +58,7 @@ def tables_in(root: Path) -> list[Path]:
         if path.suffix.lower() in SUFFIXES
         and not path.name.startswith((".", "~$"))  # nor Excel's mark of an open file
         and path.is_file()
-        and not _is_copy_of_transcript(path)
+        and not (path.resolve().is_relative_to(root.resolve()) and _is_copy_of_transcript(path))
     )
 
 
