@@ -25,6 +25,7 @@ from filelock import FileLock
 
 from hbaf.comparison import decoded
 from hbaf.comparison.systems import Entrant
+from hbaf.corpus.folds import Fold
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extractors
 from hbaf.home import room, write_atomically
@@ -50,6 +51,7 @@ class Job:
         is_trial: trained and judged on dev; the test split is not looked at.
         watch_test: note the test score of every epoch, for the column "as published".
         reason: for the ledger of looks at the test split.
+        fold: a part of train and dev in place of the corpus's own dev; of a trial alone.
     """
 
     entrant: Entrant
@@ -63,6 +65,7 @@ class Job:
     is_trial: bool = False
     watch_test: bool = False
     reason: str = "hbaf compare"
+    fold: Fold | None = None
 
     def key(self) -> str:
         """sha256 of what decides the outcome: data, settings, the system's code, the seed."""
@@ -80,6 +83,7 @@ class Job:
             "columns": self.columns.digests(),
             "is_trial": self.is_trial,
             "hbaf": metadata.version("hbaf"),
+            **({} if self.fold is None else {"fold": self.fold.name()}),
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -95,8 +99,12 @@ class Job:
     def model_changes(self) -> dict[str, Any]:
         return {name: value for name, value in self.changes.items() if name != "learning_rate"}
 
+    def loading(self) -> "Loading":
+        return Loading(self.reference, self.columns, self.features, self.fold)
+
     def label(self) -> str:
-        return f"{self.reference.name} {self.features.audio} + {self.features.text} {self.entrant.name}"
+        fold = "" if self.fold is None else f" fold {self.fold.name()}"
+        return f"{self.reference.name} {self.features.audio} + {self.features.text} {self.entrant.name}{fold}"
 
 
 def without(values: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +123,7 @@ class RunFacts:
         dev, test: metrics; `test` is None of a tuning trial.
         as_published: best test score of any epoch and that epoch, where it was asked for.
         emotions: in the order of the class indices.
+        fold: which part of train and dev was dev; None: the corpus's own.
     """
 
     key: str
@@ -142,6 +151,7 @@ class RunFacts:
     dev: dict[str, float]
     test: dict[str, float] | None
     as_published: dict[str, float] | None = None
+    fold: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -220,7 +230,7 @@ def _decode(job: Job, folder: Path) -> None:
 
 
 def _run(job: Job, folder: Path) -> RunFacts:
-    corpus, vectors, representation = loaded(Loading(job.reference, job.columns, job.features))
+    corpus, vectors, representation = loaded(job.loading())
     training = job.final_training()
     arguments = job.entrant.arguments(job.model, job.model_changes())
     package = _package(job, corpus, vectors, representation, training)
@@ -259,7 +269,7 @@ def _run(job: Job, folder: Path) -> RunFacts:
         arguments=arguments,
         training=training.model_dump(mode="json"),
         features=job.features.model_dump(mode="json"),
-        digests={"corpus": job.reference.digest, "splits": job.reference.splits_digest, **job.columns.digests()},
+        digests={"corpus": job.reference.digest, "splits": corpus.splits_digest(), **job.columns.digests()},
         emotions=list(corpus.emotions),
         parameters=sum(p.numel() for p in package.system.parameters()),
         seconds_an_epoch=seconds,
@@ -269,6 +279,7 @@ def _run(job: Job, folder: Path) -> RunFacts:
         dev=on_dev.metrics(),
         test=None if on_test is None else on_test.metrics(),
         as_published=watcher[0].best() if watcher else None,
+        fold=None if job.fold is None else job.fold.name(),
         versions={name: metadata.version(name) for name in ("hbaf", "torch", "lightning")},
     )
 
@@ -305,7 +316,7 @@ def _package(
         origin={
             "corpus": corpus.name,
             "seed": training.seed,
-            "splits_digest": job.reference.splits_digest,
+            "splits_digest": corpus.splits_digest(),
             "run_id": job.key()[:20],
         },
     )
@@ -321,6 +332,7 @@ class Loading:
     reference: CorpusReference
     columns: Columns
     features: FeatureParameters
+    fold: Fold | None = None
 
     def key(self) -> str:
         says = {
@@ -332,6 +344,7 @@ class Loading:
             ),
             "imported": self.features.audio.startswith("imported"),
             "hbaf": metadata.version("hbaf"),
+            **({} if self.fold is None else {"fold": self.fold.name()}),
         }
         return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
 
@@ -349,6 +362,8 @@ def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
     The selection among 6373 numbers takes a minute: it is fitted once for all systems, seeds and processes.
     """
     corpus = load_corpus(data.reference)
+    if data.fold is not None:
+        corpus = data.fold.of_corpus(corpus)
     vectors = read_vectors(corpus, data.columns)
     place = room("comparison", "representations") / data.key()[:20]
     place.mkdir(parents=True, exist_ok=True)

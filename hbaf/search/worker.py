@@ -7,15 +7,23 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from lightning.pytorch.callbacks import Callback
+from torch import nn
 
 from feature_store.files import Files
+from hbaf.corpus.folds import Fold, folds
 from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import extractors
+from hbaf.parameters import ModelParameters, TrainingParameters
 from hbaf.registry.metric_names import metric_name
 from hbaf.registry.models import log_package
 from hbaf.registry.runs import digests, flat, train_package, versions
@@ -25,7 +33,7 @@ from hbaf.search.refit import queue_refits
 from hbaf.search.space import SearchError
 from hbaf.search.study import Pruned, SearchTrial, is_spent, optimise
 from hbaf.training.chain import chained, with_and_without
-from hbaf.training.data import Dialogue, Vectors, fit_representation, load_split, read_vectors
+from hbaf.training.data import Dialogue, fit_representation, load_split, read_vectors
 from hbaf.training.evaluate import predict
 from hbaf.training.fit import best_epoch, fit, seed_everything
 from hbaf.training.package import PackageFacts, build_untrained
@@ -39,7 +47,8 @@ class TrialData:
 
     emotions: tuple[str, ...]
     audio_dim: int
-    vectors: Vectors
+    text_dim: int
+    commonsense_dim: int | None
     train: list[Dialogue]
     dev: list[Dialogue]
 
@@ -68,11 +77,11 @@ def work(
     name, ranges = worker_name(os.getpid()), plan.space().ranges
     search = plan.open("search", storage, worker=number, orphaned=orphaned)
     refit = plan.open("refit", storage, worker=number, orphaned=orphaned)
+    data = cache(lambda: [load_data(plan, fold) for fold in folds(plan.search.folds, plan.search.seed)])
     if not is_spent(search):
-        data = load_data(plan)
-        optimise(search, ranges, lambda trial: run_trial(trial, plan, data), worker=name, told=told)
+        optimise(search, ranges, lambda trial: run_trial(trial, plan, data()), worker=name, told=told)
     queue_refits(plan, search, refit)
-    optimise(refit, ranges, lambda trial: run_refit(trial, plan), worker=name, told=told)
+    optimise(refit, ranges, lambda trial: run_refit(trial, plan, data), worker=name, told=told)
 
 
 def worker_name(pid: int) -> str:
@@ -108,29 +117,22 @@ def prove(plan: StudyPlan) -> None:
         raise SearchError(f"{uri}: run {plan.parent_run_id} is of another search. Set MLFLOW_TRACKING_URI to the same.")
 
 
-def load_data(plan: StudyPlan) -> TrialData:
-    corpus = plan.reference.corpus
+def load_data(plan: StudyPlan, fold: Fold | None = None) -> TrialData:
+    """What trials learn from and are judged by: the corpus's own train and dev, or those of a fold."""
+    corpus = plan.reference.corpus if fold is None else fold.of_corpus(plan.reference.corpus)
     vectors = read_vectors(corpus, plan.columns)
     selects = extractors(plan.features)["audio"].selected
     representation = fit_representation(corpus, vectors, plan.features, selects=selects)
     train, dev = (load_split(corpus, vectors, representation, split) for split in ("train", "dev"))
-    return TrialData(corpus.emotions, representation.audio_dim, vectors, train, dev)
+    commonsense = None if vectors.commonsense is None else vectors.commonsense.shape[2]
+    return TrialData(corpus.emotions, representation.audio_dim, vectors.text.shape[1], commonsense, train, dev)
 
 
-def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
-    """Trains once with the trial's values; returns dev weighted F1 of the kept checkpoint, 0..1, with the label chain
-    behind it where the settings ask for one.
+def run_trial(trial: SearchTrial, plan: StudyPlan, data: Sequence[TrialData]) -> float:
+    """Trains with the trial's values, once for each fold; returns the mean dev weighted F1 of the kept checkpoints,
+    0..1, with the label chain behind them where the settings ask for one. The first fold's curve is what prunes.
     """
     model, training = plan.space().settings(trial.values)
-    facts = PackageFacts(
-        emotions=data.emotions,
-        audio_dim=data.audio_dim,
-        text_dim=data.vectors.text.shape[1],
-        commonsense_dim=None if data.vectors.commonsense is None else data.vectors.commonsense.shape[2],
-        features=plan.features,
-        model=model,
-        training=training,
-    )
     folder = plan.folder() / f"trial-{trial.number}"
     pruned: Pruned | None = None
     pruner = trial.pruner()
@@ -140,27 +142,22 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
             system_metrics(log.run_id, plan.search.system_metrics),
         ):
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
-            seed_everything(training.seed)
             began = time.perf_counter()
-            system = build_untrained(facts)
             try:
-                history = fit(
-                    system, data.train, data.dev, emotions=data.emotions, training=training,
-                    folder=folder, callbacks=[pruner],
-                )  # fmt: skip
+                system, history = train_on(data[0], plan, model, training, folder, [pruner])
             except Pruned as reason:
                 pruned, history = reason, pruner.epochs
-            seconds = time.perf_counter() - began
             kept = best_epoch(history, training.monitor)
-            log_history(log.run_id, history, kept, seconds, curves=not pruned)
+            log_history(log.run_id, history, kept, time.perf_counter() - began, curves=not pruned)
             score = float(kept["dev/weighted_f1"])
-            if pruned is None and training.label_chain != "none":
-                whole = chained(system, data.train, data.dev, data.emotions, training.label_chain)
-                found = predict(whole, data.dev, data.emotions)
-                log.log_metrics(with_and_without(score, found))
-                score = found.weighted_f1()
+            if pruned is None:
+                score, told = with_chain(system, data[0], training, score)
+                log.log_metrics(told)
+                if len(data) > 1:
+                    rest = fold_scores(data[1:], plan, model, training, folder)
+                    score = log_folds(log, [score, *rest])
             log.log_tags({"hbaf.trial.state": f"pruned: {pruned}" if pruned else "complete"})
-            trial.note(seconds=seconds)
+            trial.note(seconds=time.perf_counter() - began)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if pruned is not None:
@@ -168,9 +165,65 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: TrialData) -> float:
     return score
 
 
-def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
+def train_on(
+    data: TrialData,
+    plan: StudyPlan,
+    model: ModelParameters,
+    training: TrainingParameters,
+    folder: Path,
+    callbacks: Sequence[Callback] = (),
+) -> tuple[nn.Module, list[dict[str, float]]]:
+    """One system, with the weights of its best epoch, and the metrics of each epoch."""
+    facts = PackageFacts(
+        emotions=data.emotions,
+        audio_dim=data.audio_dim,
+        text_dim=data.text_dim,
+        commonsense_dim=data.commonsense_dim,
+        features=plan.features,
+        model=model,
+        training=training,
+    )
+    seed_everything(training.seed)
+    system = build_untrained(facts)
+    history = fit(
+        system, data.train, data.dev, emotions=data.emotions, training=training, folder=folder, callbacks=callbacks
+    )
+    return system, history
+
+
+def with_chain(
+    system: nn.Module, data: TrialData, training: TrainingParameters, score: float
+) -> tuple[float, dict[str, float]]:
+    """Dev weighted F1 with the label chain, where one is asked for, and what to log of it."""
+    if training.label_chain == "none":
+        return score, {}
+    found = predict(chained(system, data.train, data.dev, data.emotions, training.label_chain), data.dev, data.emotions)
+    return found.weighted_f1(), with_and_without(score, found)
+
+
+def fold_scores(
+    data: Sequence[TrialData], plan: StudyPlan, model: ModelParameters, training: TrainingParameters, folder: Path
+) -> list[float]:
+    """Dev weighted F1 of each fold."""
+    scores = []
+    for number, part in enumerate(data):
+        system, history = train_on(part, plan, model, training, folder / f"fold-{number}")
+        alone = float(best_epoch(history, training.monitor)["dev/weighted_f1"])
+        scores.append(with_chain(system, part, training, alone)[0])
+    return scores
+
+
+def log_folds(log: MlflowRunLog, scores: Sequence[float]) -> float:
+    """Logs each fold's score and the mean, which is given back, as the run's; a kept model adds its own dev."""
+    mean = statistics.fmean(scores)
+    log.log_metrics({f"fold/{number}/weighted_f1": score for number, score in enumerate(scores)})
+    log.log_metrics({"fold/mean/weighted_f1": mean, "best/weighted_f1": mean})
+    return mean
+
+
+def run_refit(trial: SearchTrial, plan: StudyPlan, data: Callable[[], Sequence[TrialData]]) -> float:
     """Trains one of the best settings with a fresh seed. The first seed's model is the one that is kept: it is named
-    before any of them has been looked at.
+    before any of them has been looked at, and learns from the corpus's own train. With folds, their mean is the score.
     """
     model, training = plan.space().settings(trial.values)
     setting, seed = int(trial.notes["setting"]), int(trial.notes["seed"])
@@ -181,6 +234,11 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
         with nested_run(f"refit of trial {setting:03d}, seed {seed}", "refit", trial, plan) as log:
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
             log.log_tags({"hbaf.refit.of": str(setting)})
+            score = float("nan")
+            if plan.search.folds > 1:
+                score = log_folds(log, fold_scores(data(), plan, model, training, folder))
+                if not trial.notes.get("keeps_model"):
+                    return score
             vectors = read_vectors(corpus, plan.columns)
             package = train_package(
                 corpus, vectors, plan.features, model, training, folder=folder, log=log,
@@ -190,7 +248,7 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
                 place = package.save(folder / "package")
                 keep_reference(package, corpus, vectors, place)
                 log.log_tags({"hbaf.model_uri": log_package(log.run_id, place, package.facts)})
-        return float(package.facts.dev_metrics["weighted_f1"])
+        return score if plan.search.folds > 1 else float(package.facts.dev_metrics["weighted_f1"])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -202,6 +260,8 @@ def nested_run(name: str, role: str, trial: SearchTrial, plan: StudyPlan) -> Ite
     tags |= digests(plan.reference, plan.columns)
     commit = versions()["versions"].get("commit")
     tags |= {"mlflow.source.git.commit": commit} if commit else {}
+    if plan.search.folds > 1:
+        tags["hbaf.search.folds"] = f"{plan.search.folds} of train and dev by dialogue, seed {plan.search.seed}"
     with run(name, tags=tags, experiment=plan.experiment, parent_run_id=plan.parent_run_id) as log:
         trial.note(mlflow_run=log.run_id)
         yield log
