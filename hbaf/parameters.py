@@ -317,6 +317,11 @@ class SearchParameters(Parameters):
     prune: bool = Field(True, description="Stop a trial whose dev weighted F1 is below the median at that epoch.")
     startup_trials: int = Field(5, ge=0, description="Trials that are complete before any is pruned.")
     warmup_epochs: int = Field(5, ge=0, description="Epochs of a trial before it can be pruned.")
+    folds: int = Field(
+        1,
+        ge=1,
+        description="Parts of train and dev by dialogue, each dev once; a trial's score is their mean. 1: own dev.",
+    )
     top: int = Field(3, ge=1, description="Best settings that are trained again over several seeds.")
     seeds: int = Field(5, ge=1, description="Fresh seeds of each of them; the mean on dev chooses.")
     heartbeat: int = Field(

@@ -139,9 +139,20 @@ def paired_difference(
     Raises:
         ValueError: they are not.
     """
-    _check_paired(ours, theirs)
-    gaps = [_mean_over_seeds(weighted_f1(drawn(a, draws=draws, seed=seed))) for a in (ours, theirs)]  # (draws,) of each
-    return Difference(_gap(ours, theirs), *percentile_interval(gaps[0] - gaps[1], level), ours.shape[-3])
+    return mean_difference([(ours, theirs)], draws=draws, level=level, seed=seed)
+
+
+def mean_difference(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], *, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
+) -> Difference:
+    """The same, the mean over corpora with a pair each, whose dialogues are drawn independently of each other's."""
+    gaps = []
+    for number, (ours, theirs) in enumerate(pairs):
+        _check_paired(ours, theirs)
+        of_each = [_mean_over_seeds(weighted_f1(drawn(a, draws=draws, seed=seed + number))) for a in (ours, theirs)]
+        gaps.append(of_each[0] - of_each[1])
+    value = float(np.mean([_gap(ours, theirs) for ours, theirs in pairs]))
+    return Difference(value, *percentile_interval(np.mean(gaps, 0), level), sum(ours.shape[-3] for ours, _ in pairs))
 
 
 def paired_class_differences(

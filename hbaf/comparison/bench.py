@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hbaf.comparison.jobs import Job, Loading, Outcome, finished, loaded, run_job
+from hbaf.comparison.jobs import Job, Outcome, finished, loaded, run_job
 from hbaf.comparison.systems import Entrant, parse_systems
 from hbaf.comparison.tuning import choose, trial_changes
 from hbaf.corpus.schema import CorpusReference
@@ -197,8 +197,8 @@ def run_all(jobs: Sequence[Job], workers: int | None) -> Iterator[tuple[int, Out
         return
     several = workers or default_workers()
     # Selections are fitted before the processes begin, or all would wait for the first.
-    for job in {Loading(j.reference, j.columns, j.features): j for j in (jobs[n] for n in missing)}.values():
-        loaded(Loading(job.reference, job.columns, job.features))
+    for data in dict.fromkeys(jobs[n].loading() for n in missing):
+        loaded(data)
     if several == 1:
         for number in missing:
             yield number, run_job(jobs[number])

@@ -25,6 +25,7 @@ from torch import nn
 
 from hbaf.comparison import decoded
 from hbaf.comparison.systems import Entrant
+from hbaf.corpus.folds import Fold
 from hbaf.corpus.schema import CorpusReference, load_corpus
 from hbaf.features.columns import Columns
 from hbaf.files import sync_tree
@@ -52,6 +53,7 @@ class Job:
         is_trial: trained and judged on dev; the test split is not looked at.
         watch_test: note the test score of every epoch, for the column "as published".
         reason: for the ledger of looks at the test split.
+        fold: a part of train and dev in place of the corpus's own dev; of a trial alone.
     """
 
     entrant: Entrant
@@ -65,6 +67,7 @@ class Job:
     is_trial: bool = False
     watch_test: bool = False
     reason: str = "hbaf compare"
+    fold: Fold | None = None
 
     def key(self) -> str:
         """sha256 of what decides the outcome: data, settings, the system's code, the seed."""
@@ -82,6 +85,7 @@ class Job:
             "columns": self.columns.digests(),
             "is_trial": self.is_trial,
             "hbaf": metadata.version("hbaf"),
+            **({} if self.fold is None else {"fold": self.fold.name()}),
         }
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
@@ -97,8 +101,12 @@ class Job:
     def model_changes(self) -> dict[str, Any]:
         return {name: value for name, value in self.changes.items() if name != "learning_rate"}
 
+    def loading(self) -> "Loading":
+        return Loading(self.reference, self.columns, self.features, self.fold)
+
     def label(self) -> str:
-        return f"{self.reference.name} {self.features.audio} + {self.features.text} {self.entrant.name}"
+        fold = "" if self.fold is None else f" fold {self.fold.name()}"
+        return f"{self.reference.name} {self.features.audio} + {self.features.text} {self.entrant.name}{fold}"
 
 
 def without(values: dict[str, Any]) -> dict[str, Any]:
@@ -117,6 +125,7 @@ class RunFacts:
         dev, test: metrics; `test` is None of a tuning trial.
         as_published: best test score of any epoch and that epoch, where it was asked for.
         emotions: in the order of the class indices.
+        fold: which part of train and dev was dev; None: the corpus's own.
     """
 
     key: str
@@ -144,6 +153,7 @@ class RunFacts:
     dev: dict[str, float]
     test: dict[str, float] | None
     as_published: dict[str, float] | None = None
+    fold: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
 
 
@@ -224,12 +234,12 @@ def _decode(job: Job, folder: Path) -> None:
 
 
 def _run(job: Job, folder: Path) -> RunFacts:
-    data = loaded(Loading(job.reference, job.columns, job.features))
+    data = loaded(job.loading())
     corpus, training = data.corpus, job.final_training()
     arguments = job.entrant.arguments(job.model, job.model_changes())
     model = ModelParameters(**arguments) if job.entrant.is_hbaf else job.model
     settings = Settings(job.features, model, training)
-    origin = {"splits_digest": job.reference.splits_digest, "run_id": job.key()[:20]}
+    origin = {"splits_digest": corpus.splits_digest(), "run_id": job.key()[:20]}
     watcher = _watcher(job, data, settings, origin)
     before = len(json.loads((folder / "history.json").read_text())) if (folder / "last.ckpt").exists() else 0
     done = train(
@@ -264,7 +274,7 @@ def _run(job: Job, folder: Path) -> RunFacts:
         arguments=arguments,
         training=training.model_dump(mode="json"),
         features=job.features.model_dump(mode="json"),
-        digests={"corpus": job.reference.digest, "splits": job.reference.splits_digest, **job.columns.digests()},
+        digests={"corpus": job.reference.digest, "splits": corpus.splits_digest(), **job.columns.digests()},
         emotions=list(corpus.emotions),
         parameters=done.parameters,
         seconds_an_epoch=done.seconds / trained if trained else None,
@@ -274,6 +284,7 @@ def _run(job: Job, folder: Path) -> RunFacts:
         dev=done.package.facts.dev_metrics,
         test=None if on_test is None else on_test.metrics(),
         as_published=watcher[0].best() if watcher else None,
+        fold=None if job.fold is None else job.fold.name(),
         versions={name: metadata.version(name) for name in ("hbaf", "torch", "lightning")},
     )
 
@@ -295,6 +306,7 @@ class Loading:
     reference: CorpusReference
     columns: Columns
     features: FeatureParameters
+    fold: Fold | None = None
 
     def key(self) -> str:
         says = {
@@ -304,6 +316,7 @@ class Loading:
             "features": self.features.model_dump(mode="json", include=FITTED),
             "imported": self.features.audio.startswith("imported"),
             "hbaf": metadata.version("hbaf"),
+            **({} if self.fold is None else {"fold": self.fold.name()}),
         }
         return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
 
@@ -321,6 +334,8 @@ def loaded(data: Loading) -> RunData:
     The selection among 6373 numbers takes a minute: it is fitted once for all systems, seeds and processes.
     """
     corpus = load_corpus(data.reference)
+    if data.fold is not None:
+        corpus = data.fold.of_corpus(corpus)
     vectors = read_vectors(corpus, data.columns)
     place = room("comparison", "representations") / data.key()[:20]
     place.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int,
     if sum(shares) <= 0:
         raise CorpusError("split_shares: at least one of train, dev and test must be above zero.")
     labelled = corpus.utterances.loc[corpus.utterances["emotion"].notna(), "dialogue_id"].unique()
-    places = {str(dialogue): _place(str(dialogue), seed) for dialogue in labelled}
+    places = {str(dialogue): place_of(str(dialogue), seed) for dialogue in labelled}
     bounds = [sum(shares[: index + 1]) / sum(shares) for index in range(len(SPLITS))]
     bounds[-1] = 1.0
     chosen = {
@@ -42,7 +42,7 @@ def assign_splits(corpus: Corpus, shares: tuple[float, float, float], seed: int,
     _fill_empty_splits(chosen, places, shares, bounds)
     named: dict[str, str] = {dialogue: SPLITS[index] for dialogue, index in chosen.items()}
     for dialogue, split in named.items():
-        if split == "train" and _place(f"{GATE}:{dialogue}", seed) < gate_share:
+        if split == "train" and place_of(f"{GATE}:{dialogue}", seed) < gate_share:
             named[dialogue] = GATE
     if "train" not in named.values():  # a corpus of a few dialogues: nothing to learn from is worse than no gate
         named = {dialogue: "train" if split == GATE else split for dialogue, split in named.items()}
@@ -56,9 +56,9 @@ def _with_dev(corpus: Corpus, shares: tuple[float, float, float], seed: int) -> 
     train = [name for name in corpus.splits.loc[corpus.splits["split"] == "train", "dialogue_id"] if name in labelled]
     if "dev" in names or not shares[1] or len(train) < 2:
         return corpus
-    train.sort(key=lambda dialogue: _place(dialogue, seed))
+    train.sort(key=lambda dialogue: place_of(dialogue, seed))
     share = shares[1] / (shares[0] + shares[1])
-    count = sum(_place(dialogue, seed) < share for dialogue in train)
+    count = sum(place_of(dialogue, seed) < share for dialogue in train)
     drawn = train[: min(max(count, 1), len(train) - 1)]
     splits = corpus.splits.copy()
     splits.loc[splits["dialogue_id"].isin(drawn), "split"] = "dev"
@@ -66,7 +66,7 @@ def _with_dev(corpus: Corpus, shares: tuple[float, float, float], seed: int) -> 
     return replace(corpus, splits=splits, notes=(*corpus.notes, note))
 
 
-def _place(dialogue: str, seed: int) -> float:
+def place_of(dialogue: str, seed: int) -> float:
     """A number in [0, 1) that looks drawn by chance and always is the same."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{dialogue}".encode()).digest()[:6], "big") / 2**48
 

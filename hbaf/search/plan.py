@@ -109,8 +109,12 @@ def begin_study(
     ranges = {name: [r.low, r.high, r.log] for name, r in space.ranges.items()}
     frozen = {"features": features, "model": space.model, "training": space.training}
     key = run_key(reference, columns, frozen) + json.dumps(ranges, sort_keys=True)
+    key += (
+        f" folds {search.folds}, seed {search.seed}" if search.folds > 1 else ""
+    )  # scores of others cannot be compared
     short = run_key(reference, columns, settings)[:8]
-    name = search.study or f"{reference.name}-{model.variant}-{training.recipe}-{short}"
+    parts = f"-{search.folds}-folds" if search.folds > 1 else ""
+    name = search.study or f"{reference.name}-{model.variant}-{training.recipe}-{short}{parts}"
     url = storage_url(search)
     study = open_study(name, url, search, create=True)
     known = study.user_attrs.get("plan")

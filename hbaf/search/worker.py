@@ -7,12 +7,16 @@ import os
 import shutil
 import signal
 import socket
+import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 
 from feature_store.files import Files
+from hbaf.corpus.folds import Fold, folds
 from hbaf.drift.reference import keep_reference
 from hbaf.parameters import Settings
 from hbaf.registry.metric_names import metric_name
@@ -64,11 +68,11 @@ def _work(
     ranges = plan.space().ranges
     search = plan.open("search", storage, worker=number, orphaned=orphaned)
     refit = plan.open("refit", storage, worker=number, orphaned=orphaned)
+    data = cache(lambda: [load_data(plan, fold) for fold in folds(plan.search.folds, plan.search.seed)])
     if not is_spent(search):
-        data = load_data(plan)
-        optimise(search, ranges, lambda trial: run_trial(trial, plan, data), worker=name, told=told)
+        optimise(search, ranges, lambda trial: run_trial(trial, plan, data()), worker=name, told=told)
     queue_refits(plan, search, refit)
-    optimise(refit, ranges, lambda trial: run_refit(trial, plan), worker=name, told=told)
+    optimise(refit, ranges, lambda trial: run_refit(trial, plan, data), worker=name, told=told)
 
 
 def release(study: str, storage: str, worker: str) -> None:
@@ -111,9 +115,9 @@ def prove(plan: StudyPlan) -> None:
         raise SearchError(f"{uri}: run {plan.parent_run_id} is of another search. Set MLFLOW_TRACKING_URI to the same.")
 
 
-def load_data(plan: StudyPlan) -> RunData:
-    """What all trials of a study share: none of it depends on the searched values."""
-    corpus = plan.reference.corpus
+def load_data(plan: StudyPlan, fold: Fold | None = None) -> RunData:
+    """What trials learn from and are judged by: the corpus's own train and dev, or those of a fold."""
+    corpus = plan.reference.corpus if fold is None else fold.of_corpus(plan.reference.corpus)
     vectors = read_vectors(corpus, plan.columns)
     check()
     data = RunData.fitted(corpus, vectors, plan.features)
@@ -121,13 +125,12 @@ def load_data(plan: StudyPlan) -> RunData:
     return data
 
 
-def run_trial(trial: SearchTrial, plan: StudyPlan, data: RunData) -> float:
-    """Trains once with the trial's values; returns dev weighted F1 of the kept checkpoint, 0..1, with the label chain
-    behind it where the settings ask for one.
+def run_trial(trial: SearchTrial, plan: StudyPlan, data: Sequence[RunData]) -> float:
+    """Trains with the trial's values, once for each fold; returns the mean dev weighted F1 of the kept checkpoints,
+    0..1, with the label chain behind them where the settings ask for one. The first fold's curve is what prunes.
     """
-    model, training = plan.space().settings(trial.values)
-    training = training.model_copy(update={"members": 1})  # a trial is one training
-    settings = Settings(plan.features, model, training)
+    settings = one_member(plan, trial)
+    training = settings.training
     folder = plan.folder() / f"trial-{trial.number}"
     pruned: Pruned | None = None
     pruner = trial.pruner()
@@ -141,7 +144,7 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: RunData) -> float:
             done: TrainedRun | None = None
             began = time.perf_counter()
             try:
-                done = train(settings, data, folder=folder, callbacks=[pruner])
+                done = train(settings, data[0], folder=folder, callbacks=[pruner])
             except Pruned as reason:
                 pruned = reason
             check()
@@ -154,8 +157,10 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: RunData) -> float:
             if done is not None and training.label_chain != "none":
                 log.log_metrics(with_and_without(done.alone, done.predictions))
                 score = done.predictions.weighted_f1()
+            if done is not None and len(data) > 1:
+                score = log_folds(log, [score, *fold_scores(data[1:], settings, folder)])
             log.log_tags({"hbaf.trial.state": f"pruned: {pruned}" if pruned else "complete"})
-            trial.note(seconds=seconds)
+            trial.note(seconds=time.perf_counter() - began)
             check()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -164,9 +169,30 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: RunData) -> float:
     return score
 
 
-def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
+def one_member(plan: StudyPlan, trial: SearchTrial, seed: int | None = None) -> Settings:
+    """A trial's settings; a score is of one member, the model that is kept of as many as the settings ask for."""
+    model, training = plan.space().settings(trial.values)
+    own = {"members": 1} if seed is None else {"members": 1, "seed": seed}
+    return Settings(plan.features, model, training.model_copy(update=own))
+
+
+def fold_scores(data: Sequence[RunData], settings: Settings, folder: Path) -> list[float]:
+    """Dev weighted F1 of each fold."""
+    runs = (train(settings, part, folder=folder / f"fold-{number}") for number, part in enumerate(data))
+    return [float(done.predictions.weighted_f1()) for done in runs]
+
+
+def log_folds(log: MlflowRunLog, scores: Sequence[float]) -> float:
+    """Logs each fold's score and the mean, which is given back, as the run's; a kept model adds its own dev."""
+    mean = statistics.fmean(scores)
+    log.log_metrics({f"fold/{number}/weighted_f1": score for number, score in enumerate(scores)})
+    log.log_metrics({"fold/mean/weighted_f1": mean, "best/weighted_f1": mean})
+    return mean
+
+
+def run_refit(trial: SearchTrial, plan: StudyPlan, data: Callable[[], Sequence[RunData]]) -> float:
     """Trains one of the best settings with a fresh seed. The first seed's model is the one that is kept: it is named
-    before any of them has been looked at.
+    before any of them has been looked at, and learns from the corpus's own train. With folds, their mean is the score.
     """
     model, training = plan.space().settings(trial.values)
     setting, seed = int(trial.notes["setting"]), int(trial.notes["seed"])
@@ -177,6 +203,11 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
         with nested_run(f"refit of trial {setting:03d}, seed {seed}", "refit", trial, plan) as log:
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
             log.log_tags({"hbaf.refit.of": str(setting)})
+            score = float("nan")
+            if plan.search.folds > 1:
+                score = log_folds(log, fold_scores(data(), one_member(plan, trial, seed), folder))
+                if not trial.notes.get("keeps_model"):
+                    return score
             vectors = read_vectors(corpus, plan.columns)
             check()
             package = train_package(
@@ -188,7 +219,7 @@ def run_refit(trial: SearchTrial, plan: StudyPlan) -> float:
                 place = package.save(folder / "package")
                 keep_reference(package, corpus, vectors, place)
                 log.log_tags({"hbaf.model_uri": log_package(log.run_id, place, package.facts)})
-        return float(package.facts.dev_metrics["weighted_f1"])
+        return score if plan.search.folds > 1 else float(package.facts.dev_metrics["weighted_f1"])
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -200,6 +231,8 @@ def nested_run(name: str, role: str, trial: SearchTrial, plan: StudyPlan) -> Ite
     tags |= digests(plan.reference, plan.columns)
     commit = versions()["versions"].get("commit")
     tags |= {"mlflow.source.git.commit": commit} if commit else {}
+    if plan.search.folds > 1:
+        tags["hbaf.search.folds"] = f"{plan.search.folds} of train and dev by dialogue, seed {plan.search.seed}"
     with run(name, tags=tags, experiment=plan.experiment, parent_run_id=plan.parent_run_id) as log:
         trial.note(mlflow_run=log.run_id)
         check()

@@ -26,6 +26,7 @@ def search(
     study: str | None = None,
     storage: Storage = None,
     space: Space = None,
+    folds: int = 1,
     top: int = 3,
     seeds: int = 5,
     workers_per_gpu: int = 1,
@@ -47,6 +48,7 @@ def search(
         hours: No trial begins later than this.
         workers: Processes of this machine.
         study: Name; default: from corpus and settings.
+        folds: Parts of train and dev by dialogue, each of which is dev once, so a trial trains as often; 1: own dev.
         top: Best settings that are trained again.
         seeds: Fresh seeds of each.
         workers_per_gpu: Workers that share one GPU.
@@ -57,8 +59,8 @@ def search(
     from hbaf.search.worker import end_in_order
 
     asked = SearchParameters(
-        trials=trials, hours=hours, workers=workers, study=study, storage=storage, space=changes(space), top=top,
-        seeds=seeds, workers_per_gpu=workers_per_gpu,
+        trials=trials, hours=hours, workers=workers, study=study, storage=storage, space=changes(space), folds=folds,
+        top=top, seeds=seeds, workers_per_gpu=workers_per_gpu,
     )  # fmt: skip
     if not asked.wanted:
         raise SettingError("--trials 0: nothing to search. Give trials, or --hours; `hbaf train` trains once.")

@@ -9,12 +9,15 @@ import pytest
 from hbaf.comparison.bench import Cell, Comparison, compare
 from hbaf.comparison.pages.case import case_table
 from hbaf.comparison.pages.figures import figure6, figure6_systems, figure8, table2_latex, table2_lines, write_figures
-from hbaf.comparison.pages.findings import QUESTIONS, Answer, Question, answer, section, systems_of, verdict
+from hbaf.comparison.pages.findings import QUESTIONS, Answer, Question, answer, counts_of, section, systems_of, verdict
 from hbaf.comparison.pages.findings_page import write_block
-from hbaf.comparison.recipe_search import RECIPE, on_dev
+from hbaf.comparison.recipe_search import RECIPE, on_dev, taken
 from hbaf.comparison.systems import parse_systems
 from hbaf.comparison.table import rows_of
-from hbaf.parameters import ComparisonParameters
+from hbaf.corpus.schema import Corpus
+from hbaf.features.columns import Columns
+from hbaf.parameters import RECIPES, ComparisonParameters, from_recipe
+from hbaf.training.data import Vectors, read_vectors
 
 SYSTEMS = "hbaf,hbaf-audio,hbaf-audio-no-acn,hbaf-no-gate"
 Changes = dict[str, dict[str, object]]
@@ -161,6 +164,15 @@ def test_every_question_asks_for_systems_that_there_are() -> None:
     assert [entrant.name for entrant in parse_systems(systems_of([RECIPE]))] == list(RECIPE.systems)
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_no_question_asks_a_reading_against_itself(recipe: str) -> None:
+    model = from_recipe(recipe).model
+    for question in QUESTIONS:
+        ours = [one for one in parse_systems(",".join(question.systems)) if one.is_hbaf]
+        asked = {(str(one.arguments(model, {})), str(one.training), one.chain) for one in ours}
+        assert len(asked) == len(ours), question.title
+
+
 def test_a_recipe_search_never_looks_at_the_test_split(comparison: Comparison, home: Path, changes: Changes) -> None:
     ledger = home / "test-looks.jsonl"
     before = ledger.read_text()
@@ -170,3 +182,59 @@ def test_a_recipe_search_never_looks_at_the_test_split(comparison: Comparison, h
     assert [run.outcome.facts.test for run in found.runs] == [None, None]
     assert not list(found.runs[1].outcome.folder.glob("test.parquet"))
     assert tuple(one.system for one in answer(Question("Recipe", "", names), found.runs, "dev")) == names
+
+
+@pytest.fixture(scope="module")
+def on_folds(comparison: Comparison, shared_home: Path, changes: Changes) -> Comparison:
+    """Three folds of two settings; whoever reads a test dialogue fails."""
+    corpus = comparison.cells[0].reference.corpus
+    test = set(corpus.in_split("test")["dialogue_id"])
+    assert test
+
+    def none_of_test(part: Corpus, columns: Columns) -> Vectors:
+        assert not test & set(part.utterances["dialogue_id"])
+        return read_vectors(part, columns)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HBAF_HOME", str(shared_home))
+        patch.setattr("hbaf.comparison.jobs.read_vectors", none_of_test)
+        asked = ComparisonParameters(systems=",".join(FOLDED), seeds=1, workers=1)
+        return on_dev(comparison.cells, asked, changes, folds=3)
+
+
+FOLDED = ("hbaf", "hbaf:learning_rate=1e-7", "hbaf:dropout=0.4")  # the recipe has the last one already
+
+
+def test_every_dialogue_of_train_and_dev_is_held_out_once(on_folds: Comparison) -> None:
+    facts = [run.outcome.facts for run in on_folds.runs if run.job.entrant.name == "hbaf"]
+    assert [one.fold for one in facts if one] == [f"{n} of 3, seed 0" for n in (1, 2, 3)]
+    corpus = on_folds.cells[0].reference.corpus
+    counts = counts_of(on_folds.runs, "hbaf", "dev")
+    assert list(counts) == [0]
+    by_dialogue = counts[0].sum((-1, -2))  # (folds, dialogues)
+    assert ((by_dialogue > 0).sum(0) == 1).all()
+    assert by_dialogue.sum() == len(corpus.in_split("train")) + len(corpus.in_split("dev"))
+
+
+def test_a_setting_is_taken_by_its_mean_gain_and_interval(on_folds: Comparison) -> None:
+    question = Question("Recipe", "", FOLDED)
+    rows = answer(question, on_folds.runs, "dev")
+    assert [row.system for row in rows] == list(FOLDED[:2]), "the recipe's own value is no row"
+    scores = [
+        run.outcome.facts.dev["weighted_f1"] for run in on_folds.runs
+        if run.job.entrant.name == "hbaf" and run.outcome.facts is not None
+    ]  # fmt: skip
+    assert rows[0].f1 == pytest.approx(np.mean(scores))
+    # What never learns is not taken; beside it, what learns is.
+    lines = taken(on_folds, question).splitlines()
+    assert lines[-1].startswith("| `hbaf:learning_rate=1e-7` | 1 | 3 | -")
+    assert lines[-1].endswith("| no |")
+    assert len(lines) == 5
+    lines = taken(on_folds, Question("Recipe", "", (FOLDED[1], "hbaf"))).splitlines()
+    assert lines[-1].startswith("| `hbaf` | 1 | 3 | +")
+    assert lines[-1].endswith("| yes |")
+
+
+def test_folds_refuse_the_chain(comparison: Comparison) -> None:
+    with pytest.raises(ValueError, match=r"hbaf\+chain: the label chain is counted"):
+        on_dev(comparison.cells, ComparisonParameters(systems="hbaf+chain", seeds=1, workers=1), folds=2)

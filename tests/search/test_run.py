@@ -6,15 +6,20 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from feature_store.files import Files
+from hbaf.corpus.schema import Corpus
+from hbaf.features.columns import Columns
 from hbaf.parameters import SearchParameters
 from hbaf.pipeline import decide
 from hbaf.promotion.best_run import best_run
 from hbaf.registry.tracking import MlflowClient, experiment_id
+from hbaf.search import worker
 from hbaf.search.end import StudyOutcome
 from hbaf.search.plan import begin_study, storage_url, token_file
 from hbaf.search.refit import Refit, best_trials, choose
@@ -22,6 +27,7 @@ from hbaf.search.run import OpenStudy, gpu_of, local_workers, run_study, visible
 from hbaf.search.space import SearchError
 from hbaf.search.study import TrialResult, results
 from hbaf.search.worker import work
+from hbaf.training.data import Vectors
 from tests.registry.conftest import Prepared
 
 SEARCH = SearchParameters(
@@ -211,3 +217,38 @@ def test_workers_share_gpus_by_setting(monkeypatch: pytest.MonkeyPatch):
 
 def test_no_password_reaches_mlflow(outcome: StudyOutcome):
     assert "search.storage" not in MlflowClient().get_run(outcome.parent_run_id).data.params
+
+
+def test_folds_give_the_mean_and_never_see_the_test_split(prepared: Prepared, monkeypatch: pytest.MonkeyPatch):
+    whole = worker.read_vectors
+    test = set(prepared.reference.corpus.in_split("test")["dialogue_id"])
+    assert test
+
+    def with_poison(corpus: Corpus, columns: Columns) -> Vectors:
+        """Not numbers in the test split: whoever learned from it, or chose by it, would fail or say so."""
+        vectors = whole(corpus, columns)
+        there = corpus.utterances["dialogue_id"].isin(test).to_numpy()
+        return replace(vectors, **{m: np.where(there[:, None], np.nan, getattr(vectors, m)) for m in ("audio", "text")})
+
+    monkeypatch.setattr(worker, "read_vectors", with_poison)
+    asked = SEARCH.model_copy(update={"study": "folded", "folds": 2, "trials": 1, "top": 1, "seeds": 2, "prune": False})
+    training = prepared.training.model_copy(update={"max_epochs": 2})
+    plan = begin_study(prepared.reference, prepared.columns, prepared.features, prepared.model, training, asked)
+    work("folded", storage_url(asked))
+    for role, count in (("trial", 1), ("refit", 2)):
+        runs = runs_of("folded", role)
+        assert len(runs) == count
+        for run in runs:
+            scores = [run.data.metrics[f"fold/{number}/weighted_f1"] for number in range(2)]
+            assert 0 < min(scores) <= 1
+            assert run.data.metrics["fold/mean/weighted_f1"] == pytest.approx(sum(scores) / 2)
+            assert run.data.tags["hbaf.search.folds"] == "2 of train and dev by dialogue, seed 0"
+    refits = choose(plan, plan.open("search", storage_url(asked)), plan.open("refit", storage_url(asked)))
+    assert refits[0].mean == pytest.approx(
+        sum(run.data.metrics["fold/mean/weighted_f1"] for run in runs_of("folded", "refit")) / 2
+    )
+    with pytest.raises(SearchError, match="a study of this name exists"):
+        begin_study(
+            prepared.reference, prepared.columns, prepared.features, prepared.model, training,
+            asked.model_copy(update={"folds": 3}),
+        )  # fmt: skip

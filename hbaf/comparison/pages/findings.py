@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from hbaf.comparison.bench import Cell, Comparison, Run
 from hbaf.comparison.decoded import corpus_of, dialogues
 from hbaf.comparison.pages.render import md_line
 from hbaf.comparison.systems import CHAIN
+from hbaf.corpus.folds import Fold
 from hbaf.statistics import (
     LEVEL,
     class_f1,
@@ -84,8 +86,8 @@ QUESTIONS = (
     ),
     Question(
         "`literal` against `crossed`",
-        "Open: which cross view the gate reads. The equations say `literal` (the default), the prose `crossed`.",
-        ("hbaf", "hbaf-crossed"),
+        "Open: which cross view the gate reads. The equations say `literal`, the prose `crossed`.",
+        ("hbaf-literal", "hbaf-crossed"),
     ),
     Question(
         "Three context attentions",
@@ -143,9 +145,14 @@ def systems_of(questions: Sequence[Question] = QUESTIONS) -> str:
 
 
 def answer(question: Question, runs: Sequence[Run], split: str = "test") -> list[Answer]:
-    """The question's systems in one cell, those that ran; none without the reference or without another one."""
-    counts = {name: _counts([r for r in runs if r.job.entrant.name == name], split) for name in question.systems}
+    """The question's systems in one cell, those that ran; none without the reference or without another one.
+
+    A setting that the recipe has already is the reference's own run, and no row.
+    """
+    counts = {name: counts_of(runs, name, split) for name in question.systems}
     reference, *others = question.systems
+    base = own_runs(runs, reference)
+    others = [name for name in others if not own_runs(runs, name) & base]
     if not counts[reference] or not (any(counts[name] for name in others) or question.worst):
         return []
     found, tests = [_answer(reference, counts[reference])], []
@@ -162,20 +169,39 @@ def answer(question: Question, runs: Sequence[Run], split: str = "test") -> list
     return [found[0], *(_with_p(one, p) for one, p in zip(found[1:], corrected, strict=True))]
 
 
-def _counts(runs: Sequence[Run], split: str) -> dict[int, np.ndarray]:
-    """Seed -> (D, C, C)."""
-    return {
-        run.job.training.seed: counts_by_dialogue(run.outcome.predictions(split), run.outcome.facts.emotions)
-        for run in runs
-        if run.outcome.facts is not None
-    }
+def own_runs(runs: Sequence[Run], name: str) -> set[tuple[str, bool]]:
+    """What tells the runs of a system from those of another: two names of one setting share them."""
+    return {(run.job.key(), run.job.entrant.chain) for run in runs if run.job.entrant.name == name}
+
+
+def counts_of(runs: Sequence[Run], name: str, split: str) -> dict[int, np.ndarray]:
+    """Seed -> (F, D, C, C) of a system: F folds, 1 without any, over the dialogues of all of them.
+
+    A dialogue counts in the fold that held it out and is zero in the others. A seed that lacks a fold is left out.
+    """
+    of = [run for run in runs if run.job.entrant.name == name]
+    folds = list(dict.fromkeys(run.job.fold for run in of))
+    tables: dict[int, dict[Fold | None, pd.DataFrame]] = {}
+    for run in of:
+        if run.outcome.facts is not None:
+            tables.setdefault(run.job.training.seed, {})[run.job.fold] = run.outcome.predictions(split)
+            emotions = run.outcome.facts.emotions
+    found = {}
+    for seed, by_fold in tables.items():
+        if len(by_fold) == len(folds):
+            parts = [counts_by_dialogue(by_fold[fold], emotions) for fold in folds]  # F x (D_f, C, C)
+            ends = np.cumsum([len(part) for part in parts])
+            found[seed] = np.zeros((len(parts), ends[-1], *parts[0].shape[1:]), parts[0].dtype)
+            for number, (end, part) in enumerate(zip(ends, parts, strict=True)):
+                found[seed][number, end - len(part) : end] = part
+    return found
 
 
 def _answer(
     name: str, counts: dict[int, np.ndarray], gap: float | None = None, low: float = np.nan, high: float = np.nan
 ) -> Answer:
-    stacked = np.stack(list(counts.values()))
-    scores = weighted_f1(stacked.sum(1))
+    stacked = np.stack(list(counts.values()))  # (S, F, D, C, C)
+    scores = weighted_f1(stacked.sum(-3)).mean(1)
     bounds = interval(stacked)
     spread = float(scores.std(ddof=1)) if len(scores) > 1 else np.nan
     return Answer(name, len(scores), float(scores.mean()), spread, *bounds, gap, low, high)
@@ -269,7 +295,7 @@ def section(question: Question, comparison: Comparison, split: str = "test") -> 
         runs = [run for run in comparison.runs if run.cell.name == cell.name]
         answers = answer(question, runs, split)
         if answers:
-            classes = f1_by_emotion([run for run in runs if run.job.entrant.name == question.systems[0]], split)
+            classes = f1_by_emotion(runs, question.systems[0], split)
             said = [verdict(question, answers, classes)]
             said += [labels_persist(cell), worth_of_the_chain(answers)] if question.inertia else []
             parts += [f"**{cell.name}.** {' '.join(said)}", table(answers)]
@@ -294,12 +320,12 @@ def worth_of_the_chain(answers: Sequence[Answer]) -> str:
     return f"The chain adds: {', '.join(gains)}." if gains else ""
 
 
-def f1_by_emotion(runs: Sequence[Run], split: str = "test") -> dict[str, float]:
-    """F1 by emotion, mean over seeds; emotions that the split lacks are left out."""
-    counts = _counts(runs, split)
+def f1_by_emotion(runs: Sequence[Run], name: str, split: str = "test") -> dict[str, float]:
+    """F1 of a system by emotion, mean over seeds; emotions that the split lacks are left out."""
+    counts = counts_of(runs, name, split)
     if not counts:
         return {}
     emotions = next(run.outcome.facts.emotions for run in runs if run.outcome.facts is not None)
-    whole = np.stack(list(counts.values())).sum(1)  # (S, C, C)
+    whole = np.stack(list(counts.values())).sum((1, 2))  # (S, C, C)
     f1, support = class_f1(whole).mean(0), whole[0].sum(-1)
     return {name: float(f1[at]) for at, name in enumerate(emotions) if support[at] > 0}

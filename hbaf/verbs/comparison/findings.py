@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Representations, aloud, changes_of
+from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Representations, SettingError, aloud, changes_of
 
 
 def findings(
@@ -18,6 +18,7 @@ def findings(
     audio: Representations = None,
     text: Representations = None,
     systems: str | None = None,
+    folds: int = 1,
     workers: int | None = None,
     write: Path | None = None,
     figures: Path | None = None,
@@ -32,6 +33,8 @@ def findings(
 
         hbaf findings example --seeds 5
 
+        hbaf findings example --ask recipe --folds 5
+
         hbaf findings ~/MELD.Raw --ask recipe --audio imported:praat8 --write docs/findings.md
 
     Args:
@@ -40,6 +43,7 @@ def findings(
         seeds: Runs of each system.
         recipe: Values to start from.
         systems: Only these, and the questions that they can answer; default: all that the questions need.
+        folds: Parts of train and dev by dialogue, each of which is dev once (`recipe` alone); 1: the corpus's own dev.
         workers: Runs at a time; default: one per core.
         write: Page in which the block of this corpus and question is written anew; default: the terminal.
         figures: Folder for Figures 6 to 8 and Table 2, as PDF and PNG (`claims` alone).
@@ -50,9 +54,13 @@ def findings(
     from hbaf.comparison.pages.figures import write_figures
     from hbaf.comparison.pages.findings import QUESTIONS, systems_of
     from hbaf.comparison.pages.findings_page import about, render, write_block
-    from hbaf.comparison.recipe_search import RECIPE, on_dev
+    from hbaf.comparison.recipe_search import RECIPE, on_dev, taken
     from hbaf.parameters import ComparisonParameters
 
+    if folds < 1 or (folds > 1 and ask != "recipe"):
+        raise SettingError(
+            f"--folds {folds}: 1 or more, and above 1 with `--ask recipe` alone; claims are judged on test."
+        )
     changes = changes_of(options.set_, RUN_STAGES)
     questions = (RECIPE,) if ask == "recipe" else QUESTIONS
     asked = ComparisonParameters(
@@ -64,10 +72,14 @@ def findings(
     ]
     say = silent if options.quiet else (lambda said, count, of: print(f"[{count}/{of}] {said}", file=sys.stderr))
     cells = cells_of(references, asked, changes, progress=options.progress)
-    run = on_dev if ask == "recipe" else compare
-    comparison = run(cells, asked, changes, say=say)
+    if ask == "recipe":
+        comparison = on_dev(cells, asked, changes, folds=folds, say=say)
+    else:
+        comparison = compare(cells, asked, changes, say=say)
     told = about(comparison, shlex.join(["hbaf", *shown_arguments(sys.argv[1:])]))
     page = render(questions, comparison, "dev" if ask == "recipe" else "test", told)
+    if ask == "recipe":
+        page += f"\n\n{taken(comparison)}"
     if write is None:
         print(page)
     else:
