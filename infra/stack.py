@@ -23,10 +23,10 @@ from pathlib import Path
 
 import postgres
 import processes
-from filelock import FileLock, Timeout
 from processes import Service, StackError
 
 from hbaf.home import QUIET_ENVIRONMENT, HomeError, room, write_atomically
+from hbaf.waiting import Busy, alone
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -281,13 +281,13 @@ def main() -> int:
         if verb == "status":
             return status()
         began = time.monotonic()
-        with FileLock(room("stack") / "lock", timeout=300):
+        with alone(room("stack") / "lock", seconds=300):
             up() if verb == "up" else down()
         print(f"({time.monotonic() - began:.0f} s)", file=sys.stderr)
         return 0
     except (StackError, HomeError) as error:
         print(f"make {verb}: {error}", file=sys.stderr)
-    except Timeout:
+    except Busy:
         print(f"make {verb}: another `make up` or `make down` is at work; wait for it.", file=sys.stderr)
     return 2
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from hbaf.comparison import decoded
 from hbaf.comparison.systems import Entrant
@@ -33,6 +32,7 @@ from hbaf.training.data import Representation, Vectors, fit_representation, load
 from hbaf.training.evaluate import evaluate_final, predict, watch_test_split
 from hbaf.training.fit import best_epoch, fit, seed_everything
 from hbaf.training.package import ModelPackage, PackageFacts
+from hbaf.waiting import alone
 
 LOADED = 4  # corpora x representations that a process keeps in memory
 FITTED = {"select", "svm_c", "scale_text", "speaker_relative"}  # what a representation depends on, beside the data
@@ -189,14 +189,14 @@ def run_job(job: Job) -> Outcome:
     """Runs a job, or takes what an earlier one left; a system's own error is an outcome, not an exception."""
     folder = job.folder()
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with alone(folder / ".lock"):
         if (done := finished(job)) is not None:
             return done
-        alone = replace(job, entrant=job.entrant.without_chain())
-        there = finished(alone) is not None
+        bare = replace(job, entrant=job.entrant.without_chain())
+        there = finished(bare) is not None
         try:
             if not there:
-                facts = _run(alone, folder)
+                facts = _run(bare, folder)
                 write_atomically(folder / "run.json", json.dumps(asdict(facts), indent=1).encode())
             if job.entrant.chain or not there:
                 _decode(job, folder)
@@ -352,7 +352,7 @@ def loaded(data: Loading) -> tuple[Corpus, Vectors, Representation]:
     vectors = read_vectors(corpus, data.columns)
     place = room("comparison", "representations") / data.key()[:20]
     place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / ".lock"):
+    with alone(place / ".lock"):
         if not (place / "whole").exists():
             selects = extractors(data.features)["audio"].selected
             fit_representation(corpus, vectors, data.features, selects=selects).save(place)

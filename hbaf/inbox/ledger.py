@@ -4,16 +4,15 @@ SQLite in the home (`inbox/ledger.sqlite`), or the PostgreSQL database of HBAF_S
 times are seconds since 1970.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sql
-from filelock import FileLock, Timeout
 
 from hbaf.home import room
+from hbaf.waiting import FOR_EVER, Busy, alone_in_database
 
 DATABASE = "HBAF_SCORES_DATABASE"  # environment: keeps passwords out of forms and logs
 VERSION = 1
@@ -138,28 +137,9 @@ class Ledger:
         Raises:
             SourceBusy: somebody is, and `wait` is False.
         """
-        busy = f"another run works on {name}. Wait for it, or leave the work to it."
-        if self.embedded:
-            lock = FileLock(room("inbox") / f".{name}.lock", timeout=-1 if wait else 0)
-            try:
-                lock.acquire()
-            except Timeout as error:
-                raise SourceBusy(busy) from error
-            try:
+        file = room("inbox") / f".{name}.lock"
+        try:
+            with alone_in_database(self.engine, name, file, seconds=FOR_EVER if wait else 0):
                 yield
-            finally:
-                lock.release()
-            return
-        key = int.from_bytes(hashlib.sha256(f"hbaf {name}".encode()).digest()[:8], "big", signed=True)
-        # The server gives the lock back when this connection ends, however it ends.
-        with self.engine.connect() as connection:
-            if wait:
-                connection.execute(sql.select(sql.func.pg_advisory_lock(key)))
-            elif not connection.scalar(sql.select(sql.func.pg_try_advisory_lock(key))):
-                raise SourceBusy(busy)
-            connection.commit()
-            try:
-                yield
-            finally:
-                connection.execute(sql.select(sql.func.pg_advisory_unlock(key)))
-                connection.commit()
+        except Busy as error:
+            raise SourceBusy(f"another run works on {name}. Wait for it, or leave the work to it.") from error

@@ -7,6 +7,7 @@ from typing import Literal
 
 import sqlalchemy as sql
 
+from hbaf.home import located, portable
 from hbaf.inbox.ledger import RUNS, SOURCES, Ledger, LedgerError
 
 RunState = Literal["running", "finished", "failed"]
@@ -52,12 +53,12 @@ def register(ledger: Ledger, source: str, url: str, published: str) -> None:
     with ledger.engine.begin() as connection:
         known = connection.execute(sql.select(SOURCES).where(SOURCES.c.source == source)).mappings().first()
         if known is None:
-            connection.execute(SOURCES.insert().values(source=source, url=url, published=published))
-        elif known["url"] != url:
+            connection.execute(SOURCES.insert().values(source=source, url=portable(url), published=portable(published)))
+        elif located(known["url"]) != url:
             raise LedgerError(
                 f"a source called {source} is at {known['url']} already, not at {url}. Give this one another name."
             )
-        elif known["published"] != published:
+        elif located(known["published"]) != published:
             raise LedgerError(
                 f"the scores of {source} are published in {known['published']} already, not in {published}. Move that "
                 f"folder and `hbaf inbox` will not know it; or give this source another name and score it anew."
@@ -68,7 +69,8 @@ def sources(ledger: Ledger) -> list[SourceRecord]:
     """All sources, by name."""
     with ledger.engine.begin() as connection:
         asked = sql.select(SOURCES).order_by(SOURCES.c.source)
-        return [SourceRecord(**row) for row in connection.execute(asked).mappings()]
+        rows = connection.execute(asked).mappings()
+        return [SourceRecord(row["source"], located(row["url"]), located(row["published"])) for row in rows]
 
 
 def begin_run(ledger: Ledger, source: str, *, model_version: str, champion_from: str, purpose: str, now: float) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from hbaf.home import room, write_atomically
-from hbaf.registry.models import NoModelError, RegisteredModel, find_model
+from hbaf.registry.models import NoModelError, RegisteredModel, find_model, model_of_run
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
 
 PATIENCE = 5.0  # seconds that a tracking server may take to say that it is there
@@ -50,34 +50,31 @@ def champion(name: str | None = None) -> Champion:
             "Start that server again, or set MLFLOW_TRACKING_URI."
         )
     said = json.loads(noted.read_text())
-    place = _copies(said["name"], said["version"]) / said["run_id"]
-    return Champion(RegisteredModel(said["name"], said["version"], place, said["run_id"]), "cache")
+    return Champion(RegisteredModel(said["name"], said["version"], _copy_of(said["run_id"]), said["run_id"]), "cache")
 
 
-def version(label: str) -> RegisteredModel:
-    """A version by its label, as `hbaf-calls/3`, from the copies in the home or else the registry.
+def model_that_scored(label: str, run_id: str) -> RegisteredModel:
+    """The model of a run, from the copies in the home or else the registry.
+
+    Args:
+        label: `name/version` as it was called when it scored.
 
     Raises:
         NoModelError: it is in neither.
     """
     name, _, number = label.rpartition("/")
-    copies = [found.parent for found in _copies(name, number).glob("*/package.json")]
-    if len(copies) == 1:
-        return RegisteredModel(name, number, copies[0], copies[0].name)
+    if (_copy_of(run_id) / "package.json").exists():
+        return RegisteredModel(name, number, _copy_of(run_id), run_id)
     try:
-        run_id = str(MlflowClient().get_model_version(name, number).run_id)
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}"))
-    except mlflow.exceptions.MlflowException as error:
-        where = f"kept in the home {len(copies)} times, from other registries" if copies else "nor kept in the home"
-        raise NoModelError(f"{label}: not in {tracking_address()}, {where}.") from error
-    return kept(RegisteredModel(name, number, folder / "artifacts" / "package", run_id))
+        return kept(model_of_run(run_id, label))
+    except (NoModelError, mlflow.exceptions.MlflowException) as error:
+        raise NoModelError(f"{label}, run {run_id}: not in {tracking_address()}, nor kept in the home.") from error
 
 
 def kept(model: RegisteredModel) -> RegisteredModel:
     """The same model with its package in the home, copied once: what a run made never changes."""
-    place = _copies(model.name, model.version) / model.run_id
+    place = _copy_of(model.run_id)
     if not (place / "package.json").exists():
-        place.parent.mkdir(exist_ok=True)
         beside = place.with_name(f".{place.name}.{os.getpid()}.tmp")
         shutil.rmtree(beside, ignore_errors=True)
         shutil.copytree(model.folder, beside)
@@ -107,6 +104,7 @@ def unreachable() -> str | None:
     return None
 
 
-def _copies(name: str, number: str) -> Path:
-    """Copies of a version, each under the run that made it: another registry may count to the same number."""
-    return room("champions", "versions") / f"{name}-v{number}"
+def _copy_of(run_id: str) -> Path:
+    """The copy of what a run made, there or to be made; by the run, since registries count to the same numbers."""
+    before = sorted(room("champions").glob(f"versions/*/{run_id}/package.json"))  # where an older hbaf kept it
+    return before[0].parent if before else room("champions", "runs") / run_id

@@ -19,6 +19,7 @@ from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 
 from hbaf.parameters import SearchParameters
+from hbaf.search.optuna_internals import trial_id
 from hbaf.search.space import Range, SearchError
 from hbaf.search.storage import open_storage, turn
 from hbaf.training.fit import MONITORED, SystemTraining
@@ -135,8 +136,8 @@ class SharedStudy(optuna.Study):
             for trial in self.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if given_up(trial):
                     with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
-                        self.shared.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
-                        self.shared.heartbeat_stale_trial_callback(self, self.shared.get_trial(trial._trial_id))
+                        self.shared.set_trial_state_values(trial_id(trial), state=TrialState.FAIL)
+                        self.shared.heartbeat_stale_trial_callback(self, self.shared.get_trial(trial_id(trial)))
 
 
 class SearchTrial:
@@ -274,7 +275,7 @@ def optimise(
             raise interrupted.args[0] from None
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
             # This worker was silent for so long (a suspended machine) that others gave its trial up: theirs counts.
-            lost = current and study.shared.get_trial(current[0]._trial_id).state is TrialState.FAIL
+            lost = current and study.shared.get_trial(trial_id(current[0])).state is TrialState.FAIL
             if not lost or len(errors) >= FAILURES_IN_A_ROW:
                 raise
 

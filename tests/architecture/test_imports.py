@@ -22,6 +22,7 @@ ORDER = (
     "hbaf.pseudonyms",
     "hbaf.statistics",
     "hbaf.processes",
+    "hbaf.waiting",
     "hbaf.corpus",
     "hbaf.validation",
     "hbaf.features",
@@ -52,6 +53,8 @@ LIVES_IN = {
     "lightning": ("hbaf.training", "hbaf.search"),
     "optuna": ("hbaf.search",),
     "opensmile": ("hbaf.features",),
+    "multiprocessing": ("hbaf.processes",),  # one pool
+    "filelock": ("hbaf.waiting",),  # one lock
 }
 LARGEST_FOLDER = 13  # files at one level, `__init__.py` not counted; flows are listed by Prefect and stay together
 

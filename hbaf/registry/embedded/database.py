@@ -6,10 +6,9 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from filelock import FileLock
-
 from hbaf.home import home_folder, published, room
 from hbaf.registry.embedded import moved_home
+from hbaf.waiting import alone
 
 HOME_TAG = "hbaf.home"
 
@@ -42,7 +41,7 @@ def make_database(uri: str) -> None:
             _follow_home(place, home_folder())
         return
     place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_name(f".{place.name}.lock")):
+    with alone(place.with_name(f".{place.name}.lock")):
         if place.exists():  # another process was first
             return
         with published(place) as beside:
@@ -79,7 +78,7 @@ def _make_tables(place: Path) -> None:
 @lru_cache(maxsize=8)
 def _follow_home(place: Path, home: Path) -> None:
     """Once a process, with no other one at it."""
-    with FileLock(place.with_name(f".{place.name}.lock")):
+    with alone(place.with_name(f".{place.name}.lock")):
         before = moved_home.follow(place, home, HOME_TAG)
     if before:
         log.warning("the home folder was at %s: its runs and models are found at %s now", before, home)
