@@ -15,7 +15,7 @@ from hbaf.home import room
 from hbaf.waiting import FOR_EVER, Busy, alone_in_database
 
 DATABASE = "HBAF_SCORES_DATABASE"  # environment: keeps passwords out of forms and logs
-VERSION = 1
+VERSION = 2  # 2: `run_id`; of what an older hbaf wrote it is missing, and the model goes by its label
 
 _tables = sql.MetaData()
 META = sql.Table("hbaf_inbox_meta", _tables, sql.Column("version", sql.Integer, primary_key=True))
@@ -53,6 +53,7 @@ CONVERSATIONS = sql.Table(
     sql.Column("part", sql.Integer),
     sql.Column("published_digest", sql.Text),
     sql.Column("model_version", sql.Text),
+    sql.Column("run_id", sql.Text),  # of the run that made the model: what tells it from another's of that label
     sql.Column("rows", sql.Integer),
     sql.Column("unscored", sql.Integer),
     sql.Column("published_at", sql.Float),
@@ -66,6 +67,7 @@ RUNS = sql.Table(
     sql.Column("run", sql.Integer, primary_key=True, autoincrement=True),
     sql.Column("source", sql.Text, nullable=False),
     sql.Column("model_version", sql.Text, nullable=False),
+    sql.Column("run_id", sql.Text),
     sql.Column("champion_from", sql.Text, nullable=False),
     sql.Column("purpose", sql.Text, nullable=False),
     sql.Column("state", sql.Text, nullable=False),
@@ -126,6 +128,10 @@ class Ledger:
                 connection.execute(META.insert().values(version=VERSION))
             elif found > VERSION:
                 raise LedgerError(f"the inbox was written by a newer hbaf (version {found}). Upgrade hbaf to use it.")
+            elif found < VERSION:
+                for table in (CONVERSATIONS, RUNS):
+                    connection.execute(sql.text(f"ALTER TABLE {table.name} ADD COLUMN run_id TEXT"))
+                connection.execute(META.update().values(version=VERSION))
 
     @contextmanager
     def alone(self, name: str, *, wait: bool = True) -> Iterator[None]:

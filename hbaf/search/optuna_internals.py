@@ -12,7 +12,6 @@ import optuna
 import sqlalchemy
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import RDBStorage
-from optuna.study import StudySummary
 from optuna.trial import FrozenTrial, TrialState
 
 from hbaf.waiting import again, database_is_away
@@ -33,8 +32,8 @@ def trial_id(trial: optuna.Trial | FrozenTrial) -> int:
     return int(trial._trial_id)
 
 
-def study_id(study: StudySummary) -> int:
-    """What the storage calls a study."""
+def study_id(study: Any) -> int:
+    """What the storage calls a study, of those that it lists."""
     return int(study._study_id)
 
 
