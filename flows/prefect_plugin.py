@@ -2,6 +2,7 @@
 
 Prefect loads this inside the checkout alone (`[tool.prefect.plugins]` in pyproject.toml), and it acts on the `prefect`
 command alone, in the versions that it was tested with. Everywhere else the full name works: `train-hbaf/train-hbaf`.
+Nobody else replaces or reaches into what Prefect does not document.
 """
 
 import functools
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import PrefectClient
     from prefect.plugins import HookContext
 
+SEEN_IN = "3.8.8"
 TESTED = "3.8."  # in another version the command says what it always said, and wants the full name
 
 

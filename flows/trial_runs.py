@@ -20,6 +20,7 @@ from hbaf.parameters import SearchParameters
 from hbaf.search.run import STARTS_A_WORKER, OpenStudy, Workers
 from hbaf.search.space import SearchError
 from hbaf.stop import clean_up
+from hbaf.waiting import again
 
 SECONDS_BETWEEN_LOOKS = 2.0
 SERVER_MAY_BE_AWAY = 300.0  # seconds: a restart of the Prefect server must not end a search
@@ -139,12 +140,11 @@ def cancel(flow_run: UUID) -> None:
 
 def with_patience(call: Callable[[], T], patience: float = SERVER_MAY_BE_AWAY) -> T:
     """Calls again while the Prefect server is away."""
-    began = time.monotonic()
-    while True:
-        try:
-            return call()
-        except (httpx.TransportError, PrefectHTTPStatusError) as error:
-            answered = isinstance(error, PrefectHTTPStatusError) and error.response.status_code < 500
-            if answered or time.monotonic() - began > patience:
-                raise
-        time.sleep(2)
+    return again(call, server_is_away, patience)
+
+
+def server_is_away(error: Exception) -> bool:
+    """Whether the Prefect server could not be reached, or has a trouble of its own."""
+    if isinstance(error, PrefectHTTPStatusError):
+        return error.response.status_code >= 500
+    return isinstance(error, httpx.TransportError)

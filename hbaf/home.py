@@ -111,6 +111,31 @@ def room(*names: str) -> Path:
     return folder
 
 
+def portable(path: Path | str) -> str:
+    """A place as a file of the home names it: one inside the home from there, so that the home can be moved."""
+    text = str(path)
+    if "://" in text:
+        return text
+    whole, home = Path(text).absolute(), home_folder()
+    return str(whole.relative_to(home)) if whole != home and whole.is_relative_to(home) else str(whole)
+
+
+def located(named: str) -> str:
+    """The place that `portable` named, where the home is now.
+
+    An older hbaf named the whole path. Where nothing is there any more, and the same stands in this home, the home was
+    moved.
+    """
+    path = Path(named)
+    if "://" in named or not named:
+        return named
+    if not path.is_absolute():
+        return str(home_folder() / path)
+    tails = (Path(*path.parts[at:]) for at in range(1, len(path.parts)))
+    inside = () if path.exists() else (place for tail in tails if (place := home_folder() / tail).exists())
+    return str(next(iter(inside), path))
+
+
 def storage_trouble(error: BaseException) -> str | None:
     """What to tell a person if an error, or one that caused it, is a disk that cannot be written; None otherwise."""
     seen: set[int] = set()

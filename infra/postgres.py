@@ -3,7 +3,9 @@
 import contextlib
 import signal
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psutil
@@ -55,6 +57,30 @@ def url(data: Path, database: str, driver: str) -> str:
     """SQLAlchemy address of a database; line 5 of postmaster.pid names the socket's folder."""
     folder = (data / "postmaster.pid").read_text().splitlines()[4].strip()
     return f"postgresql+{driver}://{USER}@/{database}?host={quote(folder)}"
+
+
+def has(data: Path, database: str) -> bool:
+    """Whether the running server has that database."""
+    with _connected(data) as cursor:
+        cursor.execute("select 1 from pg_database where datname = %s", (database,))
+        return cursor.fetchone() is not None
+
+
+def rename(data: Path, database: str, name: str) -> None:
+    """Gives a database that nobody is connected to another name."""
+    with _connected(data) as cursor:
+        cursor.execute(f'alter database "{database}" rename to "{name}"')
+
+
+@contextlib.contextmanager
+def _connected(data: Path) -> Iterator[Any]:
+    import psycopg2
+
+    address = url(data, USER, "psycopg2").replace("+psycopg2", "")
+    with contextlib.closing(psycopg2.connect(address)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            yield cursor
 
 
 def stop(service: Service) -> bool:

@@ -23,15 +23,16 @@ from pathlib import Path
 
 import postgres
 import processes
-from filelock import FileLock, Timeout
 from processes import Service, StackError
 
 from hbaf.home import QUIET_ENVIRONMENT, HomeError, room, write_atomically
+from hbaf.waiting import Busy, alone
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 TOML = ROOT / "prefect.toml"  # read by `prefect` inside the checkout; not in git
-DATABASES = ("mlflow", "hbaf")  # runs and models; studies
+STUDIES = "hbaf"  # database of the searches
+BEFORE = "mlflow"  # database in which an older hbaf kept the stack's runs and models
 # A deployment's concurrency limit is held by a lease. Prefect keeps leases in memory: after a restart of the server it
 # would end every run that holds one, five minutes at most later.
 LEASES = {"PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem"}
@@ -101,10 +102,10 @@ def up() -> None:
     existing = existing_servers(stack)
     unattended = "prefect" not in existing and not any(stack.runs(name) for name in stack.services if "worker" in name)
     own_study = "HBAF_SEARCH_STORAGE" not in os.environ
-    if (own_study or len(existing) < 2) and not stack.runs("postgres"):
-        stack.keep(postgres.start(stack.data, DATABASES))
+    if (own_study or stack.data.exists()) and not stack.runs("postgres"):
+        stack.keep(postgres.start(stack.data, (STUDIES,)))
     stack.urls["study"] = (
-        postgres.url(stack.data, "hbaf", "psycopg2") if own_study else os.environ["HBAF_SEARCH_STORAGE"]
+        postgres.url(stack.data, STUDIES, "psycopg2") if own_study else os.environ["HBAF_SEARCH_STORAGE"]
     )
     stack.urls |= existing
     begun = [begin(stack) for name, begin in SERVERS.items() if name not in existing and not stack.runs(name)]
@@ -162,19 +163,46 @@ def start_prefect(stack: Stack) -> tuple[Service, str]:
 
 
 def start_mlflow(stack: Stack) -> tuple[Service, str]:
-    """Starts the MLflow server; returns it and the address that answers once it is up."""
+    """Starts the MLflow server on the home's own database; returns it and the address that answers once it is up.
+
+    One database, whether the stack runs or not: nothing that was made with or without it is hidden. The server is one
+    process, so its writers wait for each other, and artifacts go straight into the home, where commands that use the
+    database without a server find them.
+    """
+    from hbaf.registry.embedded.database import artifacts, share_database
+
     port = processes.choose_port(os.environ.get("HBAF_MLFLOW_PORT"), 5000, "HBAF_MLFLOW_PORT")
     stack.urls["mlflow"] = f"http://127.0.0.1:{port}"
+    database = share_database()
+    carry_over(stack)
     command = (
         *(BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", postgres.url(stack.data, "mlflow", "psycopg2")),
-        *("--artifacts-destination", str(room("mlflow", "artifacts"))),
+        *("--backend-store-uri", database, "--default-artifact-root", artifacts().as_uri(), "--no-serve-artifacts"),
         *("--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"),
     )
     environment = stack.environment()
     environment.pop("MLFLOW_TRACKING_URI", None)  # its own address would make the server ask itself
     service = stack.keep(processes.start("mlflow", command, stack.folder, environment))
     return service, f"http://127.0.0.1:{port}/health"
+
+
+def carry_over(stack: Stack) -> None:
+    """What an older hbaf kept in PostgreSQL comes into the home's database, once; there it stays under another name.
+
+    Raises:
+        StackError: the two databases are of different versions of MLflow.
+    """
+    if not stack.runs("postgres") or not postgres.has(stack.data, BEFORE):
+        return
+    from hbaf.registry.embedded import carry_over as mlflow_databases
+    from hbaf.registry.embedded.database import artifacts, database
+
+    try:
+        came = mlflow_databases.carry_over(postgres.url(stack.data, BEFORE, "psycopg2"), database(), artifacts())
+    except mlflow_databases.CarryError as error:
+        raise StackError(str(error)) from error
+    postgres.rename(stack.data, BEFORE, f"{BEFORE}_carried_over")
+    print(f"from the stack's PostgreSQL into {database()}: {came}")
 
 
 SERVERS = {"prefect": start_prefect, "mlflow": start_mlflow}
@@ -269,17 +297,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=["up", "down", "status"])
     verb = parser.parse_args().verb
+    for name, value in QUIET_ENVIRONMENT.items():  # MLflow reads it when it is imported
+        os.environ.setdefault(name, value)
     try:
         if verb == "status":
             return status()
         began = time.monotonic()
-        with FileLock(room("stack") / "lock", timeout=300):
+        with alone(room("stack") / "lock", seconds=300):
             up() if verb == "up" else down()
         print(f"({time.monotonic() - began:.0f} s)", file=sys.stderr)
         return 0
     except (StackError, HomeError) as error:
         print(f"make {verb}: {error}", file=sys.stderr)
-    except Timeout:
+    except Busy:
         print(f"make {verb}: another `make up` or `make down` is at work; wait for it.", file=sys.stderr)
     return 2
 

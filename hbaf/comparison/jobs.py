@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 from torch import nn
 
 from hbaf.comparison import decoded
@@ -36,6 +35,7 @@ from hbaf.training.data import Representation, read_vectors
 from hbaf.training.evaluate import evaluate_final, watch_test_split
 from hbaf.training.package import ModelPackage
 from hbaf.training.run import RunData, train
+from hbaf.waiting import alone
 
 LOADED = 4  # corpora x representations that a process keeps in memory
 FITTED = {"select", "svm_c", "scale_text", "speaker_relative"}  # what a representation depends on, beside the data
@@ -201,14 +201,14 @@ def run_job(job: Job) -> Outcome:
     """Runs a job, or takes what an earlier one left; a system's own error is an outcome, not an exception."""
     folder = job.folder()
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with alone(folder / ".lock"):
         if (done := finished(job)) is not None:
             return done
-        alone = replace(job, entrant=job.entrant.without_chain())
-        there = finished(alone) is not None
+        bare = replace(job, entrant=job.entrant.without_chain())
+        there = finished(bare) is not None
         try:
             if not there:
-                facts = _run(alone, folder)
+                facts = _run(bare, folder)
                 sync_tree(folder)
                 write_atomically(folder / "run.json", json.dumps(asdict(facts), indent=1).encode())
             if job.entrant.chain or not there:
@@ -339,7 +339,7 @@ def loaded(data: Loading) -> RunData:
     vectors = read_vectors(corpus, data.columns)
     place = room("comparison", "representations") / data.key()[:20]
     place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / ".lock"):
+    with alone(place / ".lock"):
         if not (place / "whole").exists():
             RunData.fitted(corpus, vectors, data.features).representation.save(place)
             (place / "whole").touch()

@@ -6,6 +6,7 @@ from hbaf.corpus.sound.facts import add_facts
 from hbaf.corpus.splits import assign_splits
 from hbaf.home import room
 from hbaf.parameters import CorpusParameters
+from hbaf.waiting import alone
 
 
 def prepare_corpus(
@@ -28,9 +29,7 @@ def prepare_corpus(
 
 def save(corpus: Corpus) -> CorpusReference:
     """Saves under a folder named by content, so that two versions of a corpus never mix."""
-    from filelock import FileLock
-
     folder = room("corpora", f"{corpus.name}-{corpus.digest()[:12]}-{corpus.splits_digest()[:8]}")
     # The content is equal, but not the place it was read from: tables and corpus.json must come from one writer.
-    with FileLock(folder / ".lock"):
+    with alone(folder / ".lock"):
         return save_corpus(corpus, folder)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from hbaf.home import published, write_atomically
+from hbaf.home import located, portable, published, write_atomically
 
 Split = Literal["train", "dev", "test", "gate"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")  # those that a corpus may bring
@@ -198,7 +198,7 @@ def save_corpus(corpus: Corpus, folder: Path) -> CorpusReference:
     reference = CorpusReference(folder, corpus.name, corpus.digest(), corpus.splits_digest())
     facts = {
         "name": corpus.name,
-        "root": str(corpus.root.absolute()),
+        "root": portable(corpus.root),
         "emotions": list(corpus.emotions),
         "licence": corpus.licence,
         "notes": list(corpus.notes),
@@ -222,7 +222,7 @@ def load_corpus(reference: CorpusReference | Path) -> Corpus:
         raise CorpusError(f"{folder}: no corpus.json, so no saved corpus. Run `hbaf validate` first.") from error
     corpus = Corpus(
         name=facts["name"],
-        root=Path(facts["root"]),
+        root=Path(located(facts["root"])),
         utterances=pd.read_parquet(folder / "utterances.parquet"),
         splits=pd.read_parquet(folder / "splits.parquet"),
         emotions=tuple(facts["emotions"]),

@@ -12,14 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from hbaf.features.audio.speech_models import SPEECH
 from hbaf.features.finetuned import list_encoders
 from hbaf.features.registry import EXTRACTORS, licence_of, make_extractor
 from hbaf.features.text.language_models import ENCODERS
 from hbaf.features.weights import WeightsError
 from hbaf.home import home_folder, write_atomically
+from hbaf.waiting import alone
 
 LOCK = "models.lock.json"
 
@@ -66,7 +65,7 @@ def fetch_weights(name: str) -> FetchedModel | None:
     files = {path.relative_to(weights.folder).as_posix(): _sha256(path) for path in _files(weights.folder)}
     size = sum(path.stat().st_size for path in _files(weights.folder))
     fetched = FetchedModel(weights.model, weights.revision, str(weights.folder), files, size, extractor.licence)
-    with FileLock(home_folder() / f".{LOCK}.lock"):
+    with alone(home_folder() / f".{LOCK}.lock"):
         known = read_lock()
         before = known.get(_key(fetched))
         if before is not None and any(files.get(file, digest) != digest for file, digest in before.files.items()):

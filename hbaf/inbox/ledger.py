@@ -4,19 +4,18 @@ SQLite in the home (`inbox/ledger.sqlite`), or the PostgreSQL database of HBAF_S
 times are seconds since 1970.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sql
-from filelock import FileLock, Timeout
 
 from hbaf.home import room
+from hbaf.waiting import FOR_EVER, Busy, alone_in_database
 
 DATABASE = "HBAF_SCORES_DATABASE"  # environment: keeps passwords out of forms and logs
-VERSION = 1
+VERSION = 2  # 2: `run_id`; of what an older hbaf wrote it is missing, and the model goes by its label
 
 _tables = sql.MetaData()
 META = sql.Table("hbaf_inbox_meta", _tables, sql.Column("version", sql.Integer, primary_key=True))
@@ -54,6 +53,7 @@ CONVERSATIONS = sql.Table(
     sql.Column("part", sql.Integer),
     sql.Column("published_digest", sql.Text),
     sql.Column("model_version", sql.Text),
+    sql.Column("run_id", sql.Text),  # of the run that made the model: what tells it from another's of that label
     sql.Column("rows", sql.Integer),
     sql.Column("unscored", sql.Integer),
     sql.Column("published_at", sql.Float),
@@ -67,6 +67,7 @@ RUNS = sql.Table(
     sql.Column("run", sql.Integer, primary_key=True, autoincrement=True),
     sql.Column("source", sql.Text, nullable=False),
     sql.Column("model_version", sql.Text, nullable=False),
+    sql.Column("run_id", sql.Text),
     sql.Column("champion_from", sql.Text, nullable=False),
     sql.Column("purpose", sql.Text, nullable=False),
     sql.Column("state", sql.Text, nullable=False),
@@ -127,6 +128,10 @@ class Ledger:
                 connection.execute(META.insert().values(version=VERSION))
             elif found > VERSION:
                 raise LedgerError(f"the inbox was written by a newer hbaf (version {found}). Upgrade hbaf to use it.")
+            elif found < VERSION:
+                for table in (CONVERSATIONS, RUNS):
+                    connection.execute(sql.text(f"ALTER TABLE {table.name} ADD COLUMN run_id TEXT"))
+                connection.execute(META.update().values(version=VERSION))
 
     @contextmanager
     def alone(self, name: str, *, wait: bool = True) -> Iterator[None]:
@@ -138,28 +143,9 @@ class Ledger:
         Raises:
             SourceBusy: somebody is, and `wait` is False.
         """
-        busy = f"another run works on {name}. Wait for it, or leave the work to it."
-        if self.embedded:
-            lock = FileLock(room("inbox") / f".{name}.lock", timeout=-1 if wait else 0)
-            try:
-                lock.acquire()
-            except Timeout as error:
-                raise SourceBusy(busy) from error
-            try:
+        file = room("inbox") / f".{name}.lock"
+        try:
+            with alone_in_database(self.engine, name, file, seconds=FOR_EVER if wait else 0):
                 yield
-            finally:
-                lock.release()
-            return
-        key = int.from_bytes(hashlib.sha256(f"hbaf {name}".encode()).digest()[:8], "big", signed=True)
-        # The server gives the lock back when this connection ends, however it ends.
-        with self.engine.connect() as connection:
-            if wait:
-                connection.execute(sql.select(sql.func.pg_advisory_lock(key)))
-            elif not connection.scalar(sql.select(sql.func.pg_try_advisory_lock(key))):
-                raise SourceBusy(busy)
-            connection.commit()
-            try:
-                yield
-            finally:
-                connection.execute(sql.select(sql.func.pg_advisory_unlock(key)))
-                connection.commit()
+        except Busy as error:
+            raise SourceBusy(f"another run works on {name}. Wait for it, or leave the work to it.") from error

@@ -30,7 +30,7 @@ def rescore(
     """
     ledger = Ledger.open()
     with ledger.alone(parameters.label):
-        to_rescore(ledger, parameters.label, since.timestamp(), champion(model).model.label)
+        to_rescore(ledger, parameters.label, since.timestamp(), champion(model).model)
     return score_source(
         parameters, purpose=purpose, model=model, workers=workers, at_a_time=at_a_time, map_shards=map_shards, now=now
     )

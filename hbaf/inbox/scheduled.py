@@ -109,7 +109,7 @@ def score_source(
         run = scoring_runs.begin_run(
             ledger,
             parameters.label,
-            model_version=chosen.model.label,
+            model=chosen.model,
             champion_from=chosen.champion_from,
             purpose=purpose,
             now=now(),
@@ -226,7 +226,7 @@ class _Run:
             inbox.quarantine(self.ledger, self.source, arrival, reason, self.now())
             self.counts["quarantined"] += 1
         decisions = scored_conversations.take_in(
-            self.ledger, self.source, validated.found, self.champion.model.label, self.now()
+            self.ledger, self.source, validated.found, self.champion.model, self.now()
         )
         self.counts.update(decision for decision in decisions.values() if decision != "score")
         return tuple(name for name, decision in decisions.items() if decision == "score")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import sqlalchemy as sql
 
 from hbaf.inbox.ledger import ARRIVALS, CONVERSATIONS, Ledger
+from hbaf.registry.models import RegisteredModel
 
 BLOCK = 500  # names in one statement
 HOLDS = ("validated", "scored", "published")  # a conversation in such a state makes another of its content a duplicate
@@ -42,11 +43,14 @@ class Publication:
     conversation: str
     digest: str
     model_version: str
+    run_id: str
     rows: int
     unscored: int
 
 
-def take_in(ledger: Ledger, source: str, found: Sequence[Found], model_version: str, now: float) -> dict[str, Decision]:
+def take_in(
+    ledger: Ledger, source: str, found: Sequence[Found], model: RegisteredModel, now: float
+) -> dict[str, Decision]:
     """Decides for each conversation whether it is to be scored; one transaction."""
     decisions: dict[str, Decision] = {}
     new: list[dict[str, Any]] = []
@@ -57,7 +61,7 @@ def take_in(ledger: Ledger, source: str, found: Sequence[Found], model_version: 
         holders = _holders(connection, source, {one.digest for one in found})
         for one in found:
             before = known.get(one.name)
-            decision, reason = _decide(one, before, holders.get(one.digest, {}), model_version)
+            decision, reason = _decide(one, before, holders.get(one.digest, {}), model)
             decisions[one.name] = decision
             values: dict[str, Any] = {"arrival": one.arrival, "state_at": now}
             if decision != "ignored":
@@ -103,7 +107,7 @@ def _holders(connection: sql.Connection, source: str, digests: Collection[str]) 
 
 
 def _decide(
-    one: Found, known: dict[str, Any] | None, holders: Collection[str], model_version: str
+    one: Found, known: dict[str, Any] | None, holders: Collection[str], model: RegisteredModel
 ) -> tuple[Decision, str]:
     """What becomes of a conversation, and why.
 
@@ -118,7 +122,8 @@ def _decide(
     if known is not None and known["published_digest"] == one.digest:
         # A new champion does not score again what an earlier one scored, unless a person asks (`hbaf rescore`).
         asked = known["rescore"] or known["state"] in ("validated", "scored")
-        if known["model_version"] == model_version or not asked:
+        by = (known["run_id"], model.run_id) if known["run_id"] else (known["model_version"], model.label)
+        if by[0] == by[1] or not asked:
             return "unchanged", ""
         return "score", ""
     if known is None or known["published_digest"] is None:
@@ -179,6 +184,7 @@ def published(ledger: Ledger, source: str, publications: Sequence[Publication], 
             "state_at": now,
             "published_digest": one.digest,
             "model_version": one.model_version,
+            "run_id": one.run_id,
             "rows": one.rows,
             "unscored": one.unscored,
             "published_at": now,
@@ -190,13 +196,16 @@ def published(ledger: Ledger, source: str, publications: Sequence[Publication], 
         _update(connection, source, rows)
 
 
-def to_rescore(ledger: Ledger, source: str, since: float, model_version: str) -> int:
+def to_rescore(ledger: Ledger, source: str, since: float, model: RegisteredModel) -> int:
     """Marks what came since then and was scored by another model; returns how many."""
     place = (
         (CONVERSATIONS.c.source == source)
         & (CONVERSATIONS.c.state == "published")
         & (CONVERSATIONS.c.first_seen >= since)
-        & (CONVERSATIONS.c.model_version != model_version)
+        & sql.case(
+            (CONVERSATIONS.c.run_id.is_(None), CONVERSATIONS.c.model_version != model.label),
+            else_=CONVERSATIONS.c.run_id != model.run_id,
+        )
     )
     with ledger.engine.begin() as connection:
         return connection.execute(CONVERSATIONS.update().where(place).values(rescore=True)).rowcount
@@ -204,7 +213,7 @@ def to_rescore(ledger: Ledger, source: str, since: float, model_version: str) ->
 
 def forgotten(ledger: Ledger, source: str, names: Collection[str], now: float) -> None:
     """Notes that a person had conversations forgotten: no later run publishes them again from the same source."""
-    gone = {"published_digest": None, "model_version": None, "rows": None, "unscored": None, "published_at": None}
+    gone = dict.fromkeys(("published_digest", "model_version", "run_id", "rows", "unscored", "published_at"))
     values = {"state": "ignored", "reason": "forgotten", "state_at": now, "rescore": False, "part": None, **gone}
     with ledger.engine.begin() as connection:
         connection.execute(CONVERSATIONS.update().where(_at(source, names)).values(**values))

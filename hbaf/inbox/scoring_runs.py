@@ -7,7 +7,9 @@ from typing import Literal
 
 import sqlalchemy as sql
 
+from hbaf.home import located, portable
 from hbaf.inbox.ledger import RUNS, SOURCES, Ledger, LedgerError
+from hbaf.registry.models import RegisteredModel
 
 RunState = Literal["running", "finished", "failed"]
 
@@ -28,12 +30,14 @@ class RunRecord:
     Attributes:
         champion_from: "registry", or "cache" where MLflow could not be reached.
         ended_at: None for one that runs, or that was killed and that nobody noticed yet.
+        run_id: of the run that made the model; None where an older hbaf did not note it.
         counts: what became of arrivals and conversations: `published`, `quarantined`, `duplicate`, `unchanged` ...
     """
 
     run: int
     source: str
     model_version: str
+    run_id: str | None
     champion_from: str
     purpose: str
     state: RunState
@@ -52,12 +56,12 @@ def register(ledger: Ledger, source: str, url: str, published: str) -> None:
     with ledger.engine.begin() as connection:
         known = connection.execute(sql.select(SOURCES).where(SOURCES.c.source == source)).mappings().first()
         if known is None:
-            connection.execute(SOURCES.insert().values(source=source, url=url, published=published))
-        elif known["url"] != url:
+            connection.execute(SOURCES.insert().values(source=source, url=portable(url), published=portable(published)))
+        elif located(known["url"]) != url:
             raise LedgerError(
                 f"a source called {source} is at {known['url']} already, not at {url}. Give this one another name."
             )
-        elif known["published"] != published:
+        elif located(known["published"]) != published:
             raise LedgerError(
                 f"the scores of {source} are published in {known['published']} already, not in {published}. Move that "
                 f"folder and `hbaf inbox` will not know it; or give this source another name and score it anew."
@@ -68,15 +72,19 @@ def sources(ledger: Ledger) -> list[SourceRecord]:
     """All sources, by name."""
     with ledger.engine.begin() as connection:
         asked = sql.select(SOURCES).order_by(SOURCES.c.source)
-        return [SourceRecord(**row) for row in connection.execute(asked).mappings()]
+        rows = connection.execute(asked).mappings()
+        return [SourceRecord(row["source"], located(row["url"]), located(row["published"])) for row in rows]
 
 
-def begin_run(ledger: Ledger, source: str, *, model_version: str, champion_from: str, purpose: str, now: float) -> int:
+def begin_run(
+    ledger: Ledger, source: str, *, model: RegisteredModel, champion_from: str, purpose: str, now: float
+) -> int:
     """Notes a run; one that a dead process left `running` on this source has failed."""
     with ledger.engine.begin() as connection:
         left = (RUNS.c.source == source) & (RUNS.c.state == "running")
         connection.execute(RUNS.update().where(left).values(state="failed", ended_at=now, error="ended without a word"))
-        values = {"source": source, "model_version": model_version, "champion_from": champion_from, "purpose": purpose}
+        values = {"source": source, "model_version": model.label, "run_id": model.run_id, "purpose": purpose}
+        values["champion_from"] = champion_from
         made = connection.execute(
             RUNS.insert().values(**values, state="running", started_at=now, counts="{}", error="")
         )

@@ -13,7 +13,7 @@ from hbaf.inbox.publish.schema import as_scores
 from hbaf.inbox.read_arrivals import read_arrivals
 from hbaf.inbox.shards import load_predictor
 from hbaf.inbox.source import Arrival, Source, SourceParameters
-from hbaf.registry.cached_champion import version
+from hbaf.registry.cached_champion import model_that_scored
 from hbaf.scoring.score import score_rows
 
 TOLERANCE = 1e-3  # of a probability: other batches and processors differ by about 1e-6, other libraries by 1e-4
@@ -103,7 +103,7 @@ def _replayed(
             if digests.get(str(name)) != group["conversation_digest"].iloc[0]:
                 not_replayed[str(name)] = "its content is another now; the next run scores it"
                 continue
-            model = version(str(group["model_version"].iloc[0]))
+            model = model_that_scored(str(group["model_version"].iloc[0]), str(group["run_id"].iloc[0]))
             predictor = load_predictor(model.folder)
             table = read.corpus.utterances
             own = table[(table["corpus"] + "/" + table["dialogue_id"]) == name].reset_index(drop=True)

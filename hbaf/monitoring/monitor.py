@@ -74,7 +74,7 @@ def monitor_scores(
     champion, away = chosen.model, chosen.champion_from == "cache"
     predictor = Predictor.load(champion.folder)
     reference = reference_of(champion, predictor)
-    rows = scored_rows(champion.label, now - parameters.days * DAY, now, scores)
+    rows = scored_rows(champion, now - parameters.days * DAY, now, scores)
     if rows.empty:
         said = f"{champion.label}: nothing was scored in the last {parameters.days:g} days"
         return Monitored(champion.label, None, said, None)
@@ -122,6 +122,9 @@ def reference_of(model: RegisteredModel, predictor: Predictor) -> Reference:
     try:
         corpus = load_corpus(folder)
     except CorpusError as error:
+        before = room("monitoring") / f"{model.name}-v{model.version}" / FOLDER  # where an older hbaf kept it
+        if (before / "reference.json").exists():
+            return Reference.load(before)
         raise ReferenceMissing(
             f"{model.label}: its package holds no reference, and the corpus that it was trained on ({folder.name}) is "
             "not in this home. Run `hbaf monitor` once where it was trained, or train again."
@@ -173,4 +176,4 @@ def _names(findings: Findings) -> str:
 
 
 def _folder_name(model: RegisteredModel) -> str:
-    return f"{model.name}-v{model.version}"
+    return f"{model.name}-{model.run_id[:12]}"

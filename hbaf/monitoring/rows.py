@@ -10,14 +10,14 @@ from hbaf.home import home_folder
 from hbaf.inbox.ledger import database_address
 from hbaf.inbox.publish.parquet import SCHEMA_FILE, ParquetDataset
 from hbaf.inbox.publish.schema import as_scores
-from hbaf.scoring.rewrite import ScoresError
+from hbaf.registry.models import RegisteredModel
+from hbaf.scoring.rewrite import ScoresError, ScoresFolder
 
 
-def scored_rows(model: str, since: float, until: float, places: Sequence[str] = ()) -> pd.DataFrame:
-    """Rows of that model version, each utterance once, the latest score of it.
+def scored_rows(model: RegisteredModel, since: float, until: float, places: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows of that model, by the run that made it, each utterance once, the latest score of it.
 
     Args:
-        model: name and version, `hbaf-calls/3`.
         since, until: seconds since 1970.
         places: folders or URLs; default: every folder of scores and every published source of this home.
 
@@ -37,10 +37,13 @@ def _known_places() -> list[str]:
     return [*folders, *_published_places()]
 
 
-def _rows_at(place: str, model: str, since: float, until: float) -> pd.DataFrame:
+def _rows_at(place: str, model: RegisteredModel, since: float, until: float) -> pd.DataFrame:
     folder = Path(place)
     if (folder / "scores.parquet").exists():
-        rows = pd.read_parquet(folder / "scores.parquet")
+        opened = ScoresFolder.open(folder)
+        rows = opened.table
+        if "run_id" not in rows:  # an older hbaf named it beside the table alone
+            rows = rows.assign(run_id=opened.facts.get("run"))
         written = (folder / "scores.parquet").stat().st_mtime
         rows = rows.assign(scored_at=datetime.fromtimestamp(written, UTC))
     else:
@@ -49,7 +52,7 @@ def _rows_at(place: str, model: str, since: float, until: float) -> pd.DataFrame
         return rows
     at = pd.to_datetime(rows["scored_at"], utc=True)
     first, last = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in (since, until))
-    return rows[(rows["model_version"] == model) & (at >= first) & (at <= last)]
+    return rows[(rows["run_id"] == model.run_id) & (at >= first) & (at <= last)]
 
 
 def _published(place: str) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import sqlalchemy as sql
 
-from hbaf.home import home_folder
+from hbaf.home import home_folder, located
 from hbaf.inbox.ledger import SOURCES, Ledger, database_address
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.publish.postgres import PostgresResult
@@ -42,7 +42,7 @@ def open_published() -> list[PublishedScores]:
     if database_address() is None and not (home_folder() / "inbox" / "ledger.sqlite").exists():
         return []
     with Ledger.open().engine.begin() as connection:
-        sources = [(str(row.source), str(row.published)) for row in connection.execute(sql.select(SOURCES))]
+        sources = [(str(row.source), located(str(row.published))) for row in connection.execute(sql.select(SOURCES))]
     found = []
     for source, url in sources:
         dataset = ParquetDataset(url)

@@ -13,8 +13,9 @@ from hbaf.features.columns import default_store
 from hbaf.features.imported.columns import imported_keys
 from hbaf.features.imported.facts import KIND as IMPORTED
 from hbaf.features.selection.selected import digest_of, selected_identity
-from hbaf.home import home_folder
+from hbaf.home import home_folder, located
 from hbaf.registry.lineage import Lineage, lineage_of
+from hbaf.registry.tracking import tracking_address
 from hbaf.scoring.rewrite import ScoresFolder
 
 
@@ -50,7 +51,9 @@ def why(utterance_id: str, scores: Path | None = None) -> list[Step]:
     """
     found, row = _find(utterance_id, scores)
     facts = found.facts
-    lineage = lineage_of(str(row["model_version"]))
+    # Name and number may be another run's in another registry; scores of before name the run beside the table alone.
+    run_id = row["run_id"] if not is_missing(row.get("run_id")) else facts.get("run", "")
+    lineage = lineage_of(str(row["model_version"]), str(run_id))
     return [
         _prediction(row, found),
         _model(lineage),
@@ -100,7 +103,7 @@ def _prediction(row: dict[str, Any], found: ScoresFolder) -> Step:
 
 def _model(lineage: Lineage) -> Step:
     if not lineage.run_id:
-        return Step("model", {"version": lineage.model, "gone": "not in this MLflow registry any more"}, whole=False)
+        return Step("model", {"version": lineage.model, "gone": f"not in {tracking_address()}"}, whole=False)
     champion = "the champion now" if lineage.champion else "not the champion now"
     return Step("model", {"version": f"{lineage.model}, {champion}", "package": lineage.package})
 
@@ -162,7 +165,7 @@ def _audio(row: dict[str, Any], facts: dict[str, Any]) -> Step:
     for part, unit in (("channel", ""), ("start", " s"), ("end", " s")):
         if not is_missing(row.get(part)):
             said[part] = f"{row[part]}{unit}"
-    file = Path(root) / str(name) if root else None
+    file = Path(located(root)) / str(name) if root else None
     if file is None or not file.is_file():
         return Step("recording", {**said, "file": f"{file or name}: not there any more"}, whole=False)
     with file.open("rb") as stream:

@@ -15,6 +15,7 @@ from hbaf.home import home_folder
 from hbaf.registry.models import CHAMPION, NoModelError
 from hbaf.registry.tracking import MlflowClient, mlflow
 from hbaf.stop import clean_up
+from hbaf.waiting import Busy, again, alone
 
 CHALLENGER = "challenger"  # the last candidate that was judged and did not become the champion
 PREVIOUS = "previous"  # the champion before this one
@@ -79,23 +80,21 @@ def turn(name: str, wait: float = 60.0) -> Iterator[Turn]:
     uri = str(mlflow.get_registry_uri())
     client = MlflowClient()
     if uri.startswith("sqlite:"):
-        from filelock import FileLock, Timeout
         from sqlalchemy.engine import make_url
 
         database = Path(str(make_url(uri).database)).absolute()
         try:
-            with FileLock(database.with_name(f".{database.name}.{name}.promoting.lock"), timeout=wait):
+            with alone(database.with_name(f".{database.name}.{name}.promoting.lock"), seconds=wait):
                 finish_move(name)
                 yield Turn()
-        except Timeout as error:
+        except Busy as error:
             raise PromotionConflict(_busy(name, "this machine")) from error
         return
     ticket, token = name + TICKET, f"{socket.gethostname()}, process {os.getpid()}, {secrets.token_hex(4)}"
-    deadline = time.monotonic() + wait
-    while not _take(client, ticket, token):
-        if time.monotonic() > deadline:
-            raise PromotionConflict(_busy(name, _holder(ticket) or "another process"))
-        time.sleep(0.5)
+    try:
+        again(lambda: _take(client, ticket, token), lambda error: isinstance(error, Busy), wait)
+    except Busy as error:
+        raise PromotionConflict(_busy(name, _holder(ticket) or "another process")) from error
     try:
         finish_move(name)
         yield Turn(ticket, token)
@@ -103,10 +102,10 @@ def turn(name: str, wait: float = 60.0) -> Iterator[Turn]:
         clean_up(f"ticket {ticket}", lambda: _holder(ticket) == token and client.delete_registered_model(ticket))
 
 
-def _take(client: MlflowClient, ticket: str, token: str) -> bool:
+def _take(client: MlflowClient, ticket: str, token: str) -> None:
     try:
         client.create_registered_model(ticket, {"holder": token}, "A promotion is under way; gone in a moment.")
-        return True
+        return
     except mlflow.exceptions.MlflowException as error:
         # It is there, or was when the name was refused and is gone by the time that MLflow looked it up.
         if error.error_code not in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
@@ -117,7 +116,7 @@ def _take(client: MlflowClient, ticket: str, token: str) -> bool:
             client.delete_registered_model(ticket)
     except mlflow.exceptions.MlflowException:
         pass  # its holder was done between the two questions
-    return False
+    raise Busy(ticket)
 
 
 def _holder(ticket: str) -> str:

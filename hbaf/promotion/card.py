@@ -1,6 +1,7 @@
 """The model card: measured when a candidate is judged, written when it becomes the champion."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -51,25 +52,24 @@ def measure(predictions: SplitPredictions, corpus: Corpus, split: str, threshold
     )
 
 
-def folder_of(name: str, version: str) -> Path:
-    """Where the card of a version lies in the home."""
-    return room("cards", name, f"v{version}")
+def folder_of(name: str, run_id: str) -> Path:
+    """Where the card of the version that a run made lies in the home; numbers are counted by each registry anew."""
+    return room("cards", name, run_id)
 
 
-def keep_figures(verdict: Verdict, figures: Figures) -> None:
+def keep_figures(verdict: Verdict, run_id: str, figures: Figures) -> None:
     """Until the candidate is settled, which may be hours later."""
-    write_atomically(
-        folder_of(verdict.model, verdict.version) / FIGURES, json.dumps(without_nan(asdict(figures))).encode()
-    )
+    write_atomically(folder_of(verdict.model, run_id) / FIGURES, json.dumps(without_nan(asdict(figures))).encode())
 
 
 def publish_card(verdict: Verdict) -> Path:
     """Writes the card beside its figures, and to the run and the version in MLflow; returns the page."""
-    folder = folder_of(verdict.model, verdict.version)
-    values = json.loads((folder / FIGURES).read_text())
-    figures = Figures(**values)
     client = MlflowClient()
     run_id = str(client.get_model_version(verdict.model, verdict.version).run_id)
+    folder = folder_of(verdict.model, run_id)
+    before = folder.with_name(f"v{verdict.version}") / FIGURES  # judged by an older hbaf, settled by this one
+    kept = folder / FIGURES if (folder / FIGURES).exists() else before
+    figures = Figures(**json.loads(kept.read_text()))
     package = Path(mlflow.artifacts.download_artifacts(f"models:/{verdict.model}/{verdict.version}"))
     facts = ModelPackage.load(package / "artifacts" / "package").facts
     columns = {
@@ -81,7 +81,7 @@ def publish_card(verdict: Verdict) -> Path:
     write_atomically(folder / CARD, text.encode())
     write_atomically(folder / PAGE, as_page(text, {PLOT: (folder / PLOT).read_bytes()}).encode())
     for name in (CARD, PAGE, PLOT):
-        client.log_artifact(run_id, str(folder / name), f"card/{verdict.model}-v{verdict.version}")
+        client.log_artifact(run_id, str(folder / name), f"card/{verdict.model}")
     client.update_model_version(verdict.model, verdict.version, description=text[:DESCRIPTION_LIMIT])
     return folder / PAGE
 
@@ -108,19 +108,21 @@ def find_card(name: str | None = None, version: str | None = None) -> Path:
     version = version or version_with(name, CHAMPION)
     if version is None:
         raise NoModelError(f"no model {name!r} with a champion. Make one: `hbaf train`, then `hbaf promote`.")
-    folder = folder_of(name, version)
-    if (folder / PAGE).exists():
-        return folder
     try:
         run_id = str(client.get_model_version(name, version).run_id)
-        fetched = mlflow.artifacts.download_artifacts(
-            run_id=run_id, artifact_path=f"card/{name}-v{version}", dst_path=str(folder)
-        )
+        folder = folder_of(name, run_id)
+        if (folder / PAGE).exists():
+            return folder
+        # With a number after the name where an older hbaf wrote it; the number may have been another registry's.
+        ours = re.compile(rf"card/{re.escape(name)}(-v\d+)?")
+        paths = [found.path for found in client.list_artifacts(run_id, "card") if ours.fullmatch(found.path)]
+        if not paths:
+            raise FileNotFoundError(f"card/{name}")
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=paths[0], dst_path=str(folder)))
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise NoModelError(
             f"{name} version {version} has no card: cards are written when a model becomes the champion."
         ) from error
-    return Path(fetched)
 
 
 def _counts(corpus: Corpus) -> dict[str, dict[str, int]]:

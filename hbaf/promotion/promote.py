@@ -96,7 +96,7 @@ def judge(
     )  # fmt: skip
     _record(verdict)
     MlflowClient().set_registered_model_alias(name, CHALLENGER, version)
-    keep_figures(verdict, measure(mine, corpus, split, package.facts.calibration.threshold))
+    keep_figures(verdict, candidate.run_id, measure(mine, corpus, split, package.facts.calibration.threshold))
     return verdict
 
 

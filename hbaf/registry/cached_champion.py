@@ -12,7 +12,7 @@ from typing import Literal
 
 from hbaf.files import move_folder, published_folder, tree_digest
 from hbaf.home import room, write_atomically
-from hbaf.registry.models import NoModelError, RegisteredModel, find_model
+from hbaf.registry.models import NoModelError, RegisteredModel, find_model, model_of_run
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
 from hbaf.stop import check
 
@@ -55,7 +55,7 @@ def champion(name: str | None = None) -> Champion:
             "Start that server again, or set MLFLOW_TRACKING_URI."
         )
     said = json.loads(noted.read_text())
-    place = _copies(said["name"], said["version"]) / said["run_id"]
+    place = _copy_of(said["run_id"])
     if _is_whole(place) is False:
         raise NoModelError(
             f"{place}: is not the model that was kept here: its files are missing, damaged or changed, so nothing is "
@@ -64,31 +64,30 @@ def champion(name: str | None = None) -> Champion:
     return Champion(RegisteredModel(said["name"], said["version"], place, said["run_id"]), "cache")
 
 
-def version(label: str) -> RegisteredModel:
-    """A version by its label, as `hbaf-calls/3`, from the copies in the home or else the registry.
+def model_that_scored(label: str, run_id: str) -> RegisteredModel:
+    """The model of a run, from the copies in the home or else the registry.
+
+    Args:
+        label: `name/version` as it was called when it scored.
 
     Raises:
         NoModelError: it is in neither.
     """
     name, _, number = label.rpartition("/")
-    copies = [found.parent for found in _copies(name, number).glob("*/package.json")]
-    copies = [copy for copy in copies if _is_whole(copy) is not False]
-    if len(copies) == 1:
-        return RegisteredModel(name, number, copies[0], copies[0].name)
+    place = _copy_of(run_id)
+    if (place / "package.json").exists() and _is_whole(place) is not False:
+        return RegisteredModel(name, number, place, run_id)
     try:
-        run_id = str(MlflowClient().get_model_version(name, number).run_id)
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}"))
-    except mlflow.exceptions.MlflowException as error:
-        where = f"kept in the home {len(copies)} times, from other registries" if copies else "nor kept in the home"
-        raise NoModelError(f"{label}: not in {tracking_address()}, {where}.") from error
-    return kept(RegisteredModel(name, number, folder / "artifacts" / "package", run_id))
+        return kept(model_of_run(run_id, label))
+    except (NoModelError, mlflow.exceptions.MlflowException) as error:
+        raise NoModelError(f"{label}, run {run_id}: not in {tracking_address()}, nor kept in the home.") from error
 
 
 def kept(model: RegisteredModel) -> RegisteredModel:
     """The same model with its package in the home, copied once: what a run made never changes. A copy that was changed
     is replaced.
     """
-    place = _copies(model.name, model.version) / model.run_id
+    place = _copy_of(model.run_id)
     if not _is_whole(place):
         place.parent.mkdir(exist_ok=True)
         if place.exists():
@@ -134,6 +133,7 @@ def unreachable() -> str | None:
     return None
 
 
-def _copies(name: str, number: str) -> Path:
-    """Copies of a version, each under the run that made it: another registry may count to the same number."""
-    return room("champions", "versions") / f"{name}-v{number}"
+def _copy_of(run_id: str) -> Path:
+    """The copy of what a run made, there or to be made; by the run, since registries count to the same numbers."""
+    before = sorted(room("champions").glob(f"versions/*/{run_id}/package.json"))  # where an older hbaf kept it
+    return before[0].parent if before else room("champions", "runs") / run_id

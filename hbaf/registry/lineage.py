@@ -3,11 +3,10 @@
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from hbaf.features.selection.audio_selection import AudioSelection
-from hbaf.registry.models import CHAMPION
+from hbaf.registry.models import CHAMPION, NoModelError, model_of_run, model_with_label
 from hbaf.registry.tracking import MlflowClient, mlflow
 
 
@@ -38,25 +37,28 @@ class Lineage:
     told: dict[str, str] = field(default_factory=dict)
 
 
-def lineage_of(label: str) -> Lineage:
-    """Follows `name/version` to its run and package."""
-    name, _, number = label.rpartition("/")
-    client = MlflowClient()
+def lineage_of(label: str, run_id: str = "") -> Lineage:
+    """Follows a model to its run and package.
+
+    Args:
+        label: `name/version`, as it was called when it scored.
+        run_id: of the run that made it, which tells it from another registry's model of that name and number; "" where
+            nobody noted it.
+    """
     try:
-        version = client.get_model_version(name, number)
-        run = client.get_run(str(version.run_id))
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}")) / "artifacts" / "package"
-        facts = json.loads((folder / "package.json").read_text())
-        audio = AudioSelection.load(folder / "audio_selection.safetensors")
-    except (mlflow.exceptions.MlflowException, OSError):
+        model = model_of_run(run_id, label) if run_id else model_with_label(label)
+        run = MlflowClient().get_run(model.run_id)
+        facts = json.loads((model.folder / "package.json").read_text())
+        audio = AudioSelection.load(model.folder / "audio_selection.safetensors")
+    except (NoModelError, mlflow.exceptions.MlflowException, OSError):
         return Lineage(label)
-    aliases = client.get_registered_model(name).aliases or {}
+    aliases = MlflowClient().get_registered_model(model.name).aliases or {}
     tags = run.data.tags
     return Lineage(
-        model=label,
-        run_id=run.info.run_id,
-        champion=str(aliases.get(CHAMPION)) == number,
-        package=str(folder),
+        model=model.label,
+        run_id=model.run_id,
+        champion=str(aliases.get(CHAMPION)) == model.version,
+        package=str(model.folder),
         status=run.info.status,
         columns={part: tags[f"{part}_column"] for part in ("audio", "text", "commonsense") if f"{part}_column" in tags},
         extractors={part: str(identity.get("name", "?")) for part, identity in facts["extractors"].items()},

@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,6 +13,9 @@ import feature_store
 import hbaf
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
 from hbaf.training.package import ModelPackage, PackageFacts
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION = "champion"
 MODEL_URI_TAG = "hbaf.model_uri"
@@ -126,8 +130,42 @@ def find_model(name: str | None = None, alias: str = CHAMPION) -> RegisteredMode
             f"no model {name!r} with the alias {alias!r} in {tracking_address()}. "
             "Make one: `hbaf train`, then `hbaf promote`."
         ) from error
-    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}"))
-    return RegisteredModel(name, str(version.version), folder / "artifacts" / "package", str(version.run_id))
+    return _fetched(version)
+
+
+def model_of_run(run_id: str, label: str = "") -> RegisteredModel:
+    """The model that a run made, under the name and number that this registry has for it.
+
+    Args:
+        label: `name/version` by which it was known, for a run that was registered under several.
+
+    Raises:
+        NoModelError: this registry does not know the run, or it was not registered.
+    """
+    found = MlflowClient().search_model_versions(f"run_id = '{run_id}'")
+    if not found:
+        raise NoModelError(f"no registered model of run {run_id} in {tracking_address()}.")
+    name = label.rpartition("/")[0]
+    best = max(found, key=lambda version: (f"{version.name}/{version.version}" == label, version.name == name))
+    return _fetched(best)
+
+
+def model_with_label(label: str) -> RegisteredModel:
+    """A version by `name/version` alone, which another registry may have given to another run.
+
+    Raises:
+        NoModelError: there is none.
+    """
+    name, _, number = label.rpartition("/")
+    try:
+        return _fetched(MlflowClient().get_model_version(name, number))
+    except mlflow.exceptions.MlflowException as error:
+        raise NoModelError(f"no model {label} in {tracking_address()}.") from error
+
+
+def _fetched(version: "ModelVersion") -> RegisteredModel:
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
+    return RegisteredModel(version.name, str(version.version), folder / "artifacts" / "package", str(version.run_id))
 
 
 def load_package(model: RegisteredModel, device: str = "cpu") -> ModelPackage:

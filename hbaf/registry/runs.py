@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock
 
 from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.drift.reference import keep_reference
@@ -36,6 +35,7 @@ from hbaf.training.quality.missing import missing_scores, trained_to_miss
 from hbaf.training.quality.plots import confusion_matrix, curves, gates, reliability_plot
 from hbaf.training.run import RunData, train
 from hbaf.training.run_log import RunLog
+from hbaf.waiting import alone
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ def train_and_log(
     key = run_key(reference, columns, settings)
     folder = room("runs", key[:16])
     # Another process at the same run: wait for it, then take what it made.
-    with FileLock(folder / ".lock"):
+    with alone(folder / ".lock"):
         if not again and (done := _finished(key, folder, experiment)) is not None:
             _remove_checkpoints(folder)  # killed between its end and this
             return done

@@ -2,16 +2,16 @@
 
 import logging
 import os
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hbaf.home import home_folder, prepare_environment, published, room, without_password
-from hbaf.registry import moved_home, trials_view
+from hbaf.home import home_folder, prepare_environment, without_password
+from hbaf.registry import trials_view
+from hbaf.registry.embedded.database import HOME_TAG, artifacts, make_database
+from hbaf.registry.embedded.moved_home import digest_of
 from hbaf.registry.metric_names import metric_name
 from hbaf.stop import clean_up
 
@@ -33,10 +33,7 @@ for _name in (
     logging.getLogger(_name).setLevel(logging.WARNING)  # database migrations and hints are noise in a run's output
 logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)
 
-log = logging.getLogger(__name__)
-
 EXPERIMENT = "hbaf"
-HOME_TAG = "hbaf.home"
 PARAMETER_LIMIT = 6000  # characters; MLflow refuses longer values
 
 
@@ -46,49 +43,6 @@ class MlflowClient(mlflow.MlflowClient):
     def __init__(self) -> None:
         make_database(os.environ.get("MLFLOW_TRACKING_URI", ""))
         super().__init__()
-
-
-def make_database(uri: str) -> None:
-    """Makes an SQLite database that is absent: a first start that is killed must not leave half of its tables.
-
-    Args:
-        uri: any other kind of address is left to its server.
-    """
-    from filelock import FileLock
-    from sqlalchemy.engine import make_url
-
-    if not uri.startswith("sqlite:") or not (name := make_url(uri).database) or name == ":memory:":
-        return
-    place = Path(name).absolute()
-    if place.exists():
-        if place == room("mlflow") / "mlflow.db":
-            _follow_home(place, home_folder())
-        return
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_name(f".{place.name}.lock")):
-        if place.exists():  # another process was first
-            return
-        with published(place) as beside:
-            made = mlflow.MlflowClient(f"sqlite:///{beside}")
-            made.search_experiments()
-            made._tracking_client.store.engine.dispose()
-            with sqlite3.connect(beside) as connection:
-                # MLflow notes the path of the moment; a name in the artifacts' folder is what it would note later.
-                connection.execute(
-                    "UPDATE experiments SET artifact_location = ?", ((place.parent / "artifacts" / "default").as_uri(),)
-                )
-            connection.close()
-
-
-@lru_cache(maxsize=8)
-def _follow_home(database: Path, home: Path) -> None:
-    """Once a process, with no other one at it."""
-    from filelock import FileLock
-
-    with FileLock(database.with_name(f".{database.name}.lock")):
-        before = moved_home.follow(database, home, HOME_TAG)
-    if before:
-        log.warning("the home folder was at %s: its runs and models are found at %s now", before, home)
 
 
 def server_trouble(error: BaseException) -> str | None:
@@ -143,7 +97,7 @@ def experiment_id(name: str = EXPERIMENT) -> str:
     if found is not None:
         return str(found.experiment_id)
     local = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
-    place = (room("mlflow", "artifacts") / name).as_uri() if local else None
+    place = (artifacts() / name).as_uri() if local else None
     try:
         return str(client.create_experiment(name, artifact_location=place, tags=trials_view.tags()))
     except mlflow.exceptions.MlflowException:
@@ -207,7 +161,7 @@ def close_interrupted(key: str, experiment: str = EXPERIMENT) -> list[str]:
 
 def home_digest() -> str:
     """Whose runs are ours, where many machines share a server: host and home folder, as a digest."""
-    return moved_home.digest_of(home_folder())
+    return digest_of(home_folder())
 
 
 def finished_run(key: str, experiment: str = EXPERIMENT) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hbaf.registry.mlflow_internals import forget_run
 from hbaf.registry.models import CHAMPION, MODEL_URI_TAG
 from hbaf.registry.records.validations import EXPERIMENT as VALIDATIONS
 from hbaf.registry.tracking import EXPERIMENT, MlflowClient, experiment_id
@@ -70,15 +71,7 @@ def validations_of(corpus_digests: Collection[str], corpora: Collection[str] = (
 
 def remove_run(run: "Run") -> None:
     """Removes a run and its files. A server keeps the bare run until `mlflow gc`; the embedded database forgets it."""
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    client = MlflowClient()
-    get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-    client.delete_run(run.info.run_id)
-    store = client._tracking_client.store
-    if isinstance(store, SqlAlchemyStore):
-        store._hard_delete_run(run.info.run_id)
+    forget_run(MlflowClient(), run)
 
 
 def _runs_of(corpus_digests: Collection[str], experiment: str) -> "list[Run]":

@@ -5,6 +5,7 @@ import tempfile
 import uuid
 from pathlib import Path
 
+from hbaf.registry.mlflow_internals import artifacts_at
 from hbaf.registry.tracking import EXPERIMENT, MlflowClient
 
 NO_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
@@ -19,8 +20,6 @@ def trial_write() -> str:
     Raises:
         Exception: whatever database, server or artifact store says.
     """
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
     before = {name: os.environ.get(name) for name in NO_PATIENCE}
     os.environ.update(NO_PATIENCE)  # the doctor is asked by somebody who waits
     name = f"hbaf-doctor-{uuid.uuid4().hex[:12]}"
@@ -30,7 +29,7 @@ def trial_write() -> str:
         client.delete_registered_model(name)
         experiment = client.get_experiment_by_name(EXPERIMENT) or client.get_experiment("0")
         place = str(experiment.artifact_location)
-        repository = get_artifact_repository(f"{place.rstrip('/')}/{name}")
+        repository = artifacts_at(f"{place.rstrip('/')}/{name}")
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "probe.txt"
             file.write_text("probe")

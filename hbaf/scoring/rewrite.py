@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hbaf.home import write_atomically
+from hbaf.home import located, write_atomically
 from hbaf.report.pages import write_report
 from hbaf.scoring.score import write_table
 
@@ -78,7 +78,7 @@ def rewrite_scores(scores: ScoresFolder, gone: np.ndarray) -> None:
             table,
             folder / "report",
             title=f"{scores.facts.get('corpus', 'scores')}: {len(table)} utterances",
-            corpus_root=Path(root) if root else None,
+            corpus_root=Path(located(root)) if root else None,
             emotions=scores.emotions,
             provenance={name: str(value) for name, value in scores.facts.items() if name not in NOT_SHOWN},
             audio=scores.facts.get("audio", "none"),

@@ -14,7 +14,7 @@ from feature_store.store import FeatureStore
 from hbaf.corpus.readers.audformat_database import write_audformat
 from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.features.columns import check_identities, default_store, extract_features
-from hbaf.home import published, room, write_atomically
+from hbaf.home import portable, published, room, write_atomically
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.cached_champion import champion as find_champion
 from hbaf.registry.models import RegisteredModel
@@ -90,7 +90,7 @@ def score_corpus(
     predictor = Predictor.load(champion.folder, attention=LOOKED_AT)
     check_purpose(purpose, predictor.package.facts)
     scores = score_rows(corpus, champion, predictor, workers=workers, keep_features=keep_features, progress=progress)
-    name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-v{champion.version}"
+    name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-{champion.run_id[:12]}"
     folder = (output or room("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     scores = scores.assign(purpose=purpose)
@@ -120,7 +120,7 @@ def score_corpus(
         unscored=int((scores["status"] == UNSCORED).sum()),
     )
     written = {**provenance, **{k: v for k, v in asdict(result).items() if k not in ("folder", "report")}}
-    written |= {"corpus_root": str(corpus.root.absolute()), "audio": audio}  # to write the report anew without a row
+    written |= {"corpus_root": portable(corpus.root), "audio": audio}  # to write the report anew without a row
     written["keep_features"] = keep_features
     write_atomically(folder / "scores.json", json.dumps(written, indent=1).encode())
     return result
@@ -147,7 +147,7 @@ def score_rows(
         predicted = predictor.predict_in_shards(corpus, columns)
     carried = corpus.utterances[[name for name in CARRIED if name in corpus.utterances]]
     scores = carried.merge(predicted, on="utterance_id", validate="one_to_one")
-    return mark_unscored(scores.assign(model_version=champion.label), facts.trained_to_miss)
+    return mark_unscored(scores.assign(model_version=champion.label, run_id=champion.run_id), facts.trained_to_miss)
 
 
 @contextmanager

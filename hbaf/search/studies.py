@@ -9,6 +9,7 @@ import optuna
 from sqlalchemy.engine import make_url
 
 from hbaf.home import room
+from hbaf.search.optuna_internals import study_id
 
 
 def remove_studies_of(corpus_digests: Collection[str], url: str) -> list[str]:
@@ -46,5 +47,5 @@ def remove_studies(url: str, about: Callable[[Mapping[str, Any]], bool]) -> list
     for name in wanted:
         for one in (name, f"{name}.refit"):
             if one in studies:
-                storage.delete_study(studies[one]._study_id)
+                storage.delete_study(study_id(studies[one]))
     return wanted

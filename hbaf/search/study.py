@@ -16,6 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hbaf.parameters import SearchParameters
+from hbaf.search.optuna_internals import trial_id
 from hbaf.search.space import SearchError
 from hbaf.search.storage import open_storage, turn
 from hbaf.stop import check, clean_up
@@ -140,7 +141,7 @@ class SharedStudy(optuna.Study):
 
     def _give_up(self, trial: FrozenTrial, *, again: bool, counts: bool) -> Mapping[str, Any] | None:
         try:
-            self.shared.set_trial_state_values(trial._trial_id, state=TrialState.FAIL)
+            self.shared.set_trial_state_values(trial_id(trial), state=TrialState.FAIL)
         except optuna.exceptions.UpdateFinishedTrialError:
             return None  # it came to its end meanwhile
         if again:

@@ -12,6 +12,7 @@ import optuna
 from lightning.pytorch.callbacks import Callback
 from optuna.trial import TrialState
 
+from hbaf.search.optuna_internals import trial_id
 from hbaf.search.space import Range
 from hbaf.search.storage import PatientStorage
 from hbaf.search.study import Enough, SharedStudy
@@ -130,7 +131,7 @@ def _run(
 ) -> Exception | None:
     """Runs a trial and writes down what it came to; its error, if it failed."""
     try:
-        with Heartbeat(trial._trial_id, study.shared):
+        with Heartbeat(trial_id(trial), study.shared):
             try:
                 check()
                 value, state, failed = objective(SearchTrial(trial, ranges)), None, None

@@ -25,6 +25,7 @@ ORDER = (
     "hbaf.pseudonyms",
     "hbaf.statistics",
     "hbaf.processes",
+    "hbaf.waiting",
     "hbaf.corpus",
     "hbaf.validation",
     "hbaf.features",
@@ -55,6 +56,8 @@ LIVES_IN = {
     "lightning": ("hbaf.training", "hbaf.search"),
     "optuna": ("hbaf.search",),
     "opensmile": ("hbaf.features",),
+    "multiprocessing": ("hbaf.processes",),  # one pool
+    "filelock": ("hbaf.waiting",),  # one lock
 }
 LARGEST_FOLDER = 13  # files at one level, `__init__.py` not counted; flows are listed by Prefect and stay together
 

@@ -31,10 +31,9 @@ class Cached:
     package: Path
     features: Path
 
-    def put_into(self, home: Path, version: str = "1") -> None:
-        place = home / "champions" / "versions" / f"hbaf-calls-v{version}" / ("0" * 32)
-        shutil.copytree(self.package, place)
-        said = {"name": "hbaf-calls", "version": version, "run_id": "0" * 32}
+    def put_into(self, home: Path, version: str = "1", run_id: str = "0" * 32) -> None:
+        shutil.copytree(self.package, home / "champions" / "runs" / run_id)
+        said = {"name": "hbaf-calls", "version": version, "run_id": run_id}
         (home / "champions" / "only.json").write_text(json.dumps(said))
 
 

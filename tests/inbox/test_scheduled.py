@@ -236,11 +236,24 @@ def test_a_run_that_ends_at_any_step_is_continued_to_the_same_rows(
         assert set(states(label).values()) == {"published"}, label
 
 
+def test_another_registry_s_model_of_the_same_label_is_another_model(source: Path, cached: Cached, home: Path) -> None:
+    call(source, "old")
+    since = datetime.now(UTC) - timedelta(hours=1)
+    assert set(published(run(source))["run_id"]) == {"0" * 32}
+    cached.put_into(home, run_id="3" * 32)
+    parameters = SourceParameters(url=str(source))
+    done = rescore(parameters, since, purpose="research", workers=1)
+    assert (done.counts, done.model_version) == ({"published": 1}, "hbaf-calls/1")
+    assert set(published(done)["run_id"]) == {"3" * 32}
+    assert [record.run_id for record in scoring_runs.runs(Ledger.open())] == ["3" * 32, "0" * 32]
+    assert rescore(parameters, since, purpose="research", workers=1).counts == {}
+
+
 def test_a_run_keeps_its_model_and_a_backfill_scores_again(source: Path, cached: Cached, home: Path) -> None:
     call(source, "old")
     since = datetime.now(UTC) - timedelta(hours=1)
     run(source)
-    cached.put_into(home, version="2")
+    cached.put_into(home, version="2", run_id="2" * 32)
     call(source, "new", 220)
     assert run(source).model_version == "hbaf-calls/2"
     assert set(published(run(source)).groupby("conversation")["model_version"].first()) == {

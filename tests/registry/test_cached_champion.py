@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hbaf.registry.cached_champion import champion, kept, version
+from hbaf.registry.cached_champion import champion, kept, model_that_scored
 from hbaf.registry.models import NoModelError, RegisteredModel
 
 RUNS = ("a" * 32, "b" * 32)
@@ -16,6 +16,7 @@ def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RegisteredMo
     """Two registries, one after the other, whose first version has the same name; one home."""
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HBAF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     for run in RUNS:
         (tmp_path / run).mkdir()
         (tmp_path / run / "package.json").write_text(run)
@@ -33,14 +34,8 @@ def test_a_kept_copy_is_found_again(copies: list[RegisteredModel], tmp_path: Pat
     assert again == copies[0]
 
 
-def test_a_label_alone_is_not_guessed_among_registries(copies: list[RegisteredModel]) -> None:
-    with pytest.raises(NoModelError, match="kept in the home 2 times, from other registries"):
-        version("hbaf-copies/1")
-
-
-def test_a_label_of_the_only_copy_needs_no_registry(copies: list[RegisteredModel]) -> None:
-    (copies[1].folder / "package.json").unlink()
-    assert version("hbaf-copies/1") == copies[0]
+def test_a_model_is_known_by_its_run_and_not_by_its_number(copies: list[RegisteredModel]) -> None:
+    assert [model_that_scored("hbaf-copies/1", run) for run in RUNS] == copies
 
 
 def test_a_copy_that_was_changed_is_copied_anew_and_said(
@@ -79,3 +74,15 @@ def test_a_copy_from_before_digests_were_kept_is_used_while_mlflow_is_away(
     noted = tmp_path / "home" / "champions" / "only.json"
     noted.write_text(json.dumps({"name": "hbaf-copies", "version": "1", "run_id": RUNS[0]}))
     assert champion().model == copies[0]
+
+
+def test_copies_of_an_older_home_are_found(copies: list[RegisteredModel], tmp_path: Path) -> None:
+    old = tmp_path / "home" / "champions" / "versions" / "hbaf-copies-v7" / ("c" * 32)
+    old.mkdir(parents=True)
+    (old / "package.json").write_text("c")
+    assert model_that_scored("hbaf-copies/7", "c" * 32).folder == old
+
+
+def test_a_run_that_nobody_knows_is_not_guessed(copies: list[RegisteredModel]) -> None:
+    with pytest.raises(NoModelError, match=f"hbaf-copies/1, run {'d' * 32}: not in .*, nor kept in the home"):
+        model_that_scored("hbaf-copies/1", "d" * 32)

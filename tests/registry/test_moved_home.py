@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from hbaf.registry import tracking
-from hbaf.registry.moved_home import follow
+from hbaf.registry.embedded import database
+from hbaf.registry.embedded.moved_home import follow
 
 
 def use(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HBAF_HOME", str(home))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow/mlflow.db")
-    tracking._follow_home.cache_clear()
+    database._follow_home.cache_clear()
 
 
 @pytest.mark.parametrize("copied", [False, True])
@@ -45,7 +46,6 @@ def test_another_name_of_the_same_folder_is_no_move(tmp_path: Path, monkeypatch:
     with tracking.run("first", tags={}) as log:
         pass
     link.symlink_to(home)
-    database = link / "mlflow" / "mlflow.db"
-    assert follow(database, link, tracking.HOME_TAG) is None
+    assert follow(link / "mlflow" / "mlflow.db", link, tracking.HOME_TAG) is None
     assert follow(home / "mlflow" / "mlflow.db", home, tracking.HOME_TAG) is None
     assert log.client.get_run(log.run_id).info.artifact_uri.startswith(home.as_uri())

@@ -29,6 +29,7 @@ from hbaf.corpus.example.voices import Character, casts
 from hbaf.corpus.schema import LABEL_SETS, SPLITS, Corpus, CorpusError, Split, as_utterances
 from hbaf.home import room, write_atomically
 from hbaf.parameters import CorpusParameters
+from hbaf.waiting import alone
 
 NAME = "example"
 EMOTIONS = LABEL_SETS[NAME]
@@ -77,12 +78,10 @@ def read_example(parameters: CorpusParameters, progress: bool = False) -> Corpus
     Raises:
         CorpusError: audio must be made and the synthesiser is absent or fails.
     """
-    from filelock import FileLock
-
     script = example_script(parameters.seed, parameters.dialogues)
     root = room("examples", f"seed{parameters.seed}-{parameters.dialogues}-{_script_digest(script)[:10]}")
     # Two makers at once would replace each other's files after one of them was measured.
-    with FileLock(root / ".lock"):
+    with alone(root / ".lock"):
         _make_audio(script, root, progress)
         manifest = script.rename(columns={"dialogue_id": "dialogue"})[MANIFEST_COLUMNS]
         # The manifest comes last: a folder that has one is whole, and reads as a folder corpus of its own.

@@ -15,6 +15,7 @@ import numpy as np
 
 from hbaf.features.extractor import SAMPLE_RATE
 from hbaf.features.text.language_models import chosen_device, half_precision, masked_mean, quiet_loading, read_config
+from hbaf.features.transformers_internals import frame_counts
 from hbaf.features.weights import Weights, WeightsError, locate_weights
 
 VERSION = 1  # raised when the golden vectors move
@@ -180,7 +181,7 @@ def frames_of(model: Any, samples: Any, mask: Any | None) -> tuple[Any, Any]:
     frames = hidden[0].shape[1]
     if mask is None:
         return hidden, torch.ones(len(samples), frames, device=samples.device)
-    lengths = model._get_feat_extract_output_lengths(mask.sum(dim=1))
+    lengths = frame_counts(model, mask.sum(dim=1))
     return hidden, torch.arange(frames, device=samples.device)[None] < lengths[:, None]
 
 

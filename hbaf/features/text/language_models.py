@@ -15,6 +15,7 @@ import numpy as np
 
 from hbaf.corpus.windows import LONGEST, Window, as_window
 from hbaf.features.text.windows import own_tokens, tokenize
+from hbaf.features.transformers_internals import model_class
 from hbaf.features.weights import Weights, WeightsError, bundled_minilm, locate_weights
 
 VERSION = 1  # raised when the golden vectors move
@@ -178,7 +179,7 @@ def load_text_model(weights: Weights) -> Any:
     from transformers import AutoConfig, AutoModel
 
     config = AutoConfig.from_pretrained(weights.folder, local_files_only=True)
-    kind: Any = AutoModel._model_mapping[type(config)]
+    kind = model_class(config)
     # A checkpoint without a pooler would get a random one, and its warning.
     takes_pooler = "add_pooling_layer" in inspect.signature(kind).parameters
     pooler = {"add_pooling_layer": False} if takes_pooler else {}

@@ -134,7 +134,7 @@ def _merge(there: pa.Table, coming: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 def _keys(table: pa.Table) -> pa.ChunkedArray:
     """(rows,) conversation, content and model in one string."""
-    parts = [table[name].cast(pa.string()) for name in ("conversation", "conversation_digest", "model_version")]
+    parts = [table[name].cast(pa.string()) for name in ("conversation", "conversation_digest", "run_id")]
     return pc.binary_join_element_wise(*parts, "\n")
 
 

@@ -53,16 +53,31 @@ create view hbaf.current as
   select scores.* from hbaf.scores
   join hbaf.conversations using (conversation, conversation_digest, model_version);
 """,
+    # A model is known by its run: another registry may have given its name and number to another.
+    """
+alter table hbaf.conversations add column run_id text;
+update hbaf.conversations set run_id = scores.run_id from hbaf.scores
+  where scores.conversation = conversations.conversation
+  and scores.conversation_digest = conversations.conversation_digest
+  and scores.model_version = conversations.model_version;
+drop view hbaf.current;
+alter table hbaf.scores drop constraint scores_pkey;
+alter table hbaf.scores add primary key (conversation, conversation_digest, run_id, turn);
+create view hbaf.current as
+  select scores.* from hbaf.scores join hbaf.conversations using (conversation, conversation_digest, run_id);
+""",
 )
 
 _INSERT = "insert into hbaf.scores ({}) values ".format(", ".join(f'"{name}"' for name in COLUMNS))
 _ROW = "({})".format(", ".join(["%s"] * len(COLUMNS)))
 _POINT = """
-insert into hbaf.conversations (conversation, source, conversation_digest, model_version) values (%s, %s, %s, %s)
+insert into hbaf.conversations (conversation, source, conversation_digest, model_version, run_id)
+values (%s, %s, %s, %s, %s)
 on conflict (conversation) do update set
-  conversation_digest = excluded.conversation_digest, model_version = excluded.model_version, published_at = now()
-where (conversations.conversation_digest, conversations.model_version)
-  is distinct from (excluded.conversation_digest, excluded.model_version)
+  conversation_digest = excluded.conversation_digest, model_version = excluded.model_version, run_id = excluded.run_id,
+  published_at = now()
+where (conversations.conversation_digest, conversations.run_id)
+  is distinct from (excluded.conversation_digest, excluded.run_id)
 """
 _BLOCK = 1000  # rows in one statement
 
@@ -104,7 +119,7 @@ class PostgresResult:
                     # One statement for many rows: a statement for each costs a journey to the server.
                     values = b",".join(cursor.mogrify(_ROW, row) for row in some)
                     cursor.execute(_INSERT.encode() + values + b" on conflict do nothing")
-                cursor.execute(_POINT, (one.conversation, source, one.digest, one.model_version))
+                cursor.execute(_POINT, (one.conversation, source, one.digest, one.model_version, one.run_id))
                 connection.commit()
         except BaseException:
             connection.rollback()

@@ -157,11 +157,11 @@ def as_scores(table: pa.Table) -> pd.DataFrame:
 
 def publications_in(table: pa.Table) -> list[Publication]:
     """The conversations of a table, in their order."""
-    names = ["conversation", "conversation_digest", "model_version", "status"]
+    names = ["conversation", "conversation_digest", "model_version", "run_id", "status"]
     frame = table.select(names).to_pandas()
     frame["gone"] = frame["status"] == UNSCORED
-    grouped = frame.groupby(names[:3], sort=False, observed=True)["gone"].agg(["size", "sum"])
+    grouped = frame.groupby(names[:4], sort=False, observed=True)["gone"].agg(["size", "sum"])
     return [
-        Publication(str(name), str(digest), str(model), int(size), int(gone))
-        for (name, digest, model), size, gone in zip(grouped.index, grouped["size"], grouped["sum"], strict=True)
+        Publication(str(name), str(digest), str(model), str(run), int(size), int(gone))
+        for (name, digest, model, run), size, gone in zip(grouped.index, grouped["size"], grouped["sum"], strict=True)
     ]

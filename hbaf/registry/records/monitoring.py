@@ -12,6 +12,7 @@ from hbaf.registry.tracking import HOME_TAG, MlflowClient, experiment_id, home_d
 
 EXPERIMENT = "hbaf-monitoring"
 MODEL_TAG = "hbaf.monitored"
+RUN_TAG = "hbaf.run_id"  # of the run that made the model: its number may be another one's in another registry
 Point = tuple[float, float]  # seconds since 1970, value
 
 
@@ -27,7 +28,7 @@ def log_look(model: RegisteredModel, values: Mapping[str, float], at: float, tag
     client = MlflowClient()
     run_id = find_run(model)
     if run_id is None:
-        named = {MODEL_TAG: model.label, HOME_TAG: home_digest(), "hbaf.run_id": model.run_id}
+        named = {MODEL_TAG: model.label, HOME_TAG: home_digest(), RUN_TAG: model.run_id}
         run_id = client.create_run(experiment_id(EXPERIMENT), run_name=f"monitor {model.label}", tags=named).info.run_id
         client.set_terminated(run_id)  # never `Running`: nobody would end it
     step = len(client.get_metric_history(run_id, "utterances"))
@@ -64,7 +65,7 @@ def curves(model: RegisteredModel, names: list[str]) -> dict[str, list[Point]]:
 def find_run(model: RegisteredModel) -> str | None:
     found = MlflowClient().search_runs(
         [experiment_id(EXPERIMENT)],
-        f"tags.\"{MODEL_TAG}\" = '{model.label}' and tags.\"{HOME_TAG}\" = '{home_digest()}'",
+        f"tags.\"{RUN_TAG}\" = '{model.run_id}' and tags.\"{HOME_TAG}\" = '{home_digest()}'",
         max_results=1,
     )
     return found[0].info.run_id if found else None

@@ -8,12 +8,11 @@ import json
 import logging
 import socket
 
-from filelock import FileLock
-
 from hbaf.files import read_lines
 from hbaf.home import home_folder
 from hbaf.registry.tracking import HOME_TAG, MlflowClient, experiment_id, home_digest
 from hbaf.stop import check
+from hbaf.waiting import alone
 
 EXPERIMENT = "hbaf-test-looks"
 TABLE = "test-looks.json"
@@ -31,7 +30,7 @@ def share_test_looks() -> int | None:
     if not path.exists():
         return 0
     try:
-        with FileLock(path.with_name(".test-looks.lock")):
+        with alone(path.with_name(".test-looks.lock")):
             looks = read_lines(path)
             client, run_id = MlflowClient(), _ledger_run()
             # The whole table each time: what a break in MLflow kept out comes with the next look.

@@ -22,6 +22,7 @@ from hbaf.features.text.language_models import (
     masked_mean,
 )
 from hbaf.features.text.windows import own_tokens
+from hbaf.features.transformers_internals import frame_counts, freeze_front_end
 
 
 class FineTuneError(ValueError):
@@ -95,7 +96,7 @@ class SpeechExamples:
 
     def load_model(self) -> Any:
         model = load_speech_model(self.base.weights)
-        model.feature_extractor._freeze_parameters()  # the convolutional front end, as everybody does
+        freeze_front_end(model)
         model.config.mask_time_prob = 0.0  # SpecAugment fails on signals shorter than its masks
         model.config.mask_feature_prob = 0.0
         return model
@@ -107,7 +108,7 @@ class SpeechExamples:
         mask = mask.to(device)
         hidden, _ = frames_of(model, samples.to(device), mask if self.base.pads else None)
         # Where the model takes no mask, padding is silence to it; the mean leaves its frames out all the same.
-        frames = model._get_feat_extract_output_lengths(mask.sum(dim=1))
+        frames = frame_counts(model, mask.sum(dim=1))
         heard = torch.arange(hidden[-1].shape[1], device=device)[None] < frames[:, None]
         return masked_mean(hidden[-1].float(), heard)
 

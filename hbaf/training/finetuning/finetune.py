@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
 from hbaf.corpus.schema import Corpus
 from hbaf.features.extractor import Extractor
@@ -44,6 +43,7 @@ from hbaf.training.data import label_indices
 from hbaf.training.finetuning.examples import Examples, FineTuneError, make_examples
 from hbaf.training.finetuning.part import train_part
 from hbaf.training.run_log import RunLog, SilentRunLog
+from hbaf.waiting import alone
 
 ALIGNED_ON = 2000  # utterances: enough for a rotation of 1024 dimensions, quick on a CPU
 UNHEARD = 500  # dev utterances on which the alignment is measured
@@ -90,7 +90,7 @@ def finetune(
     """
     base, task, facts = _prepared(corpus, parameters)
     key = facts["key"]
-    with FileLock(encoders_room() / f".{key[:16]}.lock"):
+    with alone(encoders_room() / f".{key[:16]}.lock"):
         done = [encoder for encoder in list_encoders() if encoder.facts["key"] == key]
         if done:
             return _reference(done[0], reused=True)
