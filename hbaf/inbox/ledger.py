@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sql
 from filelock import FileLock, Timeout
 
-from hbaf.home import room
+from hbaf.home import home_folder, room
 
 DATABASE = "HBAF_SCORES_DATABASE"  # environment: keeps passwords out of forms and logs
 VERSION = 1
@@ -118,6 +118,12 @@ class Ledger:
             connection.execute("PRAGMA synchronous=FULL")
 
         return cls(engine)
+
+    @classmethod
+    def existing(cls) -> "Ledger | None":
+        """None where nothing was ever scheduled: asking makes no database."""
+        there = database_address() is not None or (home_folder() / "inbox" / "ledger.sqlite").exists()
+        return cls.open() if there else None
 
     def _prepare(self) -> None:
         with self.alone("tables"), self.engine.begin() as connection:

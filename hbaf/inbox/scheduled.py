@@ -23,7 +23,7 @@ from hbaf.inbox.ledger import Ledger, LedgerError, database_address
 from hbaf.inbox.publish.exports import export
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.publish.postgres import PostgresResult
-from hbaf.inbox.publish.schema import publications_in
+from hbaf.inbox.publish.publication import publications_in
 from hbaf.inbox.shards import (
     ScoredShard,
     ScoringOrder,

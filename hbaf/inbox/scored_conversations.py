@@ -11,6 +11,7 @@ from typing import Any, Literal
 import sqlalchemy as sql
 
 from hbaf.inbox.ledger import ARRIVALS, CONVERSATIONS, Ledger
+from hbaf.inbox.publish.publication import Publication
 
 BLOCK = 500  # names in one statement
 HOLDS = ("validated", "scored", "published")  # a conversation in such a state makes another of its content a duplicate
@@ -33,17 +34,6 @@ class Found:
     digest: str
     rows: int
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class Publication:
-    """A conversation as it stands in the published result."""
-
-    conversation: str
-    digest: str
-    model_version: str
-    rows: int
-    unscored: int
 
 
 def take_in(ledger: Ledger, source: str, found: Sequence[Found], model_version: str, now: float) -> dict[str, Decision]:

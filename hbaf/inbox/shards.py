@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus, save_corpus
 from hbaf.home import published as written
-from hbaf.inbox.publish.schema import SCHEMA, Provenance, as_published
 from hbaf.inbox.read_arrivals import read_arrivals
 from hbaf.inbox.scored_conversations import Found
 from hbaf.inbox.source import Arrival, Source, SourceParameters
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.models import RegisteredModel
 from hbaf.scoring.purpose import Purpose
+from hbaf.scoring.schema import SCHEMA, Provenance, as_rows
 from hbaf.scoring.score import score_rows
 
 
@@ -101,7 +101,7 @@ def score_shard(order: ScoringOrder) -> ScoredShard:
     with written(file) as beside, pq.ParquetWriter(beside, SCHEMA, compression="zstd") as writer:
         for piece in pieces(corpus, order.conversations, shard.source.shard_utterances):
             scores = score_rows(piece, order.model, predictor, workers=shard.workers)
-            writer.write_table(as_published(scores, predictor.emotions, provenance, found))
+            writer.write_table(as_rows(scores, predictor.emotions, provenance, found))
     return ScoredShard(validated, file)
 
 

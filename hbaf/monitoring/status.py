@@ -5,11 +5,11 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from hbaf.home import home_folder
 from hbaf.inbox.arrivals import counts, entries
-from hbaf.inbox.ledger import Ledger, database_address
+from hbaf.inbox.ledger import Ledger
+from hbaf.inbox.publish.published_scores import score_store
 from hbaf.inbox.scoring_runs import RunRecord, runs, sources
 from hbaf.registry.cached_champion import champion
 from hbaf.registry.models import NoModelError
@@ -86,7 +86,7 @@ def examine(limits: Limits, model: str | None = None) -> Status:
             problems.append(f"MLflow cannot be reached; {label} scores from its copy here. Start it: `make up`.")
     except NoModelError as error:
         problems.append(str(error))
-    ledger, now = _ledger(), time.time()
+    ledger, now = Ledger.existing(), time.time()
     diary = runs(ledger) if ledger else []
     told = counts(ledger) if ledger else {}
     waiting = _backlog(ledger) if ledger else []
@@ -127,17 +127,11 @@ def _backlog(ledger: Ledger) -> list[datetime]:
     return [e.since for e in found if e.kind == "arrival" or (e.source, e.arrival) not in unread]
 
 
-def _ledger() -> Ledger | None:
-    """None where nothing was ever scheduled: asking must not make a database."""
-    kept = home_folder() / "inbox" / "ledger.sqlite"
-    return Ledger.open() if database_address() or kept.exists() else None
-
-
 def _last_success(diary: list[RunRecord]) -> float | None:
     """Seconds since 1970."""
     ended = [run.ended_at.timestamp() for run in diary if run.state == "finished" and run.ended_at is not None]
-    folders = [_written(file) for file in (home_folder() / "scores").glob("*/scores.parquet")]
-    return max([*ended, *folders], default=None)
+    written = score_store().written()
+    return max([*ended, *([] if written is None else [written])], default=None)
 
 
 def _of_runs(diary: list[RunRecord], now: float, hours: float) -> list[str]:
@@ -152,7 +146,3 @@ def _of_runs(diary: list[RunRecord], now: float, hours: float) -> list[str]:
         if run.state == "running" and now - run.started_at.timestamp() > 3600 * hours:
             said.append(f"a run on {source} runs since {run.started_at:%Y-%m-%d %H:%M} UTC: {RUNBOOK}, a dead worker.")
     return said
-
-
-def _written(file: Path) -> float:
-    return file.stat().st_mtime

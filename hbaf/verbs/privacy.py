@@ -64,7 +64,7 @@ def forget(
     return 0
 
 
-def why(row: str, *, scores: Path | None = None) -> int:
+def why(row: str, *, scores: str | None = None) -> int:
     """Walks from a prediction back to model, run, feature shards, corpus and recording; exit code 1 where it breaks.
 
     Try:
@@ -75,7 +75,7 @@ def why(row: str, *, scores: Path | None = None) -> int:
 
     Args:
         row: utterance_id of a scored row.
-        scores: Folder of scores; default: the newest in the home folder that has this row.
+        scores: Folder of scores or published dataset; default: the latest score of this row that the home folder knows.
     """
     from hbaf.home import prepare_environment
     from hbaf.privacy.why import why as walk

@@ -19,11 +19,11 @@ from hbaf.inbox import scheduled, scored_conversations, scoring_runs
 from hbaf.inbox.arrivals import InboxError
 from hbaf.inbox.ledger import Ledger
 from hbaf.inbox.publish.parquet import ParquetDataset
-from hbaf.inbox.publish.schema import as_scores
 from hbaf.inbox.rescore import rescore
 from hbaf.inbox.scheduled import SourceScores, score_source
 from hbaf.inbox.source import SourceParameters
 from hbaf.inbox.verify_scores import verify_scores
+from hbaf.scoring.schema import as_scores
 from tests.inbox.conftest import Cached, call, tone, transcript
 
 
@@ -270,6 +270,6 @@ def test_a_replay_tells_whether_this_environment_still_says_the_same(source: Pat
     stored = dataset.read()
     at = stored.column_names.index("probabilities")
     changed = stored.set_column(at, stored.schema.field(at), pa.array(wrong, stored.schema.field(at).type))
-    dataset.remove(set(table["conversation"]), [1])
+    dataset.remove(set(table["conversation"]))
     dataset.replace(changed, dict.fromkeys(table["conversation"], 1))
     assert not verify_scores(parameters, published=result.published, workers=1).same
