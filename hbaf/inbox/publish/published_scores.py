@@ -1,7 +1,6 @@
 """What scheduled scoring published of a source as a table of scored rows, and the store of all there is."""
 
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from hbaf.inbox.ledger import Ledger
+from hbaf.inbox.ledger.database import Ledger
+from hbaf.inbox.ledger.records import SourceRecord
 from hbaf.inbox.publish.exports import exports_of
 from hbaf.inbox.publish.parquet import SCHEMA_FILE, ParquetDataset
 from hbaf.inbox.publish.postgres import PostgresResult
-from hbaf.inbox.scored_conversations import forgotten
-from hbaf.inbox.scoring_runs import SourceRecord, sources
 from hbaf.scoring.schema import as_scores
 from hbaf.scoring.scores_folder import TABLE, ScoresError, ScoresFolder, scores_folders
 from hbaf.scoring.store import SELECTED_BY, ScoredTable, ScoreStore, Select
@@ -73,7 +71,7 @@ class PublishedScores:
                 names |= set(part.loc[gone, "conversation"])
                 rows += int(gone.sum())
             if names:
-                forgotten(ledger, self.source, sorted(names), time.time())
+                ledger.of(self.source).forget(names)
                 if not ledger.embedded:
                     PostgresResult(ledger.engine).remove(names)
                 # Other forms of the same rows; the next run makes them.
@@ -109,4 +107,4 @@ def _table_at(place: str, known: Mapping[str, PublishedScores]) -> ScoredTable:
 
 def _sources() -> list[SourceRecord]:
     """None where nothing was ever scheduled: asking must not make a database."""
-    return sources(ledger) if (ledger := Ledger.existing()) is not None else []
+    return ledger.sources() if (ledger := Ledger.existing()) is not None else []

@@ -1,12 +1,13 @@
-"""The ledger's tables, its place, and the rule that one run at a time works on a source.
+"""The ledger of scheduled scoring: its place, and the rule that one run at a time works on a source.
 
-SQLite in the home (`inbox/ledger.sqlite`), or the PostgreSQL database of HBAF_SCORES_DATABASE where that is set. All
-times are seconds since 1970.
+SQLite in the home (`inbox/ledger.sqlite`), or the PostgreSQL database of HBAF_SCORES_DATABASE where that is set. What
+it says of one source, and how that changes, is `source_ledger.py`.
 """
 
 import hashlib
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,71 +15,13 @@ import sqlalchemy as sql
 from filelock import FileLock, Timeout
 
 from hbaf.home import home_folder, room
+from hbaf.inbox.ledger.forgotten import forget_names_of_version_1
+from hbaf.inbox.ledger.records import LedgerError, RunRecord, SourceRecord
+from hbaf.inbox.ledger.source_ledger import SourceLedger
+from hbaf.inbox.ledger.tables import META, RUNS, SOURCES, TABLES
 
 DATABASE = "HBAF_SCORES_DATABASE"  # environment: keeps passwords out of forms and logs
-VERSION = 1
-
-_tables = sql.MetaData()
-META = sql.Table("hbaf_inbox_meta", _tables, sql.Column("version", sql.Integer, primary_key=True))
-SOURCES = sql.Table(
-    "hbaf_inbox_sources",
-    _tables,
-    sql.Column("source", sql.Text, primary_key=True),
-    sql.Column("url", sql.Text, nullable=False),
-    sql.Column("published", sql.Text, nullable=False),
-)
-ARRIVALS = sql.Table(
-    "hbaf_inbox_arrivals",
-    _tables,
-    sql.Column("source", sql.Text, primary_key=True),
-    sql.Column("arrival", sql.Text, primary_key=True),
-    sql.Column("fingerprint", sql.Text, nullable=False),
-    sql.Column("state", sql.Text, nullable=False),
-    sql.Column("reason", sql.Text, nullable=False, default=""),
-    sql.Column("first_seen", sql.Float, nullable=False),  # seconds since 1970, as all times here
-    sql.Column("changed_at", sql.Float, nullable=False),  # when this fingerprint was seen first
-    sql.Column("state_at", sql.Float, nullable=False),
-)
-CONVERSATIONS = sql.Table(
-    "hbaf_inbox_conversations",
-    _tables,
-    sql.Column("source", sql.Text, primary_key=True),
-    sql.Column("conversation", sql.Text, primary_key=True),  # "<source>/<dialogue_id>"
-    sql.Column("arrival", sql.Text, nullable=False),
-    sql.Column("digest", sql.Text, nullable=False),
-    sql.Column("state", sql.Text, nullable=False),
-    sql.Column("reason", sql.Text, nullable=False, default=""),
-    sql.Column("first_seen", sql.Float, nullable=False),
-    sql.Column("state_at", sql.Float, nullable=False),
-    # What is published, which stays while a newer content waits or is in quarantine.
-    sql.Column("part", sql.Integer),
-    sql.Column("published_digest", sql.Text),
-    sql.Column("model_version", sql.Text),
-    sql.Column("rows", sql.Integer),
-    sql.Column("unscored", sql.Integer),
-    sql.Column("published_at", sql.Float),
-    sql.Column("rescore", sql.Boolean, nullable=False, default=False),
-    sql.Index("hbaf_inbox_by_digest", "source", "digest"),
-    sql.Index("hbaf_inbox_by_arrival", "source", "arrival"),
-)
-RUNS = sql.Table(
-    "hbaf_inbox_runs",
-    _tables,
-    sql.Column("run", sql.Integer, primary_key=True, autoincrement=True),
-    sql.Column("source", sql.Text, nullable=False),
-    sql.Column("model_version", sql.Text, nullable=False),
-    sql.Column("champion_from", sql.Text, nullable=False),
-    sql.Column("purpose", sql.Text, nullable=False),
-    sql.Column("state", sql.Text, nullable=False),
-    sql.Column("started_at", sql.Float, nullable=False),
-    sql.Column("ended_at", sql.Float),
-    sql.Column("counts", sql.Text, nullable=False, default="{}"),
-    sql.Column("error", sql.Text, nullable=False, default=""),
-)
-
-
-class LedgerError(RuntimeError):
-    """The ledger cannot be used."""
+VERSION = 2  # 1: names of what was forgotten stood there
 
 
 class SourceBusy(RuntimeError):
@@ -127,12 +70,40 @@ class Ledger:
 
     def _prepare(self) -> None:
         with self.alone("tables"), self.engine.begin() as connection:
-            _tables.create_all(connection)
+            TABLES.create_all(connection)
             found = connection.scalar(sql.select(META.c.version))
             if found is None:
                 connection.execute(META.insert().values(version=VERSION))
             elif found > VERSION:
                 raise LedgerError(f"the inbox was written by a newer hbaf (version {found}). Upgrade hbaf to use it.")
+            elif found < VERSION:
+                forget_names_of_version_1(connection, time.time())
+                connection.execute(META.update().values(version=VERSION))
+
+    def of(self, source: str, clock: Callable[[], float] = time.time) -> SourceLedger:
+        """What the ledger says of one source."""
+        return SourceLedger(self.engine, source, clock)
+
+    def sources(self) -> list[SourceRecord]:
+        """All sources, by name."""
+        with self.engine.begin() as connection:
+            asked = sql.select(SOURCES).order_by(SOURCES.c.source)
+            return [SourceRecord(**row) for row in connection.execute(asked).mappings()]
+
+    def runs(self, source: str | None = None, limit: int = 100) -> list[RunRecord]:
+        """The latest runs, newest first."""
+        asked = sql.select(RUNS).order_by(RUNS.c.run.desc()).limit(limit)
+        if source is not None:
+            asked = asked.where(RUNS.c.source == source)
+        with self.engine.begin() as connection:
+            return [RunRecord.of(row) for row in connection.execute(asked).mappings()]
+
+    def erase(self) -> None:
+        """Overwrites what was deleted from an embedded ledger; a server does that when it vacuums."""
+        if self.embedded:
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def alone(self, name: str, *, wait: bool = True) -> Iterator[None]:
