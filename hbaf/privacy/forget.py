@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hbaf.home import home_folder
+from hbaf.inbox.ledger.database import DATABASE, DATABASES, databases_used
 from hbaf.privacy.journal import alone, begin, close, open_journals
 from hbaf.privacy.places import files_that_hold
 from hbaf.privacy.plan import ForgetError, Plan, kind_of, plan_of
@@ -38,10 +39,17 @@ def forget(
         dry_run: only count.
 
     Raises:
-        ForgetError: nothing has that name, or several kinds of things have it.
+        ForgetError: nothing has that name, several kinds of things have it, or a database that scores went to is not
+            the one of the environment.
     """
     if (name is None) == (older_than is None):
         raise ForgetError("say what to forget: a name, or an age such as --older-than 90d.")
+    if databases := databases_used():
+        raise ForgetError(
+            f"nothing is forgotten: scores of this home also went to {', '.join(databases)}, and this environment "
+            f"names another database, or none. Set {DATABASE} to its address and run this again; where it is no more, "
+            f"remove {home_folder() / 'inbox' / DATABASES}."
+        )
     outside = tuple(str(place.absolute()) for place in scores)
     with alone():
         completed = {} if dry_run else {plan.subject: complete(plan) for plan in open_journals()}

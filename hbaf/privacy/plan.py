@@ -15,7 +15,7 @@ from hbaf.features.columns import default_store
 from hbaf.features.imported.columns import imported_keys
 from hbaf.privacy.places import telling
 from hbaf.privacy.receipts import Receipt, earlier_digests
-from hbaf.privacy.subject import KINDS, Kind, SavedCorpus, Subject, matches, saved_corpora
+from hbaf.privacy.subject import KINDS, Kind, SavedCorpus, Subject, lines_of, matches, saved_corpora
 from hbaf.registry.trained_on import feature_stores, models_trained_on
 from hbaf.scoring.store import SELECTED_BY, ScoredTable, ScoreStore
 
@@ -54,16 +54,14 @@ class Plan:
     words: tuple[str, ...] = ()
 
 
-def kind_of(name: str, store: ScoreStore, others: Sequence[Kind] = ()) -> Kind:
+def kind_of(name: str, store: ScoreStore) -> Kind:
     """What a name names.
-
-    Args:
-        others: kinds of it that are known of other places.
 
     Raises:
         ForgetError: several kinds of things have it.
     """
-    found = set(others)
+    found: set[Kind] = set()
+    found |= {kind for kind in ("conversation", "corpus") if any(lines_of(Subject(kind, name)))}
     for table in (*(saved.corpus.utterances for saved in saved_corpora()), *_parts(store)):
         found |= {kind for kind in KINDS if kind not in found and matches(table, kind, name).any()}
     if len(found) > 1:
@@ -100,6 +98,7 @@ def plan_of(subject: Subject, store: ScoreStore, scores: tuple[str, ...] = ()) -
         scores=sum(rows for table, rows in counts if not table.source),
         score_folders=sum(not table.source for table in touched),
         published=sum(rows for table, rows in counts if table.source),
+        arrivals=sum(len({*conversations, *arrivals}) for _, conversations, arrivals in lines_of(subject)),
         corpora={saved.corpus.digest(): "" if gone.all() else left(saved, gone).digest() for saved, gone in hit},
         models=models_trained_on(digests),
     )

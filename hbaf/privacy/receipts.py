@@ -24,7 +24,7 @@ class Receipt:
         scores: rows of scored tables.
         score_folders: how many of them were written anew or removed.
         published: rows that scheduled scoring had published; conversations go whole there.
-        arrivals: lines of the inbox; their names go.
+        arrivals: lines of the inbox, published or not; their names go.
         validations, studies: runs of validations in MLflow, and searches, that were about those corpora.
         corpora: digest of each saved corpus before -> after; "" where nothing is left.
         models: runs that were trained on one of those corpora. They are not changed.

@@ -6,6 +6,7 @@ import re
 import time
 from datetime import timedelta
 
+from hbaf.inbox.ledger.database import DATABASE, databases_used
 from hbaf.inbox.publish.published_scores import score_store
 from hbaf.privacy.forget import complete_interrupted, forget
 from hbaf.privacy.journal import open_journals
@@ -58,6 +59,10 @@ def apply_retention() -> Receipt | None:
     if (trouble := unreachable()) is not None:
         why = f"{SETTING}={os.environ[SETTING]}" if age is not None else "a `forget` that was interrupted"
         logging.getLogger(__name__).warning("%s: nothing is forgotten now, MLflow cannot be reached (%s)", why, trouble)
+        return None
+    if databases := databases_used():
+        told = "%s: nothing is forgotten now, scores also went to %s and %s names another database, or none"
+        logging.getLogger(__name__).warning(told, SETTING, ", ".join(databases), DATABASE)
         return None
     if undone:
         complete_interrupted()

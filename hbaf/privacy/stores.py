@@ -6,6 +6,7 @@ reads the whole home afterwards. Each `remove` may be stopped at any moment and 
 
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from hbaf.corpus.prepare import save
 from hbaf.corpus.schema import save_corpus
 from hbaf.features.columns import default_store
 from hbaf.home import home_folder
+from hbaf.inbox.ledger.database import Ledger, SourceBusy
 from hbaf.inbox.publish.published_scores import score_store
 from hbaf.parameters import SearchParameters
 from hbaf.privacy.places import abandoned_files
 from hbaf.privacy.plan import Plan, left
 from hbaf.privacy.receipts import Receipt
-from hbaf.privacy.subject import saved_corpora
+from hbaf.privacy.subject import lines_of, saved_corpora
 from hbaf.registry.trained_on import remove_run, run_keys, validations_of
 from hbaf.scoring.store import ScoredTable
 from hbaf.search.plan import storage_url
@@ -51,6 +53,22 @@ def _scores(plan: Plan, receipt: Receipt) -> Receipt:
     scores = [place for place in plan.scores if "://" in place or Path(place).exists()]
     for table in tables_of(scores):
         table.remove(plan.subject.select)
+    return receipt
+
+
+def _inbox(plan: Plan, receipt: Receipt) -> Receipt:
+    """Names of what arrived, published or not, and what runs that were killed left half done."""
+    ledger = Ledger.existing()
+    if ledger is None:
+        return receipt
+    for source, conversations, arrivals in lines_of(plan.subject):
+        with ledger.alone(source):
+            ledger.of(source).forget(conversations, arrivals)
+    for one in ledger.sources():
+        # A run that goes on has begun with that, and removes what it makes.
+        with suppress(SourceBusy), ledger.alone(one.source, wait=False):
+            shutil.rmtree(home_folder() / "inbox" / "work" / one.source, ignore_errors=True)
+    ledger.erase()
     return receipt
 
 
@@ -113,6 +131,7 @@ def _corpora(plan: Plan, receipt: Receipt) -> Receipt:
 
 STORES: tuple[Store, ...] = (
     Store(("scores", "published", "exports"), _scores),
+    Store(("inbox",), _inbox),
     Store(("features",), _vectors),
     Store(("docs", "validated", "mlflow"), _validations),
     Store(("search",), _searches),

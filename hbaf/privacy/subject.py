@@ -11,6 +11,7 @@ import pandas as pd
 
 from hbaf.corpus.schema import Corpus, load_corpus
 from hbaf.home import home_folder
+from hbaf.inbox.ledger.database import Ledger
 from hbaf.scoring.store import ScoreStore, Select, older_than
 
 Kind = Literal["conversation", "speaker", "corpus"]
@@ -74,6 +75,19 @@ def saved_corpora() -> Iterator[SavedCorpus]:
     """One at a time."""
     for folder in corpus_folders():
         yield SavedCorpus(folder, load_corpus(folder))
+
+
+def lines_of(subject: Subject) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Source, its conversations and its unread arrivals, by name; the ledger knows no speakers, and no age counts."""
+    ledger = Ledger.existing()
+    if ledger is None or subject.kind not in ("conversation", "corpus"):
+        return
+    for one in ledger.sources():
+        if subject.kind == "corpus" and one.source != subject.name:
+            continue
+        conversations, arrivals = ledger.of(one.source).names_of(None if subject.kind == "corpus" else subject.name)
+        if conversations or arrivals:
+            yield one.source, conversations, arrivals
 
 
 def matches(table: pd.DataFrame, kind: Kind, name: str) -> np.ndarray:

@@ -48,6 +48,8 @@ def forget(
     print(f"  {receipt.scores} scored rows in {receipt.score_folders} folders, with their reports")
     if receipt.published:
         print(f"  {receipt.published} published rows, of whole conversations; no later run publishes them again")
+    if receipt.arrivals:
+        print(f"  {receipt.arrivals} names in the inbox; what is quarantined or waits stays out too")
     if not dry_run:
         print(f"  {receipt.validations} validations in MLflow and {receipt.studies} searches; caches and Data Docs")
     if receipt.models:

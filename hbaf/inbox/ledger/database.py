@@ -5,6 +5,7 @@ it says of one source, and how that changes, is `source_ledger.py`.
 """
 
 import hashlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +15,14 @@ from typing import Any
 import sqlalchemy as sql
 from filelock import FileLock, Timeout
 
-from hbaf.home import home_folder, room
+from hbaf.home import home_folder, room, without_password, write_atomically
 from hbaf.inbox.ledger.forgotten import forget_names_of_version_1
 from hbaf.inbox.ledger.records import LedgerError, RunRecord, SourceRecord
 from hbaf.inbox.ledger.source_ledger import SourceLedger
 from hbaf.inbox.ledger.tables import META, RUNS, SOURCES, TABLES
 
 DATABASE = "HBAF_SCORES_DATABASE"  # environment: keeps passwords out of forms and logs
+DATABASES = "databases.json"  # in the home's inbox: which ones it published to
 VERSION = 2  # 1: names of what was forgotten stood there
 
 
@@ -37,6 +39,24 @@ def database_address() -> str | None:
     return f"postgresql+psycopg2://{rest}" if scheme in ("postgres", "postgresql") else url
 
 
+def databases_used() -> list[str]:
+    """Databases that this home published to, without passwords, other than the one of the environment."""
+    address = database_address()
+    now = without_password(address) if address else None
+    return [one for one in _noted() if one != now]
+
+
+def _note_database(address: str) -> None:
+    """A shell without HBAF_SCORES_DATABASE would not know it (`hbaf forget` must)."""
+    if address not in (known := _noted()):
+        write_atomically(room("inbox") / DATABASES, json.dumps([*known, address], indent=1).encode())
+
+
+def _noted() -> list[str]:
+    file = home_folder() / "inbox" / DATABASES
+    return json.loads(file.read_text()) if file.exists() else []
+
+
 class Ledger:
     """The database; made if absent."""
 
@@ -50,7 +70,9 @@ class Ledger:
         """The one of the environment, else the one in the home."""
         address = database_address()
         if address:
-            return cls(sql.create_engine(address, pool_pre_ping=True))
+            ledger = cls(sql.create_engine(address, pool_pre_ping=True))
+            _note_database(without_password(address))
+            return ledger
         engine = sql.create_engine(
             f"sqlite:///{room('inbox') / 'ledger.sqlite'}", connect_args={"timeout": 60}, poolclass=sql.NullPool
         )

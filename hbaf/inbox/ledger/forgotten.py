@@ -15,6 +15,7 @@ from hbaf.inbox.ledger.tables import ARRIVALS, CONVERSATIONS, FORGOTTEN, RUNS, a
 
 SHOWN_DIGITS = 10  # of a digest, in place of a name
 REASON = "forgotten"
+REASON_GONE = "why is not kept, as it names what was forgotten"
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class ForgottenNames:
             given = [{"digest": digest, "arrival": digests[digest]} for digest in sorted(new)]
             values = {"source": self.source, "salt": salt, "at": now}
             self.connection.execute(FORGOTTEN.insert(), [{**values, **one} for one in given])
+        self._clear_reasons({*rows, *empty})
         failed = sql.select(RUNS.c.run, RUNS.c.error).where((RUNS.c.source == self.source) & RUNS.c.error.contains(":"))
         for run, error in list(self.connection.execute(failed)):
             self.connection.execute(RUNS.update().where(RUNS.c.run == run).values(error=error.partition(":")[0]))
@@ -88,6 +90,15 @@ class ForgottenNames:
         for some in in_blocks([arrival for arrival in known if is_table(arrival)]):
             self.connection.execute(ARRIVALS.update().where(arrivals_at(self.source, some)).values(fingerprint=""))
         return True
+
+    def _clear_reasons(self, names: Collection[str]) -> None:
+        """What is held because of something that was forgotten does not name it any more."""
+        for table, column in ((ARRIVALS, ARRIVALS.c.arrival), (CONVERSATIONS, CONVERSATIONS.c.conversation)):
+            own = table.c.source == self.source
+            asked = sql.select(column, table.c.reason).where(own & (table.c.reason != ""))
+            for held, reason in list(self.connection.execute(asked)):
+                if any(name in reason for name in names):
+                    self.connection.execute(table.update().where(own & (column == held)).values(reason=REASON_GONE))
 
     def _salt(self) -> str | None:
         asked = sql.select(FORGOTTEN.c.salt).where(FORGOTTEN.c.source == self.source).limit(1)
