@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hbaf.corpus.schema import CorpusReference
     from hbaf.features.columns import Columns
     from hbaf.inference.predictor import Predictor
-    from hbaf.privacy.forget import Receipt
+    from hbaf.privacy.receipts import Receipt
     from hbaf.promotion.verdict import Verdict
     from hbaf.registry.runs import RunReference
     from hbaf.scoring.purpose import Purpose

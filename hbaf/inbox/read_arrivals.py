@@ -7,7 +7,7 @@ known as one.
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -15,12 +15,14 @@ import pandas as pd
 
 from hbaf.corpus.readers.folder import corpus_of, read_folder
 from hbaf.corpus.readers.transcripts import read_recording
-from hbaf.corpus.schema import Corpus, CorpusError, as_utterances, empty_splits, is_missing
+from hbaf.corpus.schema import UTTERANCE_COLUMNS, Corpus, CorpusError, as_utterances, empty_splits, is_missing
 from hbaf.corpus.sound.facts import add_facts
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.transcripts.forms import SUFFIXES
-from hbaf.inbox.scored_conversations import Found
+from hbaf.home import storage_trouble
+from hbaf.inbox.ledger.records import Found
+from hbaf.inbox.ledger.source_ledger import name_is_taken
 from hbaf.inbox.source import Arrival, SourceParameters
 from hbaf.parameters import CorpusParameters, ValidationParameters
 from hbaf.validation.broken_rows import broken_rows
@@ -52,30 +54,48 @@ def read_arrivals(
     """Reads, measures and judges arrivals whose files lie below `root`."""
     pieces: dict[str, pd.DataFrame] = {}
     refused: dict[str, str] = {}
+    owners: dict[str, str] = {}  # dialogue -> arrival
     for arrival in arrivals:
         try:
-            pieces[arrival.name] = _read(arrival, root, source)
-        except (CorpusError, OSError) as error:
-            refused[arrival.name] = _without_root(str(error), root)
+            piece = _read(arrival, root, source)
+        except Exception as error:  # whatever lies in it, the others are read
+            refused[arrival.name] = _reason(error, root)
+            continue
+        taken = [name for name in piece["dialogue_id"].unique() if name in owners]
+        if taken:
+            refused[arrival.name] = name_is_taken(f"{source.label}/{taken[0]}", owners[taken[0]])
+            continue
+        pieces[arrival.name] = piece
+        owners |= dict.fromkeys(piece["dialogue_id"].unique(), arrival.name)
     try:
-        corpus = add_facts(_joined(pieces, root, source), workers=workers)
-    except CorpusError as error:
-        # One of them stops all (two people on two channels, and nobody says who is where): find out which.
-        if len(pieces) == 1:
-            refused |= dict.fromkeys(pieces, _without_root(str(error), root))
-            pieces = {}
-        for name in list(pieces):
+        corpus, found = _measured(pieces, root, source, workers)
+    except Exception as error:
+        if storage_trouble(error) is not None:
+            raise
+        # One of them stops all (two people on two channels, and nobody says who is where): each by itself.
+        corpus, found = _measured({}, root, source, 1)
+        for name, piece in pieces.items():
             try:
-                add_facts(_joined({name: pieces[name]}, root, source), workers=1)
-            except CorpusError as alone:
-                refused[name] = _without_root(str(alone), root)
-                del pieces[name]
-        corpus = add_facts(_joined(pieces, root, source), workers=workers)
-    return ReadArrivals(corpus, _found(corpus, source, pieces), refused)
+                alone, more = _measured({name: piece}, root, source, 1)
+            except Exception as own:
+                refused[name] = _reason(own, root)
+            else:
+                rows = pd.concat([corpus.utterances, alone.utterances], ignore_index=True)
+                corpus, found = replace(corpus, utterances=rows), (*found, *more)
+    return ReadArrivals(corpus, found, refused)
+
+
+def _measured(
+    pieces: dict[str, pd.DataFrame], root: Path, source: SourceParameters, workers: int | None
+) -> tuple[Corpus, tuple[Found, ...]]:
+    corpus = add_facts(_joined(pieces, root, source), workers=workers)
+    return corpus, _found(corpus, source, pieces)
 
 
 def _read(arrival: Arrival, root: Path, source: SourceParameters) -> pd.DataFrame:
     """The utterance table of one arrival, with paths relative to `root`."""
+    if arrival.problem:
+        raise CorpusError(arrival.problem)
     common = {"name": source.label, "channels": source.channels, "bad_share": source.bad_share}
     if arrival.kind == "table":
         path = PurePosixPath(arrival.name)
@@ -111,7 +131,7 @@ def _one_utterance(name: str, recording: str) -> Manifest:
 
 
 def conversation_name(path: str) -> str:
-    """A path as a dialogue id: `2026/11/call1` -> `2026:11:call1`; distinct paths stay distinct."""
+    """A path as a dialogue id: `2026/11/call1` -> `2026:11:call1`; paths stay distinct but for blanks."""
     return ":".join(_escaped(part) for part in path.split("/") if part != ".")
 
 
@@ -120,7 +140,12 @@ def _escaped(part: str) -> str:
 
 
 def _joined(pieces: dict[str, pd.DataFrame], root: Path, source: SourceParameters) -> Corpus:
-    tables = [table.assign(arrival=name) for name, table in pieces.items() if len(table)]
+    # A table's own columns are anything, and need not fit together.
+    tables = [
+        table[[name for name in table if name in UTTERANCE_COLUMNS]].assign(arrival=name)
+        for name, table in pieces.items()
+        if len(table)
+    ]
     if tables:
         utterances = as_utterances(pd.concat(tables, ignore_index=True))
     else:
@@ -212,5 +237,10 @@ def conversation_digest(content: _Content, places: list[int]) -> str:
     return hasher.hexdigest()
 
 
-def _without_root(message: str, root: Path) -> str:
-    return message.replace(f"{root}/", "").replace(str(root), ".")
+def _reason(error: Exception, root: Path) -> str:
+    said = str(error).replace(f"{root}/", "").replace(str(root), ".")
+    if isinstance(error, CorpusError | OSError):
+        return said
+    return (
+        f"cannot be read ({type(error).__name__}: {said or 'no more is known'}). If other programs read it, report it."
+    )

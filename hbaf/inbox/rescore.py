@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from hbaf.inbox.ledger import Ledger
+from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.scheduled import MapShards, SourceScores, one_after_another, score_source
-from hbaf.inbox.scored_conversations import to_rescore
 from hbaf.inbox.source import SourceParameters
 from hbaf.registry.cached_champion import champion
 from hbaf.scoring.purpose import Purpose
@@ -30,7 +29,7 @@ def rescore(
     """
     ledger = Ledger.open()
     with ledger.alone(parameters.label):
-        to_rescore(ledger, parameters.label, since.timestamp(), champion(model).model)
+        ledger.of(parameters.label).to_rescore(since.timestamp(), champion(model).model)
     return score_source(
         parameters, purpose=purpose, model=model, workers=workers, at_a_time=at_a_time, map_shards=map_shards, now=now
     )

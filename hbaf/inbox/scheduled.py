@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -17,13 +17,14 @@ from typing import Protocol, TypeVar
 import pyarrow.parquet as pq
 
 from hbaf.home import room
-from hbaf.inbox import arrivals as inbox
-from hbaf.inbox import scored_conversations, scoring_runs
-from hbaf.inbox.ledger import Ledger, LedgerError, database_address
+from hbaf.inbox.ledger.database import Ledger, database_address
+from hbaf.inbox.ledger.records import LedgerError
+from hbaf.inbox.ledger.source_ledger import SourceLedger
+from hbaf.inbox.ledger.states import RunState
 from hbaf.inbox.publish.exports import export
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.publish.postgres import PostgresResult
-from hbaf.inbox.publish.schema import publications_in
+from hbaf.inbox.publish.publication import publications_in
 from hbaf.inbox.shards import (
     ScoredShard,
     ScoringOrder,
@@ -41,6 +42,10 @@ from hbaf.stop import clean_up
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 TRIES = 3  # of one arrival in one run: once, and again where what it was equal to has changed
+
+
+class NothingScored(RuntimeError):
+    """Conversations are ready, and every one of them fails."""
 
 
 class MapShards(Protocol):
@@ -100,31 +105,25 @@ def score_source(
         hbaf.inbox.source.SourceError: the source cannot be listed.
         hbaf.inbox.ledger.SourceBusy: another run works on it, and `wait` is False.
     """
-    ledger = Ledger.open()
-    with ledger.alone(parameters.label, wait=wait):
+    database = Ledger.open()
+    with database.alone(parameters.label, wait=wait):
+        ledger = database.of(parameters.label, now)
         chosen = champion(model)
         check_purpose(purpose, load_predictor(chosen.model.folder).package.facts)
-        places = Places.of(parameters, ledger)
-        scoring_runs.register(ledger, parameters.label, Source(parameters).shown, places.parquet.url)
-        run = scoring_runs.begin_run(
-            ledger,
-            parameters.label,
-            model=chosen.model,
-            champion_from=chosen.champion_from,
-            purpose=purpose,
-            now=now(),
-        )
-        work = _Run(parameters, ledger, places, chosen, purpose, workers, run, now)
+        places = Places.of(parameters, database)
+        ledger.register(Source(parameters).shown, places.parquet.url)
+        run = ledger.begin_run(chosen.model, champion_from=chosen.champion_from, purpose=purpose)
+        work = _Run(parameters, ledger, places, chosen, purpose, workers, run)
         try:
             work.until_nothing_is_ready(at_a_time, map_shards)
             export(places.parquet, parameters.also)
         except BaseException as error:
             said = f"{type(error).__name__}: {error}"
-            clean_up("the run's entry", lambda: scoring_runs.end_run(ledger, run, "failed", work.told(), now(), said))
+            clean_up("the run's entry", lambda: ledger.end_run(run, RunState.FAILED, work.told(), said))
             raise
         finally:
             shutil.rmtree(work.folder, ignore_errors=True)
-        scoring_runs.end_run(ledger, run, "finished", work.told(), now())
+        ledger.end_run(run, RunState.FINISHED, work.told())
     return SourceScores(
         parameters.label, chosen.model.label, chosen.champion_from, places.parquet.url, work.rows, work.told()
     )
@@ -153,20 +152,20 @@ class _Run:
     def __init__(
         self,
         parameters: SourceParameters,
-        ledger: Ledger,
+        ledger: SourceLedger,
         places: Places,
         chosen: Champion,
         purpose: Purpose,
         workers: int | None,
         run: int,
-        now: Callable[[], float],
     ) -> None:
         self.parameters, self.ledger, self.places = parameters, ledger, places
-        self.champion, self.purpose, self.workers, self.now = chosen, purpose, workers, now
-        self.source = parameters.label
+        self.champion, self.purpose, self.workers = chosen, purpose, workers
         self.counts: Counter[str] = Counter()
         self.rows = 0
-        above = room("inbox", "work", self.source)
+        self.listed: set[str] = set()
+        self.failed: dict[str, str] = {}  # conversation -> why it could not be scored
+        above = room("inbox", "work", parameters.label)
         for left in above.iterdir():  # of runs that were killed: nobody else works here
             shutil.rmtree(left, ignore_errors=True)
         self.folder = above / f"{run}-{os.getpid()}"
@@ -179,15 +178,17 @@ class _Run:
         tries: Counter[Arrival] = Counter()
         for round_ in count():
             listing = {arrival.name: arrival for arrival in Source(self.parameters).arrivals()}
-            inbox.note(self.ledger, self.source, list(listing.values()), self.parameters.quiet_minutes, self.now())
-            names = inbox.to_read(self.ledger, self.source)
+            self.listed = set(listing)
+            self.ledger.note(list(listing.values()), self.parameters.quiet_minutes)
+            names = self.ledger.to_read()
             if missing := [name for name in names if name not in listing]:
-                inbox.gone(self.ledger, self.source, missing, self.now())
+                self.ledger.files_are_gone(missing)
                 self.counts["gone"] += len(missing)
             ready = [listing[name] for name in names if name in listing]
             # What fails to leave the list must not keep the run busy for ever.
             ready = [arrival for arrival in ready if tries[arrival] < TRIES]
             if not ready:
+                self._set_failed_aside()
                 return
             tries.update(ready)
             shards = self._shards(ready, round_)
@@ -209,7 +210,10 @@ class _Run:
 
     def _work(self, shards: list[Shard], map_shards: MapShards) -> None:
         orders = []
-        for validated in map_shards(validate_shard, shards):
+        for read in map_shards(validate_shard, shards):
+            taken = self.ledger.names_taken(read.found, self.listed)
+            kept = tuple(one for one in read.found if one.arrival not in taken)
+            validated = replace(read, found=kept, refused=(*read.refused, *taken.items()))
             wanted = self._take_in(validated)
             if wanted:
                 model, origin = self.champion.model, self.champion.champion_from
@@ -223,30 +227,46 @@ class _Run:
     def _take_in(self, validated: ValidatedShard) -> tuple[str, ...]:
         """The conversations that are to be scored."""
         for arrival, reason in validated.refused:
-            inbox.quarantine(self.ledger, self.source, arrival, reason, self.now())
+            self.ledger.quarantine(arrival, reason)
             self.counts["quarantined"] += 1
-        decisions = scored_conversations.take_in(
-            self.ledger, self.source, validated.found, self.champion.model, self.now()
-        )
+        decisions = self.ledger.take_in(validated.found, self.champion.model)
         self.counts.update(decision for decision in decisions.values() if decision != "score")
         return tuple(name for name, decision in decisions.items() if decision == "score")
 
     def _publish(self, scored: ScoredShard) -> None:
         """Into every place, then into the ledger: after a kill between them the next run does the same, in vain."""
+        self.failed |= dict(scored.failed)
         rows = pq.read_table(scored.file)
+        if not len(rows):
+            return
         sizes = {one.conversation: one.rows for one in publications_in(rows)}
-        scored_conversations.scored(self.ledger, self.source, list(sizes), self.now())
-        parts = scored_conversations.parts_for(self.ledger, self.source, sizes)
+        self.ledger.scored(list(sizes))
+        parts = self.ledger.parts_for(sizes)
         stands = self.places.parquet.replace(rows, parts)
         if self.places.postgres is not None:
             self.places.postgres.replace(stands)
         publications = publications_in(stands)
-        scored_conversations.published(self.ledger, self.source, publications, self.now())
+        self.ledger.published(publications)
+        self.failed = {name: reason for name, reason in self.failed.items() if name not in sizes}
         self.counts["published"] += len(publications)
         self.rows += len(stands)
+
+    def _set_failed_aside(self) -> None:
+        """What could not be scored costs only itself, unless nothing could: then this installation is at fault.
+
+        Raises:
+            NothingScored: this run scored nothing; what waits for it goes on waiting.
+        """
+        if not self.failed:
+            return
+        if not self.rows:
+            name, reason = next(iter(self.failed.items()))
+            raise NothingScored(f"none of {len(self.failed)} conversations could be scored. First {name}: {reason}")
+        self.ledger.quarantine_conversations(self.failed)
+        self.counts["quarantined"] += len(self.failed)
 
     def _done(self, validated: ValidatedShard) -> None:
         refused = {arrival for arrival, _ in validated.refused}
         read = [arrival for arrival in validated.shard.arrivals if arrival.name not in refused]
-        inbox.was_read(self.ledger, self.source, read, self.now())
+        self.ledger.was_read(read)
         shutil.rmtree(validated.shard.folder, ignore_errors=True)

@@ -3,24 +3,30 @@
 Between them goes a small reference; the tables lie in a folder of the shard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feature_store.manifest import StoreError
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus, save_corpus
+from hbaf.features.columns import ExtractorMismatch
 from hbaf.home import published as written
-from hbaf.inbox.publish.schema import SCHEMA, Provenance, as_published
+from hbaf.inbox.ledger.records import Found
 from hbaf.inbox.read_arrivals import read_arrivals
-from hbaf.inbox.scored_conversations import Found
 from hbaf.inbox.source import Arrival, Source, SourceParameters
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.models import RegisteredModel
 from hbaf.scoring.purpose import Purpose
+from hbaf.scoring.schema import SCHEMA, Provenance, as_rows
 from hbaf.scoring.score import score_rows
+
+# What stops a run: the next conversation would meet it too.
+NOBODYS_CONVERSATION = (OSError, ImportError, MemoryError, ExtractorMismatch, StoreError)
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,15 @@ class ScoringOrder:
 
 @dataclass(frozen=True)
 class ScoredShard:
-    """Where the scored rows lie, in the published schema."""
+    """Where the scored rows lie, in the published schema.
+
+    Attributes:
+        failed: (conversation, why it cannot be scored).
+    """
 
     validated: ValidatedShard
     file: Path
+    failed: tuple[tuple[str, str], ...] = ()
 
 
 def validate_shard(shard: Shard) -> ValidatedShard:
@@ -76,9 +87,10 @@ def validate_shard(shard: Shard) -> ValidatedShard:
 
 
 def score_shard(order: ScoringOrder) -> ScoredShard:
-    """Scores the chosen conversations, a bounded number of utterances at a time.
+    """Scores the chosen conversations, a bounded number of utterances at a time; one that cannot be costs only itself.
 
     Raises:
+        OSError, ImportError: a disk, a store or the installation, and no conversation, is at fault.
         hbaf.features.columns.ExtractorMismatch: this installation makes other features than the model was trained on.
     """
     validated = order.validated
@@ -98,11 +110,33 @@ def score_shard(order: ScoringOrder) -> ScoredShard:
         scored_at=datetime.now(UTC),
     )
     file = shard.folder / "scores.parquet"
+    failed: dict[str, str] = {}
+
+    def score(piece: Corpus) -> pa.Table:
+        scores = score_rows(piece, order.model, predictor, workers=shard.workers)
+        return as_rows(scores, predictor.emotions, provenance, found)
+
     with written(file) as beside, pq.ParquetWriter(beside, SCHEMA, compression="zstd") as writer:
         for piece in pieces(corpus, order.conversations, shard.source.shard_utterances):
-            scores = score_rows(piece, order.model, predictor, workers=shard.workers)
-            writer.write_table(as_published(scores, predictor.emotions, provenance, found))
-    return ScoredShard(validated, file)
+            try:
+                writer.write_table(score(piece))
+            except NOBODYS_CONVERSATION:
+                raise
+            except Exception:
+                for name, alone in _one_by_one(piece):
+                    try:
+                        writer.write_table(score(alone))
+                    except NOBODYS_CONVERSATION:
+                        raise
+                    except Exception as error:
+                        failed[name] = f"cannot be scored ({type(error).__name__}: {error})"
+    return ScoredShard(validated, file, tuple(failed.items()))
+
+
+def _one_by_one(corpus: Corpus) -> Iterator[tuple[str, Corpus]]:
+    table = corpus.utterances
+    for name, rows in table.groupby(table["corpus"] + "/" + table["dialogue_id"], sort=False):
+        yield str(name), replace(corpus, utterances=rows.reset_index(drop=True))
 
 
 def pieces(corpus: Corpus, conversations: Sequence[str], rows: int) -> list[Corpus]:

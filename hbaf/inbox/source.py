@@ -95,12 +95,14 @@ class Arrival:
         name: path without suffix for a recording, path for a table; unique in the source.
         files: all that belongs to it, in order of their paths.
         marked: a marker at least as new as each file lies there.
+        problem: why it cannot be read whatever is in it; "" where it can be tried.
     """
 
     name: str
     kind: Literal["recording", "table"]
     files: tuple[ArrivedFile, ...]
     marked: bool
+    problem: str = ""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -219,15 +221,24 @@ def arrivals_of(files: list[ArrivedFile]) -> list[Arrival]:
         has_transcript = any(_suffix(file) in TRANSCRIPT_SUFFIXES for file in members)
         owner = None if has_transcript else _nearest(name, folders)
         if owner is None:
-            found.append(Arrival(name, "recording", tuple(members), _is_marked(name, members, by_path)))
+            found.append(_arrival(name, "recording", members, by_path))
             continue
         for table in tables:
             if str(PurePosixPath(table.path).parent) == owner:
                 owned[table.path] += members
     for table in tables:
         members = sorted([table, *owned[table.path]], key=lambda file: file.path)
-        found.append(Arrival(table.path, "table", tuple(members), _is_marked(table.path, members, by_path)))
+        found.append(_arrival(table.path, "table", members, by_path))
     return sorted(found, key=lambda arrival: arrival.name)
+
+
+def _arrival(
+    name: str, kind: Literal["recording", "table"], files: list[ArrivedFile], by_path: Mapping[str, ArrivedFile]
+) -> Arrival:
+    """A name that is not UTF-8 (the system gives its bytes as lone surrogates) is shown escaped."""
+    shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    problem = "" if shown == name else "its name is not UTF-8. Rename it; it then comes back by itself."
+    return Arrival(shown, kind, tuple(files), _is_marked(name, files, by_path), problem)
 
 
 def _suffix(file: ArrivedFile) -> str:

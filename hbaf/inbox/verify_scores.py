@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from hbaf.inbox.publish.parquet import ParquetDataset
-from hbaf.inbox.publish.schema import as_scores
 from hbaf.inbox.read_arrivals import read_arrivals
 from hbaf.inbox.shards import load_predictor
 from hbaf.inbox.source import Arrival, Source, SourceParameters
 from hbaf.registry.cached_champion import model_that_scored
+from hbaf.scoring.schema import as_scores
 from hbaf.scoring.score import score_rows
 
 TOLERANCE = 1e-3  # of a probability: other batches and processors differ by about 1e-6, other libraries by 1e-4
@@ -60,11 +60,11 @@ def verify_scores(
         hbaf.features.columns.ExtractorMismatch: this installation makes other features by design.
         hbaf.registry.models.NoModelError: a version is gone.
     """
-    stored = as_scores(ParquetDataset(published).read())
-    names = sorted(stored["conversation"].unique())
+    dataset = ParquetDataset(published)
+    names = sorted({name for table in dataset.tables(["conversation"]) for name in table["conversation"].to_pylist()})
     if conversations and conversations < len(names):
         names = sorted(np.random.default_rng(seed).choice(names, conversations, replace=False))
-    stored = stored[stored["conversation"].isin(names)]
+    stored = as_scores(dataset.read(names))
     listing = {arrival.name: arrival for arrival in Source(parameters).arrivals()}
     not_replayed: dict[str, str] = {}
     by_arrival: dict[str, list[str]] = defaultdict(list)

@@ -12,9 +12,9 @@ from hbaf.drift.observations import observe
 from hbaf.drift.reference import FOLDER, Reference, ReferenceMissing, make_reference
 from hbaf.features.columns import extract_features
 from hbaf.home import home_folder, room
+from hbaf.inbox.publish.published_scores import score_store
 from hbaf.inference.predictor import Predictor
 from hbaf.monitoring.page import write_monitor_page
-from hbaf.monitoring.rows import scored_rows
 from hbaf.monitoring.stored_vectors import stored_vectors
 from hbaf.parameters import MonitorParameters
 from hbaf.registry.cached_champion import champion as find_champion
@@ -74,7 +74,7 @@ def monitor_scores(
     champion, away = chosen.model, chosen.champion_from == "cache"
     predictor = Predictor.load(champion.folder)
     reference = reference_of(champion, predictor)
-    rows = scored_rows(champion, now - parameters.days * DAY, now, scores)
+    rows = score_store(scores).rows(champion.run_id, now - parameters.days * DAY, now)
     if rows.empty:
         said = f"{champion.label}: nothing was scored in the last {parameters.days:g} days"
         return Monitored(champion.label, None, said, None)

@@ -5,16 +5,16 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from hbaf.home import home_folder
-from hbaf.inbox.arrivals import counts, entries
-from hbaf.inbox.ledger import Ledger, database_address
-from hbaf.inbox.scoring_runs import RunRecord, runs, sources
+from hbaf.inbox.entries import Inbox
+from hbaf.inbox.ledger.database import Ledger
+from hbaf.inbox.ledger.records import RunRecord
+from hbaf.inbox.ledger.states import BACKLOG, RunState, State
+from hbaf.inbox.publish.published_scores import score_store
 from hbaf.registry.cached_champion import champion
 from hbaf.registry.models import NoModelError
 
-BACKLOG = ("new", "validated", "scored")
 RUNBOOK = "infra/RUNBOOK.md"
 
 
@@ -86,14 +86,14 @@ def examine(limits: Limits, model: str | None = None) -> Status:
             problems.append(f"MLflow cannot be reached; {label} scores from its copy here. Start it: `make up`.")
     except NoModelError as error:
         problems.append(str(error))
-    ledger, now = _ledger(), time.time()
-    diary = runs(ledger) if ledger else []
-    told = counts(ledger) if ledger else {}
+    ledger, now = Ledger.existing(), time.time()
+    diary = ledger.runs() if ledger else []
+    told = Inbox(ledger).counts() if ledger else {}
     waiting = _backlog(ledger) if ledger else []
     oldest = max((now - since.timestamp() for since in waiting), default=0.0) / 3600
-    known = len(sources(ledger)) if ledger else 0
+    known = len(ledger.sources()) if ledger else 0
     last = _last_success(diary)
-    quarantined, total = told.get("quarantined", 0), sum(told.values())
+    quarantined, total = told.get(State.QUARANTINED, 0), sum(told.values())
     share = quarantined / total if total else 0.0
     free = shutil.disk_usage(home_folder()).free / 1e9
     if known and (last is None or now - last > 3600 * limits.hours):
@@ -107,7 +107,7 @@ def examine(limits: Limits, model: str | None = None) -> Status:
         problems.append(f"{free:.1f} GB free: {RUNBOOK}, a full disk.")
     return Status(
         last_success=None if last is None else datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds"),
-        running=sum(run.state == "running" for run in diary),
+        running=sum(run.state is RunState.RUNNING for run in diary),
         backlog=len(waiting),
         oldest_hours=round(oldest, 2),
         quarantined=quarantined,
@@ -122,22 +122,16 @@ def examine(limits: Limits, model: str | None = None) -> Status:
 
 def _backlog(ledger: Ledger) -> list[datetime]:
     """Since when each waits; a conversation whose arrival waits to be read again is one thing, not two."""
-    found = entries(ledger, states=BACKLOG)
+    found = Inbox(ledger).entries(BACKLOG)
     unread = {(entry.source, entry.arrival) for entry in found if entry.kind == "arrival"}
     return [e.since for e in found if e.kind == "arrival" or (e.source, e.arrival) not in unread]
 
 
-def _ledger() -> Ledger | None:
-    """None where nothing was ever scheduled: asking must not make a database."""
-    kept = home_folder() / "inbox" / "ledger.sqlite"
-    return Ledger.open() if database_address() or kept.exists() else None
-
-
 def _last_success(diary: list[RunRecord]) -> float | None:
     """Seconds since 1970."""
-    ended = [run.ended_at.timestamp() for run in diary if run.state == "finished" and run.ended_at is not None]
-    folders = [_written(file) for file in (home_folder() / "scores").glob("*/scores.parquet")]
-    return max([*ended, *folders], default=None)
+    ended = [run.ended_at.timestamp() for run in diary if run.state is RunState.FINISHED and run.ended_at is not None]
+    written = score_store().written()
+    return max([*ended, *([] if written is None else [written])], default=None)
 
 
 def _of_runs(diary: list[RunRecord], now: float, hours: float) -> list[str]:
@@ -147,12 +141,8 @@ def _of_runs(diary: list[RunRecord], now: float, hours: float) -> list[str]:
     for run in diary:
         latest.setdefault(run.source, run)
     for source, run in latest.items():
-        if run.state == "failed":
+        if run.state is RunState.FAILED:
             said.append(f"the last run on {source} failed ({run.error}): {RUNBOOK}, a run that failed.")
-        if run.state == "running" and now - run.started_at.timestamp() > 3600 * hours:
+        if run.state is RunState.RUNNING and now - run.started_at.timestamp() > 3600 * hours:
             said.append(f"a run on {source} runs since {run.started_at:%Y-%m-%d %H:%M} UTC: {RUNBOOK}, a dead worker.")
     return said
-
-
-def _written(file: Path) -> float:
-    return file.stat().st_mtime

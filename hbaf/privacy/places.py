@@ -1,7 +1,5 @@
-"""Everything beside tables and vectors that a home keeps of a corpus, and its removal."""
+"""Files of a home that may hold words: left by killed writers, or unknown to every store."""
 
-import json
-import shutil
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -10,50 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
-from hbaf.home import home_folder, room
-from hbaf.parameters import SearchParameters
-from hbaf.registry.trained_on import remove_run, run_keys, validations_of
-from hbaf.search.plan import storage_url
-from hbaf.search.studies import remove_studies_of
-from hbaf.validation.accepted import accepted_file
-from hbaf.validation.suite import docs_name
+from hbaf.home import home_folder
 
 ABANDONED = 3600.0  # seconds after which a temporary file belongs to nobody: its writer was killed
 SHORTEST_TELLING = 12  # letters; shorter words are in every corpus
-NO_WORDS = ("features", "encoders", "champions", "examples")  # vectors and weights; the example is nobody's
+# Vectors and weights; the example is nobody's; journals of forgetting hold words till they are done.
+NO_WORDS = ("features", "encoders", "champions", "examples", "forgetting")
 LARGEST = 1 << 28  # bytes of a file that is looked into
-
-
-def remove_traces(digests: Collection[str], corpora: Collection[str], whole: Collection[str]) -> tuple[int, int]:
-    """Removes validations, searches, checkpoints and caches of these versions of corpora.
-
-    Args:
-        digests: of every version that held what is forgotten.
-        corpora: their names.
-        whole: names of those of which nothing is left.
-
-    Returns:
-        How many validations and how many studies went.
-    """
-    validations = validations_of(digests, corpora)
-    for run in validations:
-        remove_run(run)
-    for name in corpora:
-        shutil.rmtree(home_folder() / "docs" / docs_name(name), ignore_errors=True)
-    shutil.rmtree(home_folder() / "docs" / "results", ignore_errors=True)  # an older hbaf left one there
-    for name in whole:
-        accepted_file(name).unlink(missing_ok=True)
-    studies = remove_studies_of(digests, storage_url(SearchParameters()))
-    for key in run_keys(digests):
-        for file in (home_folder() / "runs" / key[:16]).glob("*.ckpt"):
-            file.unlink(missing_ok=True)
-    # Keyed by digests of paths, so nobody knows whose rows they are; it only saves time.
-    for file in room("cache").glob("facts.sqlite*"):
-        file.unlink(missing_ok=True)
-    shutil.rmtree(home_folder() / "errors", ignore_errors=True)
-    for file in abandoned_files():
-        file.unlink(missing_ok=True)
-    return len(validations), len(studies)
 
 
 def abandoned_files(seconds: float = ABANDONED) -> list[Path]:
@@ -61,18 +22,6 @@ def abandoned_files(seconds: float = ABANDONED) -> list[Path]:
     rooms = ("corpora", "imported", "scores", "docs", "runs", "receipts", "cache")
     found = (file for name in rooms for file in (home_folder() / name).rglob(".*.tmp"))
     return [file for file in found if time.time() - _written(file) > seconds]
-
-
-def earlier_digests(digests: Collection[str]) -> set[str]:
-    """These versions of corpora and those that they were made of by forgetting, as the receipts tell."""
-    known = set(digests)
-    receipts = sorted((home_folder() / "receipts").glob("*.json"), reverse=True)
-    before = [json.loads(file.read_text()).get("corpora", {}) for file in receipts]
-    while True:
-        more = {old for corpora in before for old, new in corpora.items() if new in known} - known
-        if not more:
-            return known
-        known |= more
 
 
 def files_that_hold(needles: Collection[str]) -> list[str]:

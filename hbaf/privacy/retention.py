@@ -3,9 +3,15 @@
 import logging
 import os
 import re
+import time
 from datetime import timedelta
 
-from hbaf.privacy.forget import Receipt, forget
+from hbaf.inbox.ledger.database import DATABASE, databases_used
+from hbaf.inbox.publish.published_scores import score_store
+from hbaf.privacy.forget import complete_interrupted, forget
+from hbaf.privacy.journal import open_journals
+from hbaf.privacy.receipts import Receipt
+from hbaf.privacy.subject import is_anything_older
 from hbaf.registry.cached_champion import unreachable
 
 SETTING = "HBAF_RETENTION"
@@ -39,17 +45,27 @@ def retention() -> timedelta | None:
 
 
 def apply_retention() -> Receipt | None:
-    """Forgets what is older than the setting; None where there is no setting or nothing as old.
+    """Completes what an interrupted `forget` left undone, then forgets what is older than the setting.
 
     While MLflow is away nothing goes: the receipt names the models that learned from it. The next scoring tries again.
+
+    Returns:
+        What went by age; None where there is no setting or nothing as old.
     """
     age = retention()
-    if age is None:
+    undone = bool(open_journals())
+    if age is None and not undone:
         return None
     if (trouble := unreachable()) is not None:
-        told = "%s=%s: nothing is forgotten now, MLflow cannot be reached (%s)"
-        logging.getLogger(__name__).warning(told, SETTING, os.environ[SETTING], trouble)
+        why = f"{SETTING}={os.environ[SETTING]}" if age is not None else "a `forget` that was interrupted"
+        logging.getLogger(__name__).warning("%s: nothing is forgotten now, MLflow cannot be reached (%s)", why, trouble)
         return None
-    if not forget(older_than=age, dry_run=True).touches_anything:
+    if databases := databases_used():
+        told = "%s: nothing is forgotten now, scores also went to %s and %s names another database, or none"
+        logging.getLogger(__name__).warning(told, SETTING, ", ".join(databases), DATABASE)
+        return None
+    if undone:
+        complete_interrupted()
+    if age is None or not is_anything_older(score_store(), time.time() - age.total_seconds()):
         return None
     return forget(older_than=age)

@@ -1,6 +1,7 @@
 """From one prediction back to the model, its run, the feature shards, the corpus and the recording."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from hbaf.features.imported.columns import imported_keys
 from hbaf.features.imported.facts import KIND as IMPORTED
 from hbaf.features.selection.selected import digest_of, selected_identity
 from hbaf.home import home_folder, located
+from hbaf.inbox.publish.published_scores import score_store
 from hbaf.registry.lineage import Lineage, lineage_of
 from hbaf.registry.tracking import tracking_address
-from hbaf.scoring.rewrite import ScoresFolder
+from hbaf.scoring.store import FoundScore
 
 
 class WhyError(LookupError):
@@ -38,58 +40,49 @@ class Step:
     whole: bool = True
 
 
-def why(utterance_id: str, scores: Path | None = None) -> list[Step]:
+def why(utterance_id: str, scores: Path | str | None = None) -> list[Step]:
     """Walks from a prediction to the recording.
 
     Args:
         utterance_id: as in scores.parquet, `corpus/dialogue/turn`.
-        scores: a folder of scores; default: the newest in the home that has this row.
+        scores: a folder of scores or a published dataset; default: the latest score of this row that the home knows.
 
     Raises:
         WhyError: no scores hold this row.
-        hbaf.scoring.rewrite.ScoresError: the folder holds no scores.
+        hbaf.scoring.scores_folder.ScoresError: the place holds no scores.
     """
-    found, row = _find(utterance_id, scores)
-    facts = found.facts
-    # Name and number may be another run's in another registry; scores of before name the run beside the table alone.
-    run_id = row["run_id"] if not is_missing(row.get("run_id")) else facts.get("run", "")
-    lineage = lineage_of(str(row["model_version"]), str(run_id))
+    store = score_store([] if scores is None else [scores])
+    found = store.find(utterance_id)
+    if found is None:
+        near = store.example()
+        hint = f" An id looks like {near}." if near else " Score something first: `hbaf score`."
+        raise WhyError(
+            f"{utterance_id}: not in {len(store.tables)} scored tables.{hint} `--scores FOLDER` names another place."
+        )
+    row, facts = found.row, found.table.facts
+    # Name and number may be another run's in another registry.
+    lineage = lineage_of(str(row["model_version"]), "" if is_missing(row.get("run_id")) else str(row["run_id"]))
     return [
-        _prediction(row, found),
+        _prediction(found),
         _model(lineage),
         _run(lineage),
         *(
-            _features(modality, row, lineage, facts.get("keep_features") != "none", found.table)
+            _features(modality, row, lineage, facts.get("keep_features") != "none", found.conversation)
             for modality in lineage.columns
         ),
-        _corpus(facts),
+        _corpus(facts) if is_missing(row.get("conversation_digest")) else _arrival(row, found),
         _audio(row, facts),
     ]
 
 
-def _find(utterance_id: str, scores: Path | None) -> tuple[ScoresFolder, dict[str, Any]]:
-    if scores is not None:
-        folders = [scores]
-    else:
-        files = sorted((home_folder() / "scores").glob("*/scores.parquet"), key=lambda file: -file.stat().st_mtime)
-        folders = [file.parent for file in files]
-    near: list[str] = []
-    for folder in folders:
-        opened = ScoresFolder.open(folder)
-        rows = opened.table[opened.table["utterance_id"] == utterance_id]
-        if len(rows):
-            return opened, {str(name): value for name, value in rows.iloc[0].items()}
-        near += list(opened.table["utterance_id"].head(1))
-    hint = f" An id looks like {near[0]}." if near else " Score something first: `hbaf score`."
-    raise WhyError(f"{utterance_id}: not in {len(folders)} scored tables.{hint} `--scores FOLDER` names another place.")
-
-
-def _prediction(row: dict[str, Any], found: ScoresFolder) -> Step:
-    ranked = sorted(((float(row[f"p_{name}"]), name) for name in found.emotions), reverse=True)[:3]
-    facts = {
-        "utterance": str(row["utterance_id"]),
-        "label": f"{row['label']} ({', '.join(f'{name} {value:.2f}' for value, name in ranked)})",
-    }
+def _prediction(found: FoundScore) -> Step:
+    row = found.row
+    said = {name[2:]: float(value) for name, value in row.items() if name.startswith("p_") and not is_missing(value)}
+    ranked = sorted(((value, name) for name, value in said.items()), reverse=True)[:3]
+    label = f"{row['label']} ({', '.join(f'{name} {value:.2f}' for value, name in ranked)})"
+    if not said:
+        label = f"unscored: {row.get('unscored_reason')}"
+    facts = {"utterance": str(row["utterance_id"]), "label": label}
     for modality in ("audio", "text"):
         problem = row.get(f"{modality}_problem")
         if not is_missing(problem):
@@ -98,7 +91,7 @@ def _prediction(row: dict[str, Any], found: ScoresFolder) -> Step:
             gate = row.get(f"gate_{modality}")
             kept = "" if is_missing(gate) else f"; the stream keeps {float(gate):.0%} of its own view"  # type: ignore[arg-type]
             facts[f"{modality} alone"] = f"{row[f'{modality}_label']} {float(row[f'{modality}_confidence']):.2f}{kept}"
-    return Step("prediction", {**facts, "scores": str(found.folder)})
+    return Step("prediction", {**facts, "scores": found.table.place})
 
 
 def _model(lineage: Lineage) -> Step:
@@ -144,20 +137,25 @@ def _key(modality: str, row: dict[str, Any], extractor: str, context: int, score
     """Where the store keeps this row's vector: by content, or by utterance where it was imported."""
     if extractor == IMPORTED:
         return imported_keys(pd.DataFrame([row]))[0]
-    same = (scored["corpus"] == row["corpus"]) & (scored["dialogue_id"] == row["dialogue_id"])
-    keys = utterance_keys(scored[same], "audio" if modality == "audio" else "text", context)
-    key = keys[scored.loc[same, "utterance_id"] == row["utterance_id"]].iloc[0]
+    keys = utterance_keys(scored, "audio" if modality == "audio" else "text", context)
+    key = keys[scored["utterance_id"] == row["utterance_id"]].iloc[0]
     return None if is_missing(key) else str(key)
 
 
-def _corpus(facts: dict[str, Any]) -> Step:
+def _corpus(facts: Mapping[str, Any]) -> Step:
     digest = str(facts.get("corpus_digest", ""))
     saved = [*(home_folder() / "corpora").glob(f"*-{digest[:12] or 'none'}-*/corpus.json")]
     place = str(saved[0].parent) if saved else "not kept any more"
     return Step("corpus", {"name": str(facts.get("corpus", "?")), "digest": digest, "saved": place}, whole=bool(saved))
 
 
-def _audio(row: dict[str, Any], facts: dict[str, Any]) -> Step:
+def _arrival(row: dict[str, Any], found: FoundScore) -> Step:
+    """What scheduled scoring read; it keeps no corpus."""
+    said = {"source": str(row["source"]), "arrival": str(row["arrival"]), "digest": str(row["conversation_digest"])}
+    return Step("conversation", {**said, "from": str(found.table.facts.get("corpus_root") or "not known here")})
+
+
+def _audio(row: dict[str, Any], facts: Mapping[str, Any]) -> Step:
     digest, name, root = row.get("audio_digest"), row.get("audio"), facts.get("corpus_root")
     if is_missing(digest) or is_missing(name):
         return Step("recording", {"sha256": "none: scored without audio"})
@@ -165,6 +163,8 @@ def _audio(row: dict[str, Any], facts: dict[str, Any]) -> Step:
     for part, unit in (("channel", ""), ("start", " s"), ("end", " s")):
         if not is_missing(row.get(part)):
             said[part] = f"{row[part]}{unit}"
+    if root and "://" in str(root):
+        return Step("recording", {**said, "file": f"{str(root).rstrip('/')}/{name}, not read again"})
     file = Path(located(root)) / str(name) if root else None
     if file is None or not file.is_file():
         return Step("recording", {**said, "file": f"{file or name}: not there any more"}, whole=False)

@@ -5,10 +5,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from feature_store.store import FeatureStore
 from hbaf.corpus.readers.audformat_database import write_audformat
@@ -20,6 +23,7 @@ from hbaf.registry.cached_champion import champion as find_champion
 from hbaf.registry.models import RegisteredModel
 from hbaf.report.pages import write_report
 from hbaf.scoring.purpose import Purpose, check_purpose
+from hbaf.scoring.schema import Provenance, as_rows
 from hbaf.scoring.unscored import UNSCORED, mark_unscored
 
 CARRIED = [
@@ -94,9 +98,20 @@ def score_corpus(
     folder = (output or room("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     scores = scores.assign(purpose=purpose)
+    facts = predictor.package.facts
+    shared = Provenance(
+        source=corpus.name,
+        model_version=champion.label,
+        run_id=champion.run_id,
+        champion_from=chosen.champion_from,
+        audio_features=facts.features.audio,
+        text_features=facts.features.text,
+        purpose=purpose,
+        scored_at=datetime.now(UTC),
+    )
     provenance = {**_provenance(corpus, reference, champion, predictor), "purpose": purpose}
     provenance["champion_from"] = chosen.champion_from
-    write_table(scores, folder, csv)
+    write_table(_both_forms(scores, as_rows(scores, predictor.emotions, shared)), folder, csv)
     if audformat:
         write_audformat(scores, folder / "audformat")
     report = write_report(
@@ -177,12 +192,24 @@ def _provenance(
     }
 
 
-def write_table(scores: pd.DataFrame, folder: Path, csv: bool) -> None:
+def _both_forms(scores: pd.DataFrame, rows: pa.Table) -> pa.Table:
+    """The rows in the schema of all scores, and what `hbaf score` gives beside it: `p_<emotion>`, `attention` ..."""
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_dictionary(field.type):  # Parquet keeps few values small by itself
+            rows = rows.set_column(place, field.name, rows[field.name].cast(pa.string()))
+    for name in scores:
+        if name not in rows.column_names:
+            rows = rows.append_column(str(name), pa.Array.from_pandas(scores[name]))
+    return rows
+
+
+def write_table(rows: pa.Table, folder: Path, csv: bool) -> None:
     """Writes scores.parquet and, where asked for, scores.csv; each is whole or the one before."""
     with published(folder / "scores.parquet") as beside:
-        scores.to_parquet(beside, index=False)
+        pq.write_table(rows, beside, compression="zstd")
     if csv:
-        safe = scores.copy()
+        plain = rows.drop_columns([name for name in ("probabilities",) if name in rows.column_names])
+        safe = plain.to_pandas(integer_object_nulls=True)
         for name in safe.select_dtypes(["object", "string"]):
             safe[name] = safe[name].map(as_cell)
         write_atomically(folder / "scores.csv", safe.to_csv(index=False).encode())

@@ -1,6 +1,5 @@
 """Verbs of scheduled scoring: what arrived, score it, score it again, replay it."""
 
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,7 +8,8 @@ from cyclopts import Parameter
 from hbaf.verbs.options import Purpose, Quiet, Set, changes_of
 
 if TYPE_CHECKING:
-    from hbaf.inbox.arrivals import Entry
+    from hbaf.inbox.entries import Entry
+    from hbaf.inbox.ledger.states import State
     from hbaf.inbox.scheduled import SourceScores
     from hbaf.inbox.source import SourceParameters
 
@@ -17,7 +17,6 @@ SourceUrl = Annotated[str, Parameter(help="Folder, or any URL that fsspec knows,
 SourceSet = Annotated[
     Set, Parameter(name="--set", negative="", help="source.NAME=VALUE, as `source.quiet_minutes=30`.")
 ]
-FREE = ("waiting", "new", "validated", "scored", "quarantined", "ignored", "duplicate")
 
 
 def inbox(
@@ -53,23 +52,20 @@ def inbox(
         model: For `score`: registered model; default: the only one with a champion.
     """
     from hbaf.home import prepare_environment
-    from hbaf.inbox import arrivals as entries
-    from hbaf.inbox.ledger import Ledger
+    from hbaf.inbox.entries import Inbox, InboxError
+    from hbaf.inbox.ledger.database import Ledger
+    from hbaf.inbox.ledger.states import SHOWN, State
 
     prepare_environment()
     if action == "score":
         return _score(name, purpose, model, set_)
-    ledger = Ledger.open()
+    lines = Inbox(Ledger.open(), source)
     if action == "list":
-        shown = entries.entries(ledger, source, entries.STATES if all_ else FREE)
-        _print(shown, entries.counts(ledger, source))
+        _print(lines.entries([state for state in SHOWN if all_ or state is not State.PUBLISHED]), lines.counts())
         return 0
     if name is None:
-        raise entries.InboxError(f"say which entry: `hbaf inbox {action} NAME`. `hbaf inbox list` shows the names.")
-    if action == "retry":
-        done = entries.retry(ledger, name, source, time.time())
-    else:
-        done = entries.ignore(ledger, name, reason, source, time.time())
+        raise InboxError(f"say which entry: `hbaf inbox {action} NAME`. `hbaf inbox list` shows the names.")
+    done = lines.retry(name) if action == "retry" else lines.ignore(name, reason)
     for one in done:
         print(f"{one}: {'is read again by the next run' if action == 'retry' else 'left out'}")
     return 0
@@ -163,7 +159,7 @@ def moment(text: str) -> datetime:
 
 
 def _score(url: str | None, purpose: Purpose | None, model: str | None, set_: list[str] | None) -> int:
-    from hbaf.inbox.arrivals import InboxError
+    from hbaf.inbox.entries import InboxError
     from hbaf.inbox.scheduled import score_source
     from hbaf.privacy.retention import apply_retention
 
@@ -197,7 +193,7 @@ def _scored(entry: "Entry") -> str:
     return f"{entry.rows} utterances{unscored}, {entry.model_version}"
 
 
-def _print(shown: "list[Entry]", counts: dict[str, int]) -> None:
+def _print(shown: "list[Entry]", counts: "dict[State, int]") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table

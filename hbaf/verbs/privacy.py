@@ -48,6 +48,8 @@ def forget(
     print(f"  {receipt.scores} scored rows in {receipt.score_folders} folders, with their reports")
     if receipt.published:
         print(f"  {receipt.published} published rows, of whole conversations; no later run publishes them again")
+    if receipt.arrivals:
+        print(f"  {receipt.arrivals} names in the inbox; what is quarantined or waits stays out too")
     if not dry_run:
         print(f"  {receipt.validations} validations in MLflow and {receipt.studies} searches; caches and Data Docs")
     if receipt.models:
@@ -64,7 +66,7 @@ def forget(
     return 0
 
 
-def why(row: str, *, scores: Path | None = None) -> int:
+def why(row: str, *, scores: str | None = None) -> int:
     """Walks from a prediction back to model, run, feature shards, corpus and recording; exit code 1 where it breaks.
 
     Try:
@@ -75,7 +77,7 @@ def why(row: str, *, scores: Path | None = None) -> int:
 
     Args:
         row: utterance_id of a scored row.
-        scores: Folder of scores; default: the newest in the home folder that has this row.
+        scores: Folder of scores or published dataset; default: the latest score of this row that the home folder knows.
     """
     from hbaf.home import prepare_environment
     from hbaf.privacy.why import why as walk

@@ -73,8 +73,8 @@ def left() -> Any:
     import pandas as pd
     import sqlalchemy as sql
 
-    from hbaf.inbox import arrivals as inbox
-    from hbaf.inbox.ledger import Ledger
+    from hbaf.inbox.entries import Inbox
+    from hbaf.inbox.ledger.database import Ledger
 
     folder = Path(os.environ["HBAF_HOME"], "published", "calls")
     rows = pd.read_parquet(folder)
@@ -87,7 +87,7 @@ def left() -> Any:
         with ledger.engine.begin() as connection:
             postgres = plain(pd.read_sql(sql.text("select * from hbaf.current"), connection))
         assert postgres == parquet, "PostgreSQL and Parquet differ"
-    entries = [(entry.name, entry.state, entry.reason, entry.rows) for entry in inbox.entries(ledger)]
+    entries = [(entry.name, entry.state, entry.reason, entry.rows) for entry in Inbox(ledger).entries()]
     leftovers = list(Path(os.environ["HBAF_HOME"], "inbox", "work", "calls").iterdir())
     assert not leftovers, leftovers
     return parquet, sorted(entries)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hbaf.inbox import arrivals as inbox
-from hbaf.inbox.ledger import Ledger
+from hbaf.inbox.entries import Inbox
+from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.scheduled import score_source
 from hbaf.inbox.source import SourceError, SourceParameters
 from hbaf.inbox.verify_scores import verify_scores
@@ -38,7 +38,7 @@ def test_what_is_new_below_a_prefix_is_scored_once(tmp_path: Path, s3_bucket: st
     table = pd.read_parquet(again.published)  # any tool that knows the address
     assert sorted(table["utterance_id"]) == [f"calls/{name}/{n}" for name in ("2026:11:one", "two") for n in range(3)]
     assert set(table["audio"]) == {"2026/11/one.wav", "two.wav"}
-    assert {entry.state for entry in inbox.entries(Ledger.open())} == {"published"}
+    assert {entry.state for entry in Inbox(Ledger.open()).entries()} == {"published"}
     replay = verify_scores(parameters, published=again.published, workers=1)
     assert (replay.same, replay.rows) == (True, 6)
     # Copies of recordings are made to be read; none stays.

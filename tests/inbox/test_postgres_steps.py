@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sql
 
 from hbaf.inbox.publish.postgres import STEPS, PostgresResult
-from hbaf.inbox.publish.schema import SCHEMA
+from hbaf.scoring.schema import SCHEMA
 from tests.inbox.test_kills import database
 
 __all__ = ["database"]  # a fixture

@@ -32,7 +32,8 @@ def test_old_scores_go_and_are_not_made_again(
     assert run() == {"old"}
 
     later = SimpleNamespace(time=lambda: time.time() + 100 * DAY)
-    monkeypatch.setattr("hbaf.privacy.forget.time", later)
+    for module in ("forget", "retention"):
+        monkeypatch.setattr(f"hbaf.privacy.{module}.time", later)
     monkeypatch.setenv("HBAF_RETENTION", "90 days")
     with pytest.raises(AgeError, match="HBAF_RETENTION"):
         run()

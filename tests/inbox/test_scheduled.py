@@ -14,16 +14,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hbaf.inbox import arrivals as inbox
-from hbaf.inbox import scheduled, scored_conversations, scoring_runs
-from hbaf.inbox.arrivals import InboxError
-from hbaf.inbox.ledger import Ledger
+from hbaf.inbox import scheduled
+from hbaf.inbox.entries import Inbox, InboxError
+from hbaf.inbox.ledger.database import Ledger
+from hbaf.inbox.ledger.source_ledger import SourceLedger
 from hbaf.inbox.publish.parquet import ParquetDataset
-from hbaf.inbox.publish.schema import as_scores
 from hbaf.inbox.rescore import rescore
 from hbaf.inbox.scheduled import SourceScores, score_source
 from hbaf.inbox.source import SourceParameters
 from hbaf.inbox.verify_scores import verify_scores
+from hbaf.scoring.schema import as_scores
 from tests.inbox.conftest import Cached, call, tone, transcript
 
 
@@ -43,11 +43,11 @@ def published(result: SourceScores) -> pd.DataFrame:
 
 
 def states(source: str = "calls") -> dict[str, str]:
-    return {entry.name: entry.state for entry in inbox.entries(Ledger.open(), source)}
+    return {entry.name: entry.state for entry in Inbox(Ledger.open(), source).entries()}
 
 
 def reason(name: str) -> str:
-    return next(entry.reason for entry in inbox.entries(Ledger.open()) if entry.name == name)
+    return next(entry.reason for entry in Inbox(Ledger.open()).entries() if entry.name == name)
 
 
 def test_only_what_is_new_is_scored_and_any_tool_reads_the_result(source: Path) -> None:
@@ -65,7 +65,7 @@ def test_only_what_is_new_is_scored_and_any_tool_reads_the_result(source: Path) 
     assert set(table["purpose"]) == {"research"}
     scores = published(second)
     assert scores.filter(like="p_").sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-4)
-    assert [record.counts for record in scoring_runs.runs(Ledger.open())] == [{}, {"published": 1}, {"published": 1}]
+    assert [record.counts for record in Ledger.open().runs()] == [{}, {"published": 1}, {"published": 1}]
     exports = Path(os.environ["HBAF_HOME"], "exports", "calls")
     assert len(pd.read_csv(exports / "scores.csv")) == 6
     lines = [json.loads(line) for line in (exports / "scores.jsonl").read_text().splitlines()]
@@ -130,16 +130,16 @@ def test_each_trouble_costs_only_itself_and_comes_back_when_mended(source: Path)
 def test_a_person_retries_or_leaves_out_with_a_reason(source: Path) -> None:
     tone(source / "long.wav", seconds=61)
     run(source, quiet_minutes=0)
-    ledger = Ledger.open()
+    inbox = Inbox(Ledger.open())
     with pytest.raises(InboxError, match="say why"):
-        inbox.ignore(ledger, "long", " ", None, 0)
-    assert inbox.retry(ledger, "all", None, time.time()) == ["calls/long"]
+        inbox.ignore("long", " ")
+    assert inbox.retry("all") == ["calls/long"]
     assert run(source, quiet_minutes=0, utterance_seconds=100).counts == {"published": 1}
     with pytest.raises(InboxError, match="nothing of that name is to be ignored"):
-        inbox.ignore(ledger, "calls/long", "no", None, 0)
+        inbox.ignore("calls/long", "no")
     tone(source / "line-test.wav", seconds=62)
     run(source, quiet_minutes=0)
-    assert inbox.ignore(ledger, "line-test", "a test of the line", None, time.time()) == ["calls/line-test"]
+    assert inbox.ignore("line-test", "a test of the line") == ["calls/line-test"]
     transcript(source / "line-test.vtt")
     assert run(source, quiet_minutes=0).counts == {"ignored": 1}
 
@@ -204,9 +204,8 @@ def stopping(step: Callable[..., Any], done: bool) -> Callable[..., Any]:
 
 
 STEPS: list[tuple[Any, str]] = [
-    (scheduled, "validate_shard"), (scored_conversations, "take_in"), (scheduled, "score_shard"),
-    (scored_conversations, "scored"), (scored_conversations, "parts_for"), (ParquetDataset, "replace"),
-    (scored_conversations, "published"), (inbox, "was_read"),
+    (scheduled, "validate_shard"), (SourceLedger, "take_in"), (scheduled, "score_shard"), (SourceLedger, "scored"),
+    (SourceLedger, "parts_for"), (ParquetDataset, "replace"), (SourceLedger, "published"), (SourceLedger, "was_read"),
 ]  # fmt: skip
 EVERY = [(owner, name, done) for owner, name in STEPS for done in (False, True)]
 
@@ -245,7 +244,7 @@ def test_another_registry_s_model_of_the_same_label_is_another_model(source: Pat
     done = rescore(parameters, since, purpose="research", workers=1)
     assert (done.counts, done.model_version) == ({"published": 1}, "hbaf-calls/1")
     assert set(published(done)["run_id"]) == {"3" * 32}
-    assert [record.run_id for record in scoring_runs.runs(Ledger.open())] == ["3" * 32, "0" * 32]
+    assert [record.run_id for record in Ledger.open().runs()] == ["3" * 32, "0" * 32]
     assert rescore(parameters, since, purpose="research", workers=1).counts == {}
 
 
@@ -283,6 +282,6 @@ def test_a_replay_tells_whether_this_environment_still_says_the_same(source: Pat
     stored = dataset.read()
     at = stored.column_names.index("probabilities")
     changed = stored.set_column(at, stored.schema.field(at), pa.array(wrong, stored.schema.field(at).type))
-    dataset.remove(set(table["conversation"]), [1])
+    dataset.remove(set(table["conversation"]))
     dataset.replace(changed, dict.fromkeys(table["conversation"], 1))
     assert not verify_scores(parameters, published=result.published, workers=1).same

@@ -11,9 +11,8 @@ from hbaf.cli import main
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import load_corpus
 from hbaf.home import located
-from hbaf.inbox.ledger import Ledger
+from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.scheduled import score_source
-from hbaf.inbox.scoring_runs import sources
 from hbaf.inbox.source import SourceParameters
 from hbaf.inbox.verify_scores import verify_scores
 from hbaf.monitoring.monitor import monitor_scores
@@ -65,7 +64,7 @@ def test_the_champion_scores_as_it_did(home: Path, made_by: str) -> None:
 
 def test_scheduled_scoring_goes_on(home: Path) -> None:
     """Nothing is scored twice, and what is published is found where it is now."""
-    (source,) = sources(Ledger.open())
+    (source,) = Ledger.open().sources()
     assert source.published == str(home / "published" / "arrivals")
     parameters = SourceParameters(url=str(home / "arrivals"))
     assert score_source(parameters, purpose="research", workers=1).counts == {}

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pandas as pd
 import pytest
@@ -17,6 +18,8 @@ from hbaf.corpus.schema import Corpus, load_corpus
 from hbaf.corpus.sound.facts import utterance_keys
 from hbaf.features.columns import default_store, extract_features
 from hbaf.privacy.forget import ForgetError, forget
+from hbaf.privacy.retention import apply_retention
+from hbaf.privacy.stores import STORES, Store
 from hbaf.privacy.why import WhyError, why
 from hbaf.registry.models import CHAMPION, register
 from hbaf.registry.runs import train_and_log
@@ -60,6 +63,16 @@ def scores(trained: Prepared, home: Path) -> Scores:
 def saved(home: Path) -> Corpus:
     (file,) = (home / "corpora").glob("*/corpus.json")
     return load_corpus(file.parent)
+
+
+def scored_at(scores: Scores, moment: float) -> None:
+    """Sets back when a table was scored; seconds since 1970."""
+    rewrite(scores, scored_at=pd.Timestamp(moment, unit="s", tz="UTC"))
+
+
+def rewrite(scores: Scores, **columns: object) -> None:
+    file = scores.folder / "scores.parquet"
+    pd.read_parquet(file).drop(columns="probabilities").assign(**columns).to_parquet(file)  # pandas writes no maps
 
 
 def everything(home: Path) -> bytes:
@@ -137,18 +150,38 @@ def test_a_corpus_leaves_no_word(home: Path, scores: Scores):
     assert sum(info.rows for info in default_store().list()) == 0
 
 
-def test_an_interrupted_forget_is_completed(home: Path, scores: Scores, monkeypatch: pytest.MonkeyPatch):
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+def stop(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
+
+@pytest.mark.parametrize("done", range(len(STORES) + 1))
+def test_an_interrupted_forget_is_completed_by_whoever_comes_next(
+    home: Path, scores: Scores, monkeypatch: pytest.MonkeyPatch, done: int
+):
+    """Stopped after so many stores; the last time after all of them, before the receipt says so."""
+    words = saved(home).utterances.set_index("dialogue_id").loc["d5", "text"].iloc[0].encode()
+    kept = sum(info.rows for info in default_store().list())
     with monkeypatch.context() as patch:
-        patch.setattr("hbaf.privacy.forget.remove_traces", stop)
+        patch.setattr("hbaf.privacy.forget.STORES", (*STORES[:done], Store((), stop)))
         with pytest.raises(KeyboardInterrupt):
             forget("d5")
     (begun,) = (home / "receipts").glob("*.json")
     assert json.loads(begun.read_text())["state"] == "begun"
-    assert forget("d5").utterances == 3
+    assert [file.stat().st_mode & 0o777 for file in (home / "forgetting").glob("*.json")] == [0o600]
+    if done % 2:
+        receipt = forget("d5")
+        assert (receipt.state, receipt.utterances, receipt.scores) == ("done", 3, 3)
+        assert not receipt.left_in
+    else:
+        assert apply_retention() is None, "no HBAF_RETENTION, so nothing goes by age"
+    assert json.loads(begun.read_text())["state"] == "done"
     assert "d5" not in set(saved(home).utterances["dialogue_id"])
+    assert "d5" not in set(pd.read_parquet(scores.folder / "scores.parquet")["dialogue_id"])
+    assert kept - sum(info.rows for info in default_store().list()) == json.loads(begun.read_text())["vectors"]
+    assert words not in everything(home)
+    assert not list((home / "forgetting").glob("*.json"))
+    with pytest.raises(ForgetError, match="no conversation of that name"):
+        forget("d5")
 
 
 def test_old_things_go_by_age(home: Path, scores: Scores):
@@ -156,8 +189,9 @@ def test_old_things_go_by_age(home: Path, scores: Scores):
         main(["forget", "--older-than", "90"])
     assert forget(older_than=timedelta(days=90)).utterances == 0
     long_ago = time.time() - 100 * 86_400
-    for file in [*(home / "corpora").glob("*/corpus.json"), scores.folder / "scores.parquet"]:
+    for file in (home / "corpora").glob("*/corpus.json"):
         os.utime(file, (long_ago, long_ago))
+    scored_at(scores, long_ago)
     receipt = forget(older_than=timedelta(days=90))
     assert (receipt.utterances, receipt.scores) == (36, 36)
 
@@ -202,8 +236,7 @@ def test_why_walks_to_the_recording(trained: Prepared, scores: Scores, capsys: p
 
 
 def test_why_says_where_the_chain_breaks(home: Path, scores: Scores, capsys: pytest.CaptureFixture[str]):
-    table = pd.read_parquet(scores.folder / "scores.parquet")
-    table.assign(audio_digest="0" * 64).to_parquet(scores.folder / "scores.parquet")
+    rewrite(scores, audio_digest="0" * 64)
     steps = {step.name: step for step in why("calls/d2/1", scores.folder)}
     assert not steps["recording"].whole
     assert "CHANGED" in steps["recording"].facts["file"]

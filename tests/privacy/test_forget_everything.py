@@ -1,7 +1,6 @@
 """After a forget, no file of the home and no row of MLflow holds a word of it; retention forgets by a setting."""
 
 import json
-import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +22,7 @@ from hbaf.scoring.score import Scores
 from hbaf.search.plan import begin_study, read_plan, storage_url
 from hbaf.search.space import SearchError
 from hbaf.validation import accept, validate
-from tests.privacy.test_forget_and_why import home, saved, scores, trained
+from tests.privacy.test_forget_and_why import home, saved, scored_at, scores, trained
 from tests.privacy.test_markers import held
 from tests.registry.conftest import Prepared, prepared
 
@@ -119,7 +118,7 @@ def test_retention_by_setting(trained: Prepared, home: Path, scores: Scores, mon
     assert apply_retention() is None
     assert not list((home / "receipts").glob("*")) if (home / "receipts").exists() else True
     long_ago = time.time() - 100 * 86_400
-    os.utime(scores.folder / "scores.parquet", (long_ago, long_ago))
+    scored_at(scores, long_ago)
     receipt = apply_retention()
     assert receipt is not None
     assert (receipt.scores, receipt.utterances) == (36, 0)

@@ -4,6 +4,7 @@ import csv
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from hbaf.scoring.score import FORMULA_STARTS, write_table
@@ -24,7 +25,7 @@ HARMLESS = ["hello", "a=b", "", "'quoted'", "1 - 1", "שלום", "two\nlines", '
 def test_formulas_are_disarmed_and_words_are_left_alone(tmp_path: Path, column: str) -> None:
     texts = [*HOSTILE, *HARMLESS, "\r=1", "words\r=1"]
     scores = pd.DataFrame({column: texts, "start": [-1.5] * len(texts), "label": "joy"}).astype({column: "str"})
-    write_table(scores, tmp_path, csv=True)
+    write_table(pa.Table.from_pandas(scores), tmp_path, csv=True)
     with (tmp_path / "scores.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     cells = [row[column] for row in rows]

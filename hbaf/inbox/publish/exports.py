@@ -10,9 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from hbaf.home import published, room
+from hbaf.home import home_folder, published
 from hbaf.inbox.publish.parquet import ParquetDataset
-from hbaf.inbox.publish.schema import COLUMNS
+from hbaf.scoring.schema import COLUMNS
 from hbaf.scoring.score import as_cell
 
 
@@ -25,7 +25,7 @@ def export(dataset: ParquetDataset, forms: Collection[str], folder: Path | None 
     """
     if not forms:
         return []
-    place = folder or room("exports", Path(dataset.url).name)
+    place = folder or exports_of(dataset)
     place.mkdir(parents=True, exist_ok=True)
     made = []
     for form in sorted(set(forms)):
@@ -37,6 +37,11 @@ def export(dataset: ParquetDataset, forms: Collection[str], folder: Path | None 
                 stream.write(FORMS[form](table))
         made.append(file)
     return made
+
+
+def exports_of(dataset: ParquetDataset) -> Path:
+    """The folder of a dataset's other forms in the home."""
+    return home_folder() / "exports" / Path(dataset.url).name
 
 
 def _csv(table: pa.Table) -> str:

@@ -11,14 +11,14 @@ after, never both, and there is nothing to compact.
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from feature_store.files import Files
-from hbaf.inbox.publish.schema import COLUMNS, SCHEMA, SCHEMA_VERSION
+from hbaf.scoring.schema import COLUMNS, SCHEMA, SCHEMA_VERSION
 
 SCHEMA_FILE = "_schema.json"
 
@@ -64,10 +64,10 @@ class ParquetDataset:
             now.append(same)
         return pa.concat_tables(now) if now else rows
 
-    def remove(self, conversations: Collection[str], parts: Collection[int]) -> None:
-        """Takes conversations out of these parts; a part without rows goes."""
+    def remove(self, conversations: Collection[str]) -> None:
+        """Takes conversations out, part by part; a part without rows goes."""
         names = pa.array(sorted(conversations), pa.string())
-        for part in parts:
+        for part in self.parts():
             there = self._read(part)
             left = there.filter(pc.invert(pc.is_in(there["conversation"], names)))
             if not len(left):
@@ -80,29 +80,23 @@ class ParquetDataset:
         found = (re.fullmatch(r"part-(\d+)\.parquet", name) for name in self._files.list(""))
         return sorted(int(match[1]) for match in found if match)
 
-    def tables(self) -> Iterator[pa.Table]:
-        """The rows, one part at a time."""
+    def tables(self, columns: Sequence[str] | None = None, filters: pc.Expression | None = None) -> Iterator[pa.Table]:
+        """The rows, one part at a time: some columns, some rows, or all."""
         for part in self.parts():
-            yield self._read(part)
+            yield self._read(part, columns, filters)
 
-    def read(self, conversations: Collection[str] | None = None, parts: Collection[int] | None = None) -> pa.Table:
-        """Rows of these conversations, or all.
+    def read(self, conversations: Collection[str] | None = None) -> pa.Table:
+        """Rows of these conversations, or all."""
+        filters = None if conversations is None else pc.field("conversation").isin(sorted(conversations))
+        return pa.concat_tables([SCHEMA.empty_table(), *self.tables(filters=filters)]).unify_dictionaries()
 
-        Args:
-            parts: where they are, if that is known.
-        """
-        tables = [self._read(part) for part in (self.parts() if parts is None else sorted(parts))]
-        if conversations is not None:
-            names = pa.array(sorted(conversations), pa.string())
-            tables = [table.filter(pc.is_in(table["conversation"], names)) for table in tables]
-        return pa.concat_tables([SCHEMA.empty_table(), *tables]).unify_dictionaries()
-
-    def _read(self, part: int) -> pa.Table:
+    def _read(self, part: int, columns: Sequence[str] | None = None, filters: pc.Expression | None = None) -> pa.Table:
+        schema = SCHEMA if columns is None else pa.schema([field for field in SCHEMA if field.name in columns])
         try:
             content = self._files.read(_file(part))
         except FileNotFoundError:
-            return SCHEMA.empty_table()
-        return pq.read_table(io.BytesIO(content)).cast(SCHEMA)
+            return schema.empty_table()
+        return pq.read_table(io.BytesIO(content), columns=schema.names, filters=filters).cast(schema)
 
     def _write(self, part: int, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()

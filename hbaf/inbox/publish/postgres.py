@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sql
 
-from hbaf.inbox.publish.schema import COLUMNS, publications_in
+from hbaf.inbox.publish.publication import publications_in
+from hbaf.scoring.schema import COLUMNS
 
 _TYPES = {
     pa.string(): "text",

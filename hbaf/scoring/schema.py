@@ -1,19 +1,19 @@
-"""The published result: one row per utterance, with a versioned schema that does not depend on the model.
+"""Scored rows, whoever scored them: one row per utterance, with a versioned schema that does not depend on the model.
 
 Version 1. Probabilities are a map from emotion to number, since models may know different emotions; `as_scores` turns
-them into the columns `p_<emotion>` that the report and the monitor read.
+them into the columns `p_<emotion>` that the report and the monitor read. A folder of `hbaf score` holds both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
 import hbaf
-from hbaf.inbox.scored_conversations import Publication
 from hbaf.scoring.unscored import UNSCORED
 
 SCHEMA_VERSION = 1
@@ -52,9 +52,9 @@ COLUMNS: dict[str, pa.DataType] = {
     "gate_audio": pa.float32(),  # how much each stream keeps of its own view, 0..1; missing for other models
     "gate_text": pa.float32(),
     # where it comes from
-    "arrival": pa.string(),  # what was read: recording or table, relative to the source
+    "arrival": pa.string(),  # what was read: recording or table, relative to the source; missing: `hbaf score`
     "audio_digest": pa.string(),  # sha256 of the audio file
-    "conversation_digest": pa.string(),  # sha256 of words, speakers, times and sound
+    "conversation_digest": pa.string(),  # sha256 of words, speakers, times and sound; missing: `hbaf score`
     "model_version": _NAME,  # "<registered name>/<version>"
     "run_id": _NAME,  # of the training run in MLflow
     "champion_from": _NAME,  # "registry", or "cache" where MLflow could not be reached
@@ -82,15 +82,18 @@ class Provenance:
     scored_at: datetime
 
 
-def as_published(
-    scores: pd.DataFrame, emotions: Sequence[str], provenance: Provenance, found: dict[str, tuple[str, str]]
+def as_rows(
+    scores: pd.DataFrame,
+    emotions: Sequence[str],
+    provenance: Provenance,
+    found: Mapping[str, tuple[str, str]] = MappingProxyType({}),
 ) -> pa.Table:
-    """Scored rows in the published schema.
+    """Scored rows in the schema.
 
     Args:
         scores: as `score_rows` makes them.
         emotions: whose probabilities they hold.
-        found: conversation -> (arrival, digest).
+        found: conversation -> (arrival, digest), of scheduled scoring.
     """
     conversation = scores["corpus"] + "/" + scores["dialogue_id"]
     shared: dict[str, Any] = {
@@ -142,26 +145,16 @@ def _probabilities(scores: pd.DataFrame, emotions: Sequence[str]) -> pa.Array:
 
 
 def as_scores(table: pa.Table) -> pd.DataFrame:
-    """Published rows as `scores.parquet` has them: `p_<emotion>` columns and `corpus`."""
-    frame = table.drop_columns(["probabilities"]).to_pandas()
-    maps = table["probabilities"].combine_chunks()
+    """Rows, or some of their columns, as a frame: `p_<emotion>` columns, plain strings and `corpus`."""
+    there = [name for name in ("probabilities",) if name in table.column_names]
+    frame = table.drop_columns(there).to_pandas()
     columns: dict[str, list[float | None]] = {}
-    for row, pairs in enumerate(maps.to_pylist()):
-        for emotion, value in pairs or ():
-            columns.setdefault(f"p_{emotion}", [None] * len(frame))[row] = value
-    for name in (name for name, kind in COLUMNS.items() if pa.types.is_dictionary(kind)):
-        frame[name] = frame[name].astype("str").where(frame[name].notna(), None)
+    for name in there:
+        for row, pairs in enumerate(table[name].to_pylist()):
+            for emotion, value in pairs or ():
+                columns.setdefault(f"p_{emotion}", [None] * len(frame))[row] = value
+    for name, kind in COLUMNS.items():
+        if name in frame and pa.types.is_dictionary(kind):
+            frame[name] = frame[name].astype("str").where(frame[name].notna(), None)
     frame = frame.assign(**{name: pd.Series(values, dtype="float32") for name, values in columns.items()})
-    return frame.assign(corpus=frame["source"])
-
-
-def publications_in(table: pa.Table) -> list[Publication]:
-    """The conversations of a table, in their order."""
-    names = ["conversation", "conversation_digest", "model_version", "run_id", "status"]
-    frame = table.select(names).to_pandas()
-    frame["gone"] = frame["status"] == UNSCORED
-    grouped = frame.groupby(names[:4], sort=False, observed=True)["gone"].agg(["size", "sum"])
-    return [
-        Publication(str(name), str(digest), str(model), str(run), int(size), int(gone))
-        for (name, digest, model, run), size, gone in zip(grouped.index, grouped["size"], grouped["sum"], strict=True)
-    ]
+    return frame.assign(corpus=frame["source"]) if "source" in frame else frame

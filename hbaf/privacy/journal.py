@@ -1,0 +1,71 @@
+"""What a forget is about to remove, kept from before it begins until it is done: whoever comes next completes it.
+
+A journal (`forgetting/` of the home, mode 0600) holds names and words, as the stores do that it is about.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from hbaf.home import home_folder, published, room
+from hbaf.privacy.plan import Plan
+from hbaf.privacy.receipts import Receipt
+from hbaf.privacy.subject import Subject
+from hbaf.registry.trained_on import TrainedModel
+
+FOLDER = "forgetting"
+
+
+@contextmanager
+def alone(*, wait: bool = True) -> Iterator[bool]:
+    """One process at a time forgets in a home; gives False where another does and `wait` is False."""
+    lock = FileLock(room(FOLDER) / ".lock", timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def begin(plan: Plan) -> Plan:
+    """Writes the journal, then the receipt that says `begun`."""
+    plan = replace(plan, receipt=plan.receipt.written("begun"))
+    facts = asdict(plan)
+    facts["receipt"]["file"] = str(plan.receipt.file)
+    with published(_file(plan)) as beside:
+        beside.touch(mode=0o600)
+        beside.write_text(json.dumps(facts))
+    return plan
+
+
+def close(plan: Plan) -> None:
+    """Removes the journal of what is done."""
+    _file(plan).unlink(missing_ok=True)
+
+
+def open_journals() -> list[Plan]:
+    """What was begun and not completed, oldest first."""
+    return [_read(file) for file in sorted((home_folder() / FOLDER).glob("*.json"))]
+
+
+def _file(plan: Plan) -> Path:
+    assert plan.receipt.file is not None
+    return room(FOLDER) / plan.receipt.file.name
+
+
+def _read(file: Path) -> Plan:
+    facts = json.loads(file.read_text())
+    receipt = facts.pop("receipt")
+    models = tuple(TrainedModel(**model) for model in receipt.pop("models"))
+    # Where the home lies now: it may have been moved meanwhile.
+    told = Receipt(**{**receipt, "models": models, "left_in": (), "file": home_folder() / "receipts" / file.name})
+    subject = Subject(**facts.pop("subject"))
+    return Plan(subject, told, **{name: tuple(values) for name, values in facts.items()})

@@ -1,0 +1,126 @@
+"""What the ledger lets become of what, and what it keeps of what was forgotten."""
+
+import itertools
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from hbaf.inbox.entries import Inbox, InboxError
+from hbaf.inbox.ledger.database import Ledger
+from hbaf.inbox.ledger.records import Found
+from hbaf.inbox.ledger.source_ledger import SourceLedger
+from hbaf.inbox.ledger.states import ARRIVAL_MOVES, CONVERSATION_MOVES, MoveError, RunState, State, check_moves
+from hbaf.inbox.publish.publication import Publication
+from hbaf.inbox.source import Arrival, ArrivedFile
+
+
+def arrival(name: str, version: str = "1") -> Arrival:
+    return Arrival(name, "recording", (ArrivedFile(f"{name}.wav", 1, 0.0, version),), marked=True)
+
+
+@pytest.fixture
+def ledger(home: Path) -> SourceLedger:
+    """Of the source `calls`; its clock ticks."""
+    ledger = Ledger.open().of("calls", itertools.count(1.0).__next__)
+    ledger.register("/calls", "/published/calls")
+    return ledger
+
+
+def publish(ledger: SourceLedger, *names: str) -> None:
+    """A recording each, from its arrival to its score."""
+    ledger.note([arrival(name) for name in names], None)
+    ledger.take_in([Found(f"calls/{name}", name, f"content of {name}", 1) for name in names], "model/1")
+    conversations = [f"calls/{name}" for name in names]
+    ledger.scored(conversations)
+    ledger.parts_for(dict.fromkeys(conversations, 1))
+    ledger.published([Publication(f"calls/{name}", f"content of {name}", "model/1", 1, 0) for name in names])
+    ledger.was_read([arrival(name) for name in names])
+
+
+def states() -> dict[str, str]:
+    return {entry.name: entry.state for entry in Inbox(Ledger.open()).entries()}
+
+
+@pytest.mark.parametrize("moves", [ARRIVAL_MOVES, CONVERSATION_MOVES], ids=["arrival", "conversation"])
+def test_moves_are_between_states_that_lead_somewhere(moves: dict[State | None, frozenset[State]]) -> None:
+    """Each state that can be reached has moves of its own, and from each one a score can be reached."""
+    reached = frozenset().union(*moves.values())
+    assert reached == set(moves) - {None}
+    end = State.READ if State.READ in reached else State.PUBLISHED
+    for state in moves:
+        seen, open_ = {state}, [state]
+        while open_:
+            open_ += (new := moves[open_.pop()] - seen)
+            seen |= new
+        assert end in seen, state
+
+
+def test_an_undeclared_move_raises_and_changes_nothing(ledger: SourceLedger) -> None:
+    publish(ledger, "a")
+    with pytest.raises(MoveError, match="published may not become scored"):
+        ledger.scored(["calls/a"])
+    assert states() == {"calls/a": "published"}
+    with pytest.raises(MoveError, match="nothing may not become read"):
+        check_moves(ARRIVAL_MOVES, [None], State.READ, "an arrival")
+    with pytest.raises(ValueError, match="is not a valid State"):
+        check_moves(ARRIVAL_MOVES, ["lost"], State.NEW, "an arrival")
+
+
+def test_what_a_person_ignores_while_it_is_read_stays_ignored(ledger: SourceLedger) -> None:
+    ledger.note([arrival("a")], None)
+    Inbox(Ledger.open()).ignore("a", "a test of the line")
+    ledger.was_read([arrival("a")])
+    ledger.quarantine("a", "not a recording")
+    assert states() == {"a": "ignored"}
+
+
+def test_a_forgotten_name_is_kept_nowhere_and_stays_out(ledger: SourceLedger, home: Path) -> None:
+    publish(ledger, "anna", "bob")
+    copy = Found("calls/annas-copy", "annas-copy", "content of anna", 1)
+    listing = [arrival(name) for name in ("anna", "bob", "annas-copy", "anna-is-broken")]
+    ledger.note(listing, None)
+    assert ledger.take_in([copy], "model/1") == {"calls/annas-copy": "duplicate"}
+    ledger.quarantine("anna-is-broken", "anna-is-broken.wav: not a recording")
+    run = ledger.begin_run(model_version="model/1", champion_from="cache", purpose="research")
+    ledger.end_run(run, RunState.FAILED, {}, "E: anna")
+    ledger.forget(["calls/anna"], ["anna-is-broken"])
+    Ledger.open().erase()
+
+    assert [name for name in states() if not name.startswith("~")] == ["calls/bob"]
+    assert Inbox(Ledger.open()).counts()[State.IGNORED] == 3, "itself, its copy and what was broken"
+    assert not [file for file in (home / "inbox").iterdir() if b"anna" in file.read_bytes()]
+    assert Ledger.open().runs()[0].error == "E"
+
+    ledger.note(listing, None)
+    assert ledger.to_read() == []
+    assert ledger.take_in([Found("calls/anna", "anna", "another content", 1)], "model/1") == {"calls/anna": "ignored"}
+    assert [name for name in states() if not name.startswith("~")] == ["calls/bob"]
+
+
+@pytest.mark.parametrize("by", ["name", "conversation", "shown"])
+def test_whoever_knows_the_name_can_have_it_back(ledger: SourceLedger, by: str) -> None:
+    publish(ledger, "anna", "bob")
+    ledger.forget(["calls/anna"])
+    (shown,) = (name for name in states() if name.startswith("~"))
+    with pytest.raises(InboxError, match="nothing of that name is held"):
+        Inbox(Ledger.open()).retry("berta")
+    asked = {"name": "anna", "conversation": "calls/anna", "shown": shown}[by]
+    assert Inbox(Ledger.open()).retry(asked) == [asked]
+    ledger.note([arrival("anna"), arrival("bob")], None)
+    assert ledger.to_read() == ["anna"]
+
+
+def test_a_ledger_of_version_1_loses_its_forgotten_names(ledger: SourceLedger, home: Path) -> None:
+    publish(ledger, "anna", "bob")
+    with sqlite3.connect(home / "inbox" / "ledger.sqlite") as database:
+        database.execute("update hbaf_inbox_meta set version = 1")
+        database.execute("drop table hbaf_inbox_forgotten")
+        database.execute(
+            "update hbaf_inbox_conversations set state = 'ignored', reason = 'forgotten' "
+            "where conversation = 'calls/anna'"
+        )
+    assert sorted(states().values()) == ["ignored", "published"]
+    assert "calls/anna" not in states()
+    ledger.note([arrival("anna"), arrival("bob")], None)
+    assert ledger.to_read() == []
