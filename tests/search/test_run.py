@@ -219,6 +219,7 @@ def test_no_password_reaches_mlflow(outcome: StudyOutcome):
     assert "search.storage" not in MlflowClient().get_run(outcome.parent_run_id).data.params
 
 
+@pytest.mark.slow
 def test_folds_give_the_mean_and_never_see_the_test_split(prepared: Prepared, monkeypatch: pytest.MonkeyPatch):
     whole = worker.read_vectors
     test = set(prepared.reference.corpus.in_split("test")["dialogue_id"])
