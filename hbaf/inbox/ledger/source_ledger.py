@@ -76,7 +76,7 @@ class SourceLedger:
         now = self.clock()
         with self.engine.begin() as connection:
             left = (RUNS.c.source == self.source) & (RUNS.c.state == RunState.RUNNING)
-            dead = {"state": RunState.FAILED, "ended_at": now, "error": "ended without saying why: its process is gone"}
+            dead = {"state": RunState.FAILED, "ended_at": now, "error": "interrupted: its process ended"}
             connection.execute(RUNS.update().where(left).values(dead))
             asked = {
                 "model_version": model.label,

@@ -113,7 +113,7 @@ class ParquetDataset:
             return
         except (ValueError, KeyError) as error:
             raise DatasetError(
-                f"{self.url}/{SCHEMA_FILE}: not of our making. Publish to a folder of its own."
+                f"{self.url}/{SCHEMA_FILE}: not the description of a dataset of hbaf. Publish to a folder of its own."
             ) from error
         if found > SCHEMA_VERSION:
             raise DatasetError(f"{self.url}: written by a newer hbaf (schema {found}). Upgrade hbaf to add to it.")
