@@ -43,7 +43,7 @@ class IemocapParameters(Parameters):
 
 
 class LimitParameters(Parameters):
-    """How much a table that somebody hands over may cost; beyond it it is refused, however small the file is."""
+    """How much a file that somebody hands over may cost; beyond it it is refused, however small the file is."""
 
     table_bytes: int = Field(
         1 << 28, ge=1, description="Bytes of a table, and characters of all its cells once unpacked."
@@ -56,6 +56,12 @@ class LimitParameters(Parameters):
         description="Bytes of memory of the process that reads a spreadsheet, where the system has limits.",
     )
     spreadsheet_seconds: float = Field(120.0, gt=0, description="Time that the same process may take.")
+    sound_memory: int = Field(
+        4 << 30,
+        ge=1 << 28,
+        description="Bytes of memory of the process that decodes recordings, where the system has limits.",
+    )
+    sound_seconds: float = Field(60.0, gt=0, description="Time that it may take for one utterance.")
 
 
 class CorpusParameters(Parameters):
@@ -87,7 +93,7 @@ class CorpusParameters(Parameters):
     seed: int = Field(0, ge=0, description="Of the example corpus and of the assignment of dialogues to splits.")
     dialogues: int = Field(320, ge=12, description="Dialogues in the example corpus.")
     iemocap: IemocapParameters = Field(IemocapParameters(), description="Labels and sessions of `iemocap`.")
-    limits: LimitParameters = Field(LimitParameters(), description="What a table may cost.")
+    limits: LimitParameters = Field(LimitParameters(), description="What a file may cost.")
 
 
 class ValidationParameters(Parameters):
@@ -433,7 +439,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
             "learning_rate": 1e-3,
             "batch_dialogues": 8,
             "max_epochs": 40,
-            "patience": 10,
+            "patience": 6,
             # On few dialogues the loss on dev rises again long before the decisions are at their best.
             "monitor": "weighted_f1",
             "clip_norm": 1.0,

@@ -24,7 +24,7 @@ def prepare_corpus(
     corpus = read_corpus(parameters)
     if split:
         corpus = assign_splits(corpus, parameters.split_shares, parameters.seed, parameters.gate_share)
-    return save(add_facts(corpus, workers=workers, progress=progress))
+    return save(add_facts(corpus, limits=parameters.limits, workers=workers, progress=progress))
 
 
 def save(corpus: Corpus) -> CorpusReference:

@@ -83,7 +83,7 @@ def why(row: str, *, scores: Path | None = None) -> int:
     prepare_environment()
     steps = walk(row, scores)
     for step in steps:
-        print(f"{step.name}{'' if step.whole else '  <- the chain breaks here'}")
+        print(f"{step.name}{'' if step.whole else '  <- not found: what lies before it cannot be traced'}")
         for name, value in step.facts.items():
             print(f"  {name:12} {value}")
     return 0 if all(step.whole for step in steps) else 1

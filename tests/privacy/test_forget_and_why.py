@@ -212,7 +212,7 @@ def test_why_says_where_the_chain_breaks(home: Path, scores: Scores, capsys: pyt
     with pytest.raises(SystemExit) as ended:
         main(["why", "calls/d2/1"])
     assert ended.value.code == 1
-    assert "the chain breaks here" in capsys.readouterr().out
+    assert "not found: what lies before it cannot be traced" in capsys.readouterr().out
 
 
 def test_why_of_nothing_shows_an_id(scores: Scores):

@@ -113,8 +113,8 @@ def verdict(rows: Sequence[Row], reference: str = REFERENCE) -> str:
         f"HBAF: {percent(ours.f1)} [{percent(ours.low)}, {percent(ours.high)}], place {len(ahead) + 1} of "
         f"{len(others) + 1}. "
     )
-    said += f"Surely better (p < .05, corrected): {', '.join(better) or 'none'}. "
-    return said + f"Surely worse: {', '.join(behind) or 'none'}. Of the others the data cannot tell."
+    said += f"Significantly better (p < .05, corrected): {', '.join(better) or 'none'}. "
+    return said + f"Significantly worse: {', '.join(behind) or 'none'}. For the others the difference is within chance."
 
 
 def held_against(rows: Sequence[Row], cell: Cell) -> str:

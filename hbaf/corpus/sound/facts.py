@@ -5,50 +5,42 @@ Later stages judge and name utterances by these facts without decoding again.
 
 import hashlib
 import json
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from hbaf.corpus.schema import FACT_COLUMNS, Corpus, CorpusError, is_missing
-from hbaf.corpus.sound.audio import AudioProblem, load_native
 from hbaf.corpus.sound.channels import stop_where_channels_differ
 from hbaf.corpus.sound.facts_cache import FactsCache
+from hbaf.corpus.sound.measure import Segment
+from hbaf.corpus.sound.measuring import Recording, measure_in_processes
 from hbaf.corpus.windows import Window, text_items
-from hbaf.processes import run_in_processes
+from hbaf.parameters import LimitParameters
 
 # Raise it when a fact is measured differently: cached ones are measured again. Up to 3, where processes could not
 # start, every file was kept as one that crashes its decoder.
 VERSION = 4
-FRAME = 0.03  # seconds
-VOICE_RANGE = 40.0  # dB below the loudest frame that still count as voice
-FULL_SCALE = 0.9995  # of full scale; the largest 16-bit sample is 0.99997
-PROCESSES_FROM = 1_000  # segments; at 1.4 ms each, starting processes (3 s) takes longer below
-
-Segment = tuple[int | None, float | None, float | None]  # channel, start, end
 
 
-@dataclass(frozen=True)
-class _Recording:
-    """A file and the segments of it that are wanted."""
-
-    path: Path
-    segments: tuple[Segment, ...]
-
-
-def add_facts(corpus: Corpus, *, workers: int | None = None, progress: bool = False) -> Corpus:
+def add_facts(
+    corpus: Corpus,
+    *,
+    limits: LimitParameters = LimitParameters(),  # noqa: B008  # frozen
+    workers: int | None = None,
+    progress: bool = False,
+) -> Corpus:
     """Measures `FACT_COLUMNS` for every row whose audio was found, and marks what does not decode.
 
     Equal files are measured once: the results are kept in the home folder by path, size and time of change.
 
     Args:
-        workers: processes; None: one per core. Below 1000 segments all is done in this one.
+        limits: what decoding one segment may cost.
+        workers: processes; None: one per core.
         progress: draw a progress bar.
 
     Returns:
@@ -69,7 +61,7 @@ def add_facts(corpus: Corpus, *, workers: int | None = None, progress: bool = Fa
         wanted.setdefault(corpus.root / audio, {}).setdefault(segment, []).append(index)
     facts: list[dict[str, Any]] = [{} for _ in range(len(table))]
     with _advance(progress, sum(map(len, wanted.values()))) as advance:
-        for path, segment, measured in _measure_all(wanted, workers or os.cpu_count() or 1):
+        for path, segment, measured in _measure_all(wanted, workers or os.cpu_count() or 1, limits):
             for index in wanted[path][segment]:
                 facts[index] = measured
             advance()
@@ -113,40 +105,8 @@ def utterance_keys(utterances: pd.DataFrame, modality: Literal["audio", "text"],
     return pd.Series(audio_keys, index=utterances.index, dtype="object", name="key")
 
 
-def measure(path: Path, segments: Iterable[Segment]) -> list[dict[str, Any]]:
-    """The facts of each segment of one file; `audio_problem` in place of the measures where it does not decode."""
-    digest = None
-    with suppress(OSError):  # load_native says why
-        if path.is_file():  # a pipe would be waited for
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return [{"audio_digest": digest, **_measure_segment(path, *segment)} for segment in segments]
-
-
-def _measure_segment(path: Path, channel: int | None, start: float | None, end: float | None) -> dict[str, Any]:
-    try:
-        samples, rate = load_native(path, channel=channel, start=start, end=end)
-    except AudioProblem as problem:
-        return {"audio_problem": problem.without_path}
-    return {
-        "seconds": len(samples) / rate,
-        "sample_rate": rate,
-        "loudness": 10 * math.log10(float(np.mean(np.square(samples, dtype=np.float64)))),
-        "clipped": float(np.mean(np.abs(samples) >= FULL_SCALE)),
-        "voiced_share": _voiced_share(samples, rate),
-    }
-
-
-def _voiced_share(samples: np.ndarray, rate: int) -> float:
-    """Share of 30 ms frames within 40 dB of the loudest; a signal shorter than a frame is one frame."""
-    length = min(len(samples), round(FRAME * rate))
-    frames = samples[: len(samples) // length * length].reshape(-1, length).astype(np.float64)
-    power = np.mean(np.square(frames), axis=1)
-    return float(np.mean((power > 0) & (power >= power.max() * 10 ** (-VOICE_RANGE / 10))))
-
-
 def _measure_all(
-    wanted: dict[Path, dict[Segment, list[int]]], workers: int
+    wanted: dict[Path, dict[Segment, list[int]]], workers: int, limits: LimitParameters
 ) -> Iterator[tuple[Path, Segment, dict[str, Any]]]:
     """Yields the facts of every segment, from the cache or measured, in no particular order."""
     cache = FactsCache()
@@ -162,30 +122,15 @@ def _measure_all(
                 missing.append(segment)
                 keys[path, segment] = _cache_key(path, status, segment)
         if missing:
-            recordings.append(_Recording(path, tuple(missing)))
+            recordings.append(Recording(path, tuple(missing)))
     with cache.writing():
-        for recording, measured in _measure_recordings(recordings, workers):
-            for segment, facts in zip(recording.segments, measured, strict=True):
-                cache.put(keys[recording.path, segment], facts)
-                yield recording.path, segment, facts
-
-
-def _measure_recordings(
-    recordings: list[_Recording], workers: int
-) -> Iterator[tuple[_Recording, list[dict[str, Any]]]]:
-    workers = min(workers, len(recordings))
-    if workers < 2 or sum(len(recording.segments) for recording in recordings) < PROCESSES_FROM:
-        for recording in recordings:
-            yield recording, measure(recording.path, recording.segments)
-        return
-    for number, measured in run_in_processes(_measure_recording, recordings, workers):
-        recording = recordings[number]
-        crash = {"audio_problem": "the decoder crashed. Convert the file to WAV or FLAC."}
-        yield recording, [crash for _ in recording.segments] if measured is None else measured
-
-
-def _measure_recording(recording: _Recording) -> list[dict[str, Any]]:
-    return measure(recording.path, recording.segments)
+        for recording, measured in measure_in_processes(recordings, workers, limits):
+            for number, segment in enumerate(recording.segments):
+                if isinstance(measured, str):  # not kept: another limit, or a quieter machine, may let it through
+                    yield recording.path, segment, {"audio_problem": measured}
+                    continue
+                cache.put(keys[recording.path, segment], measured[number])
+                yield recording.path, segment, measured[number]
 
 
 def _status(path: Path) -> str | None:

@@ -1,7 +1,6 @@
 """What is measured of the audio, how it is kept, and the content keys."""
 
 import hashlib
-import os
 import sqlite3
 import subprocess
 import sys
@@ -14,8 +13,8 @@ import soundfile
 
 from hbaf.corpus.readers.folder import read_folder
 from hbaf.corpus.schema import FACT_COLUMNS, Corpus, CorpusError
-from hbaf.corpus.sound import facts
 from hbaf.corpus.sound.facts import add_facts, utterance_keys
+from hbaf.corpus.sound.measuring import Decoder
 from hbaf.parameters import CorpusParameters
 
 DATA = Path(__file__).parents[3] / ".." / "shared" / "data"
@@ -89,7 +88,7 @@ def test_problems_are_marked_and_name_no_folder(root: Path) -> None:
 
 def test_a_second_run_decodes_nothing(root: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = add_facts(read(root)).utterances
-    monkeypatch.setattr(facts, "measure", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(Decoder, "measure", lambda *_: pytest.fail("decoded again"))
     pd.testing.assert_frame_equal(add_facts(read(root)).utterances, first)
     cache = (home / "cache" / "facts.sqlite").read_bytes()
     assert b"whole.wav" not in cache  # names of recordings may be names of people
@@ -127,9 +126,8 @@ def test_a_locked_cache_does_not_stop_the_run(root: Path, home: Path, monkeypatc
 
 
 def test_several_processes_give_the_same(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    alone = add_facts(read(root)).utterances
+    alone = add_facts(read(root), workers=1).utterances
     monkeypatch.setenv("HBAF_HOME", str(tmp_path / "other home"))
-    monkeypatch.setattr(facts, "PROCESSES_FROM", 1)
     pd.testing.assert_frame_equal(add_facts(read(root), workers=2).utterances, alone)
 
 
@@ -147,54 +145,6 @@ def test_two_processes_at_once_leave_one_good_cache(root: Path, home: Path) -> N
     with sqlite3.connect(home / "cache" / "facts.sqlite") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
         assert connection.execute("SELECT count(*) FROM facts").fetchone()[0] == 6
-
-
-def test_a_decoder_that_takes_its_process_down_costs_only_its_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "PROCESSES_FROM", 1)
-    whole = ((None, None, None),)
-    fatal = facts._Recording(_Deadly(), whole)  # type: ignore[arg-type]
-    good = [facts._Recording(root / "half.wav", whole), facts._Recording(root / "call.wav", ((0, None, None),))]
-    recordings = [good[0], fatal, good[1]]
-    measured = dict(facts._measure_recordings(recordings, 2))
-    assert measured[recordings[0]][0]["seconds"] == 1.0
-    assert measured[fatal][0]["audio_problem"].startswith("the decoder crashed")
-    assert len(measured) == 3
-    assert "audio_problem" not in measured[recordings[2]][0]
-
-
-class _Deadly:
-    """Takes down the process that unpacks it, as a crash inside a decoder would."""
-
-    def __reduce__(self) -> tuple[object, tuple[int]]:
-        return os._exit, (1,)
-
-
-# No guard: each worker process would run the script from its top.
-UNGUARDED = """
-import sys
-from pathlib import Path
-from hbaf.corpus.prepare import prepare_corpus
-from hbaf.corpus.sound import facts
-from hbaf.parameters import CorpusParameters
-facts.PROCESSES_FROM = 1
-print(prepare_corpus(CorpusParameters(reader="folder", root=Path(sys.argv[1])), workers=2))
-"""
-
-
-def test_a_script_without_a_guard_is_told_so_and_nothing_is_kept(root: Path, home: Path, tmp_path: Path) -> None:
-    script = tmp_path / "unguarded.py"
-    script.write_text(UNGUARDED)
-    ran = subprocess.run([sys.executable, script, root], capture_output=True, text=True, check=False, timeout=300)
-    assert ran.returncode == 1
-    last = ran.stderr.strip().splitlines()[-1]
-    assert last.startswith("hbaf.processes.WorkerError: the worker processes could not start")
-    assert "if __name__ == '__main__':" in last
-    assert not list((home / "corpora").glob("*")), "a corpus was prepared all the same"
-    with sqlite3.connect(home / "cache" / "facts.sqlite") as connection:
-        assert connection.execute("SELECT count(*) FROM facts").fetchone()[0] == 0
-    script.write_text(UNGUARDED.replace("print(", 'if __name__ == "__main__": print('))
-    ran = subprocess.run([sys.executable, script, root], capture_output=True, text=True, check=False, timeout=300)
-    assert ran.returncode == 0, ran.stderr
 
 
 def test_content_keys(root: Path) -> None:
