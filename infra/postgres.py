@@ -66,7 +66,7 @@ def has(data: Path, database: str) -> bool:
         return cursor.fetchone() is not None
 
 
-def rename(data: Path, database: str, name: str) -> None:
+def rename_database(data: Path, database: str, name: str) -> None:
     """Gives a database that nobody is connected to another name."""
     with _connected(data) as cursor:
         cursor.execute(f'alter database "{database}" rename to "{name}"')

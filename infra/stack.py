@@ -201,7 +201,7 @@ def carry_over(stack: Stack) -> None:
         came = mlflow_databases.carry_over(postgres.url(stack.data, BEFORE, "psycopg2"), database(), artifacts())
     except mlflow_databases.CarryError as error:
         raise StackError(str(error)) from error
-    postgres.rename(stack.data, BEFORE, f"{BEFORE}_carried_over")
+    postgres.rename_database(stack.data, BEFORE, f"{BEFORE}_carried_over")
     print(f"from the stack's PostgreSQL into {database()}: {came}")
 
 

