@@ -16,6 +16,7 @@ import torch
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.columns import Columns, extract_features
+from hbaf.markdown import plain
 from hbaf.parameters import CorpusParameters, PromotionParameters, from_recipe
 from hbaf.pipeline import decide
 from hbaf.promotion import aliases
