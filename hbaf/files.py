@@ -118,10 +118,10 @@ def append_line(path: Path, facts: Mapping[str, Any]) -> None:
     Raises:
         StorageError: it cannot be written; the list is as before.
     """
-    from filelock import FileLock
+    from hbaf.waiting import alone
 
     line = json.dumps(facts).encode() + b"\n"
-    with _told(path), FileLock(path.with_name(f".{path.name}.lock")):
+    with _told(path), alone(path.with_name(f".{path.name}.lock")):
         is_new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         with os.fdopen(descriptor, "r+b") as stream:

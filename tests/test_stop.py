@@ -19,6 +19,7 @@ def in_child(body: Callable[[], object], *, after: float = 0.0, number: int = si
     if child == 0:
         code = 1
         try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started us with `&`
             with os.fdopen(writing, "w") as began:  # closed by the body's first line, or with the process
                 body.__globals__["began"] = began
                 body()

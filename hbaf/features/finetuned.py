@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock
 
 from hbaf.corpus.schema import Corpus
 from hbaf.corpus.windows import Window
@@ -31,6 +30,7 @@ from hbaf.features.weights import WeightsError, locate_weights
 from hbaf.files import move_folder, published_folder
 from hbaf.home import room, write_atomically
 from hbaf.pseudonyms import shown_id
+from hbaf.waiting import alone
 
 VERSION = 1  # raised when the golden vectors move
 KIND = "finetuned"
@@ -171,7 +171,7 @@ def adopt(folder: Path) -> None:
 def _mend(carried: Path, target: Path) -> None:
     """Takes encoder.json and the whole encoder from a package; folds, if it was fine-tuned here, stay."""
     open_encoder(carried).part(FULL)
-    with FileLock(target.with_name(f".{target.name[:16]}.lock")):
+    with alone(target.with_name(f".{target.name[:16]}.lock")):
         damaged = target / f".damaged-{os.urandom(4).hex()}"
         if (target / FULL).exists():
             move_folder(target / FULL, damaged)

@@ -5,12 +5,11 @@ A journal (`forgetting/` of the home, mode 0600) holds names and words, as the s
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from hbaf import waiting
 from hbaf.home import home_folder, published, room
 from hbaf.privacy.plan import Plan
 from hbaf.privacy.receipts import Receipt
@@ -23,16 +22,14 @@ FOLDER = "forgetting"
 @contextmanager
 def alone(*, wait: bool = True) -> Iterator[bool]:
     """One process at a time forgets in a home; gives False where another does and `wait` is False."""
-    lock = FileLock(room(FOLDER) / ".lock", timeout=-1 if wait else 0)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    with ExitStack() as held:
+        try:
+            held.enter_context(waiting.alone(room(FOLDER) / ".lock", seconds=waiting.FOR_EVER if wait else 0))
+        except waiting.Busy:
+            free = False
+        else:
+            free = True
+        yield free
 
 
 def begin(plan: Plan) -> Plan:

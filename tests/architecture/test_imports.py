@@ -17,6 +17,7 @@ PACKAGES = ("feature_store", "hbaf", "flows", "infra")  # each imports those bef
 # The order of hbaf, from the ground up, as in docs/architecture.md: a room imports itself and rooms before it.
 ORDER = (
     "hbaf.stop",
+    "hbaf.waiting",
     "hbaf.files",
     "hbaf.markdown",
     "hbaf.home",
@@ -25,7 +26,6 @@ ORDER = (
     "hbaf.pseudonyms",
     "hbaf.statistics",
     "hbaf.processes",
-    "hbaf.waiting",
     "hbaf.corpus",
     "hbaf.validation",
     "hbaf.features",

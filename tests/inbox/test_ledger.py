@@ -13,6 +13,9 @@ from hbaf.inbox.ledger.source_ledger import SourceLedger
 from hbaf.inbox.ledger.states import ARRIVAL_MOVES, CONVERSATION_MOVES, MoveError, RunState, State, check_moves
 from hbaf.inbox.publish.publication import Publication
 from hbaf.inbox.source import Arrival, ArrivedFile
+from hbaf.registry.models import RegisteredModel
+
+MODEL = RegisteredModel("model", "1", Path("unused"), "0" * 32)
 
 
 def arrival(name: str, version: str = "1") -> Arrival:
@@ -30,11 +33,13 @@ def ledger(home: Path) -> SourceLedger:
 def publish(ledger: SourceLedger, *names: str) -> None:
     """A recording each, from its arrival to its score."""
     ledger.note([arrival(name) for name in names], None)
-    ledger.take_in([Found(f"calls/{name}", name, f"content of {name}", 1) for name in names], "model/1")
+    ledger.take_in([Found(f"calls/{name}", name, f"content of {name}", 1) for name in names], MODEL)
     conversations = [f"calls/{name}" for name in names]
     ledger.scored(conversations)
     ledger.parts_for(dict.fromkeys(conversations, 1))
-    ledger.published([Publication(f"calls/{name}", f"content of {name}", "model/1", 1, 0) for name in names])
+    ledger.published(
+        [Publication(f"calls/{name}", f"content of {name}", MODEL.label, MODEL.run_id, 1, 0) for name in names]
+    )
     ledger.was_read([arrival(name) for name in names])
 
 
@@ -80,9 +85,9 @@ def test_a_forgotten_name_is_kept_nowhere_and_stays_out(ledger: SourceLedger, ho
     copy = Found("calls/annas-copy", "annas-copy", "content of anna", 1)
     listing = [arrival(name) for name in ("anna", "bob", "annas-copy", "anna-is-broken")]
     ledger.note(listing, None)
-    assert ledger.take_in([copy], "model/1") == {"calls/annas-copy": "duplicate"}
+    assert ledger.take_in([copy], MODEL) == {"calls/annas-copy": "duplicate"}
     ledger.quarantine("anna-is-broken", "anna-is-broken.wav: not a recording")
-    run = ledger.begin_run(model_version="model/1", champion_from="cache", purpose="research")
+    run = ledger.begin_run(MODEL, champion_from="cache", purpose="research")
     ledger.end_run(run, RunState.FAILED, {}, "E: anna")
     ledger.forget(["calls/anna"], ["anna-is-broken"])
     Ledger.open().erase()
@@ -94,7 +99,7 @@ def test_a_forgotten_name_is_kept_nowhere_and_stays_out(ledger: SourceLedger, ho
 
     ledger.note(listing, None)
     assert ledger.to_read() == []
-    assert ledger.take_in([Found("calls/anna", "anna", "another content", 1)], "model/1") == {"calls/anna": "ignored"}
+    assert ledger.take_in([Found("calls/anna", "anna", "another content", 1)], MODEL) == {"calls/anna": "ignored"}
     assert [name for name in states() if not name.startswith("~")] == ["calls/bob"]
 
 

@@ -61,10 +61,10 @@ def test_the_latest_score_is_found_in_either(both: tuple[Path, str]) -> None:
     by_hand = score_store([folder]).find("calls/c1/2")
     assert by_hand is not None
     assert by_hand.row["label"] == found.row["label"]
-    rows = score_store().rows("hbaf-calls/1", 0, 4e9)
+    rows = score_store().rows("0" * 32, 0, 4e9)
     assert len(rows) == 6
     assert set(rows["scored_at"]) == {found.row["scored_at"]}
-    assert score_store().rows("hbaf-calls/2", 0, 4e9).empty
+    assert score_store().rows("2" * 32, 0, 4e9).empty
     assert score_store().find("calls/c7/0") is None
     assert score_store().example() == "calls/c0/0"
     with pytest.raises(ScoresError, match=r"neither scores\.parquet nor _schema\.json"):

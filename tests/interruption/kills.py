@@ -159,7 +159,7 @@ def score_left() -> Any:
     assert json.loads((folder / "scores.json").read_text())["rows"] == len(scores)
     pages = sorted((folder / "report").rglob("*.html"))
     assert all(page.read_text().rstrip().endswith("</html>") for page in pages)
-    return find_model().version, scores.drop(columns="scored_at").to_json(), [page.name for page in pages]
+    return find_model().version, scores.drop(columns=["scored_at", "run_id"]).to_json(), [page.name for page in pages]
 
 
 # stage -> what it does, what it left, the folders of the home that are its own

@@ -55,7 +55,7 @@ def test_trials_of_a_search_train_on_the_selected_numbers_too(selecting: Prepare
     asked = SearchParameters(trials=1, study="selecting")
     of = selecting
     data = load_data(begin_study(of.reference, of.columns, of.features, of.model, of.training, asked))
-    assert data.audio_dim == SELECT
+    assert data.representation.audio_dim == SELECT
     assert data.train[0].audio.shape[1] == SELECT
 
 

@@ -99,6 +99,8 @@ class Ledger:
                 raise LedgerError(f"the inbox was written by a newer hbaf (version {found}). Upgrade hbaf to use it.")
             elif found < VERSION:
                 for table in (CONVERSATIONS, RUNS):
+                    if any(column["name"] == "run_id" for column in sql.inspect(connection).get_columns(table.name)):
+                        continue
                     connection.execute(sql.text(f"ALTER TABLE {table.name} ADD COLUMN run_id TEXT"))
                 forget_names_of_version_1(connection, time.time())
                 connection.execute(META.update().values(version=VERSION))
