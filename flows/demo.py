@@ -1,6 +1,7 @@
 """`demo`: the whole way on the example corpus, through Prefect, in this process and without a server set up."""
 
 import argparse
+import functools
 import os
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from hbaf import pipeline  # noqa: E402
 from hbaf.corpus.schema import CorpusReference  # noqa: E402
 from hbaf.features.columns import Columns  # noqa: E402
 from hbaf.parameters import CorpusParameters, from_recipe  # noqa: E402
+from hbaf.processes import beside  # noqa: E402
 from hbaf.registry.runs import RunReference, train_and_log  # noqa: E402
 from hbaf.registry.tracking import ui_command  # noqa: E402
 
@@ -53,10 +55,8 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> boo
     say(f"2 of 5  features: {features.audio} from the voice, {features.text} from the words")
     columns = step(pipeline.extract_columns)(reference, features, progress=True)
     say("3 of 5  training: recipe `demo` (narrow and quick, not the paper's width), chosen on dev")
-    runs = {}
+    runs = step(train_variants)(reference, columns, audio, seed)
     for variant, name in VARIANTS.items():
-        settings = from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training={"seed": seed})
-        runs[variant] = step(train_and_log)(reference, columns, *settings, progress=True)
         known = " (trained before)" if runs[variant].reused else ""
         console.print(f"        {name:10}  weighted F1 on dev {runs[variant].weighted_f1:.3f}{known}")
     verdict = pipeline.decide(runs["bimodal"], reference, columns, step=step)
@@ -77,6 +77,23 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> boo
     console.print(f"scores:           {done.scores.folder / 'scores.csv'}", soft_wrap=True)
     console.print(f"report:           {done.scores.report}", soft_wrap=True)
     return True
+
+
+def train_variants(reference: CorpusReference, columns: Columns, audio: str, seed: int) -> dict[str, RunReference]:
+    """HBAF here, with its progress; text alone and audio alone meanwhile in a process beside it."""
+    train = functools.partial(train_variant, reference, columns, audio, seed)
+    with beside(train, ["text", "audio"]) as others:
+        bimodal = train("bimodal", progress=True)
+        text, alone = (other.result() for other in others)
+        return {"text": text, "audio": alone, "bimodal": bimodal}
+
+
+def train_variant(
+    reference: CorpusReference, columns: Columns, audio: str, seed: int, variant: str, *, progress: bool = False
+) -> RunReference:
+    """A run with the demo's recipe."""
+    settings = from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training={"seed": seed})
+    return train_and_log(reference, columns, *settings, progress=progress)
 
 
 def test_scores(
@@ -111,8 +128,9 @@ def result_table(tested: dict[str, dict[str, float]]) -> Table:
     return table
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m flows.demo", description=demo.__doc__)
+def main() -> None:
+    """Called by `hbaf demo`, which hands over the arguments and the exit code."""
+    parser = argparse.ArgumentParser(prog="hbaf demo")
     parser.add_argument("--audio", default="compare2016", choices=["compare2016", "mfcc"])
     parser.add_argument("--dialogues", type=int, default=320)
     parser.add_argument("--seed", type=int, default=0)

@@ -58,6 +58,30 @@ def run_in_processes(
                     yield number, None
 
 
+@contextmanager
+def beside(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[list[Future[Result]]]:
+    """One process that does `tasks` while this one goes on; it is ended at once when this one fails or is stopped.
+
+    Everything given must be importable by name and survive pickling.
+
+    Yields:
+        A future of each task; after a death of the process they raise BrokenProcessPool.
+    """
+    already = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(1, context, _begin, (context.RawValue("b", 0), None, ())) as pool,
+    ):
+        futures = [pool.submit(function, task) for task in tasks]
+        try:
+            yield futures
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - already:
+                process.terminate()
+            raise
+
+
 def _until_a_death(
     function: Callable[[Task], Result],
     tasks: Sequence[Task],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hbaf.processes import WorkerError, run_in_processes
+from hbaf.processes import WorkerError, beside, run_in_processes
 
 
 def test_results_come_in_order_where_asked() -> None:
@@ -65,6 +65,22 @@ def test_threads_of_this_process_are_as_before(monkeypatch: pytest.MonkeyPatch) 
     assert list(run_in_processes(os.getenv, ["OMP_NUM_THREADS"], 1)) == [(0, "1")]
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "MKL_NUM_THREADS" not in os.environ
+
+
+def test_a_process_beside_works_while_this_one_goes_on() -> None:
+    with beside(divmod_by, [1, 0]) as others:
+        assert others[0].result() == 1
+        with pytest.raises(ZeroDivisionError):
+            others[1].result()
+
+
+def test_a_process_beside_ends_at_once_when_this_one_fails() -> None:
+    begun = time.monotonic()
+    with pytest.raises(KeyError), beside(time.sleep, [0, 600]) as others:
+        others[0].result()
+        raise KeyError
+    assert time.monotonic() - begun < 300
+    assert others[1].cancelled() or others[1].exception() is not None
 
 
 ORPHANS = """

@@ -23,8 +23,16 @@ def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: in
         dialogues: Size of the example corpus.
         seed: Of corpus and training.
     """
-    # The flows are above this package, and it never imports them.
-    command = [sys.executable, "-m", "flows.demo", f"--audio={audio}", f"--dialogues={dialogues}", f"--seed={seed}"]
+    # The flows are above this package, and it never imports them. Not with -m: each process that the demo starts would
+    # run that module's imports again, ten seconds of them.
+    command = [
+        sys.executable,
+        "-c",
+        "from flows.demo import main; main()",
+        f"--audio={audio}",
+        f"--dialogues={dialogues}",
+        f"--seed={seed}",
+    ]
     return subprocess.run(command, check=False).returncode
 
 
