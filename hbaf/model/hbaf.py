@@ -3,6 +3,7 @@
 B dialogues, U utterances, D model dimension, C emotions.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,175 +11,81 @@ from torch import Tensor, nn
 
 from hbaf.model.audio_context import AudioContextNetwork, AudioProjection
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
-from hbaf.model.contrastive import Anchor, FusedView, InterModalContrast, supervised_contrast
+from hbaf.model.contrastive import InterModalContrast, supervised_contrast
 from hbaf.model.decision import UnimodalHeads
-from hbaf.model.fusion import CrossDirection, MultiModalFusion, UniModalFusion
-from hbaf.model.text_context import RELATIONS, ContextAttention, TextContextNetwork, TextDirection
+from hbaf.model.fusion import MultiModalFusion, UniModalFusion
+from hbaf.model.text_context import TextContextNetwork
 
 Variant = Literal["bimodal", "audio", "text"]
-OwnPath = Literal["none", "audio", "text", "both"]
 Stream = tuple[Tensor, list[Tensor]]  # H (B, U, D), and W x (B, U, D) where the classifier reads it
-SPEAKERS = 16  # that are told apart; MELD's dialogues have at most 9, later ones share the last vector
+
+
+@dataclass(frozen=True)
+class AudioParts:
+    """What makes H_a: the context network, the vector where audio is missing, W_a where the classifier reads it."""
+
+    context: AudioContextNetwork | AudioProjection
+    missing: nn.Parameter
+    own: nn.Linear | None = None
+
+
+@dataclass(frozen=True)
+class TextParts:
+    """What makes H_l: the context network, the vectors where words are missing, W_l where the classifier reads it."""
+
+    context: TextContextNetwork
+    missing: nn.Parameter | None = None
+    missing_commonsense: nn.Parameter | None = None
+    own: nn.Linear | None = None
 
 
 class HBAF(nn.Module):
-    """Heterogeneous bimodal attention fusion; Eq. 1-22.
-
-    The keyword arguments from `variant` on are the fields of `hbaf.parameters.ModelParameters` and mean what is said
-    there. Parts that a variant or an ablation does not use are not built.
+    """Heterogeneous bimodal attention fusion, of parts that `hbaf.model.build.build_hbaf` makes; Eq. 1-22.
 
     Args:
-        audio_dim: numbers per utterance in the audio column.
-        text_dim: numbers per utterance in the text column.
-        commonsense_dim: numbers per relation, or None when there are no commonsense features.
-        emotions: C.
-
-    Raises:
-        ValueError: `dim` is not divisible by 2, `heads` or `fusion_heads` where the parts built need it.
+        audio: None without an audio stream.
+        text: None without a text stream.
+        fusion: None without fusion (an ablation); for two streams or for one.
+        contrast: of two streams.
+        speaker: who speaks, as a vector added to the streams.
+        classifier: reads h_m, and beside it what the utterance says by itself.
+        heads: decisions of each stream alone.
+        dropout: before the classifier; 0..1.
+        modality_dropout: 0..1.
+        supervised: weight of the supervised contrast, with temperature `tau`.
     """
 
     def __init__(
         self,
         *,
-        audio_dim: int,
-        text_dim: int,
-        commonsense_dim: int | None,
-        emotions: int,
-        variant: Variant = "bimodal",
-        dim: int = 512,
-        heads: int = 8,
-        encoder_layers: int = 3,
-        feedforward: int = 2048,
-        conv_channels: int = 64,
-        fusion_heads: int = 1,
-        dropout: float = 0.1,
-        audio_context: bool = True,
-        current_utterance: bool = True,
-        context_attention: ContextAttention = "query",
-        cross_direction: CrossDirection = "literal",
-        anchor: Anchor = "equation",
-        fused_view: FusedView = "projection",
-        fusion: bool = True,
-        bimodal_attention: bool = True,
-        gate: bool = True,
-        residual: bool = True,
-        modality_dropout: float = 0.0,
-        pre_norm: bool = False,
-        speaker_embedding: bool = False,
-        symmetric: bool = False,
-        supervised: float = 0.0,
-        text_direction: TextDirection = "causal",
-        split_context: bool = False,
-        own_path: OwnPath = "none",
-        experts: bool = False,
-        unimodal: float = 0.0,
-        distillation: float = 0.0,
-        contrast_heads: bool = False,
-        same_label_negatives: bool = True,
-        mu: float = 0.2,
-        lambda1: float = 1.0,
-        lambda2: float = 1.0,
-        lambda3: float = 1.0,
-        tau: float = 0.1,
+        audio: AudioParts | None,
+        text: TextParts | None,
+        fusion: MultiModalFusion | UniModalFusion | None,
+        contrast: InterModalContrast | None,
+        speaker: nn.Embedding | None,
+        classifier: nn.Linear,
+        heads: UnimodalHeads | None,
+        dropout: float,
+        modality_dropout: float,
+        supervised: float,
+        tau: float,
     ) -> None:
         super().__init__()
-        self.variant = variant
-        self.modality_dropout = modality_dropout if variant == "bimodal" else 0.0
-        self.supervised, self.tau = supervised, tau
-        if variant != "text":
-            self.missing_audio = _missing(audio_dim)
-            self.audio_context: AudioContextNetwork | AudioProjection = (
-                AudioContextNetwork(
-                    audio_dim,
-                    dim,
-                    heads=heads,
-                    encoder_layers=encoder_layers,
-                    feedforward=feedforward,
-                    conv_channels=conv_channels,
-                    dropout=dropout,
-                    pre_norm=pre_norm,
-                )
-                if audio_context
-                else AudioProjection(audio_dim, dim)
-            )
-        if variant != "audio":
-            self.text_context = TextContextNetwork(
-                text_dim,
-                commonsense_dim,
-                dim,
-                current_utterance=current_utterance,
-                context_attention=context_attention,
-                direction=text_direction,
-                split_context=split_context,
-                dropout=dropout,
-            )
-            # A turn without words is never context; its own vector is read by its GRU input or as its query only.
-            reads_own_text = current_utterance or context_attention == "query"
-            self.missing_text = _missing(text_dim) if reads_own_text else None
-            self.missing_commonsense = (
-                _missing(len(RELATIONS), commonsense_dim)
-                if commonsense_dim is not None and self.text_context.reads_commonsense
-                else None
-            )
-        self.fusion: MultiModalFusion | UniModalFusion | None = None
-        self.contrast: InterModalContrast | None = None
-        if fusion and variant == "bimodal":
-            self.fusion = MultiModalFusion(
-                dim,
-                heads=fusion_heads,
-                feedforward=feedforward,
-                dropout=dropout,
-                cross_direction=cross_direction,
-                bimodal_attention=bimodal_attention,
-                gate=gate,
-                residual=residual,
-                pre_norm=pre_norm,
-            )
-        elif fusion:
-            self.fusion = UniModalFusion(
-                dim,
-                heads=fusion_heads,
-                feedforward=feedforward,
-                dropout=dropout,
-                bimodal_attention=bimodal_attention,
-                residual=residual,
-                pre_norm=pre_norm,
-            )
-        if variant == "bimodal" and mu > 0:
-            self.contrast = InterModalContrast(
-                dim,
-                anchor=anchor,
-                fused_view=fused_view,
-                mu=mu,
-                lambda1=lambda1,
-                lambda2=lambda2,
-                lambda3=lambda3,
-                tau=tau,
-                symmetric=symmetric,
-                heads=contrast_heads,
-                same_label_negatives=same_label_negatives,
-            )
-        self.speaker = nn.Embedding(SPEAKERS, dim) if speaker_embedding else None
-        if self.speaker is not None:
-            nn.init.normal_(self.speaker.weight, std=0.02)  # a hint beside the streams, not a stream of its own
+        self.variant: Variant = "text" if audio is None else "audio" if text is None else "bimodal"
+        self.modality_dropout, self.supervised, self.tau = modality_dropout, supervised, tau
+        if audio is not None:
+            self.missing_audio, self.audio_context = audio.missing, audio.context
+        if text is not None:
+            self.text_context = text.context
+            self.missing_text, self.missing_commonsense = text.missing, text.missing_commonsense
+        self.fusion = fusion
+        self.contrast = contrast
+        self.speaker = speaker
         self.dropout = nn.Dropout(dropout)
-        # h_m, and beside it W_a x_a and W_l x_l: what the utterance says by itself.
-        audio_width = 0 if variant == "text" else dim * (2 if own_path in ("audio", "both") else 1)
-        text_width = 0 if variant == "audio" else dim * (2 if own_path in ("text", "both") else 1)
-        self.classifier = nn.Linear(audio_width + text_width, emotions)
-        self.own_audio = nn.Linear(audio_dim, dim) if audio_width > dim else None
-        self.own_text = nn.Linear(text_dim, dim) if text_width > dim else None
-        self.heads: UnimodalHeads | None = None
-        if variant == "bimodal" and (experts or unimodal > 0 or distillation > 0):
-            self.heads = UnimodalHeads(
-                audio_width,
-                text_width,
-                audio_width + text_width,
-                emotions,
-                unimodal=unimodal,
-                distillation=distillation,
-                experts=experts,
-            )
+        self.classifier = classifier
+        self.own_audio = None if audio is None else audio.own
+        self.own_text = None if text is None else text.own
+        self.heads = heads
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
         """Logits (B, U, C); losses and terms of `InterModalContrast`; the views of the fusion, detached.
@@ -255,7 +162,7 @@ class HBAF(nn.Module):
 
     def _speakers(self, batch: DialogueBatch) -> Tensor | None:
         """(B, U, D) what tells who speaks, or None."""
-        return None if self.speaker is None else self.speaker(batch.speaker.clamp(max=SPEAKERS - 1))
+        return None if self.speaker is None else self.speaker(batch.speaker.clamp(max=self.speaker.num_embeddings - 1))
 
     def _single(self, stream: Stream, keys: Tensor) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
         """h (B, U, D), what the classifier reads beside it, and views, of the audio-only and text-only variants."""
@@ -276,8 +183,3 @@ def drop_modality(has_audio: Tensor, has_text: Tensor, chance: float) -> tuple[T
     draw = torch.rand(has_audio.shape, device=has_audio.device)
     both = has_audio & has_text
     return has_audio & ~(both & (draw < chance / 2)), has_text & ~(both & (draw >= chance / 2) & (draw < chance))
-
-
-def _missing(*shape: int) -> nn.Parameter:
-    """The learned vector that stands where a modality is missing; near the mean of scaled inputs to begin with."""
-    return nn.Parameter(0.02 * torch.randn(*shape))

@@ -19,6 +19,7 @@ from hbaf.features.columns import names
 from hbaf.features.finetuned import adopt, carry
 from hbaf.files import sync_tree
 from hbaf.home import write_atomically
+from hbaf.model.build import build_hbaf
 from hbaf.model.ensemble import Ensemble
 from hbaf.model.hbaf import HBAF
 from hbaf.model.label_chain import Chained, LabelChain
@@ -150,12 +151,12 @@ def build_system(facts: PackageFacts) -> nn.Module:
 
 def build_untrained(facts: PackageFacts) -> HBAF:
     """One member, with fresh weights."""
-    return HBAF(
+    return build_hbaf(
+        facts.model,
         audio_dim=facts.audio_dim,
         text_dim=facts.text_dim,
         commonsense_dim=facts.commonsense_dim,
         emotions=len(facts.emotions),
-        **facts.model.model_dump(),
     )
 
 

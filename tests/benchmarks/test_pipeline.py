@@ -39,7 +39,7 @@ def test_seconds_an_epoch_and_parameters(tmp_path: Path) -> None:
     import numpy as np
     import torch
 
-    from hbaf.model.hbaf import HBAF
+    from hbaf.model.build import build_hbaf
     from hbaf.parameters import TrainingParameters, from_recipe
     from hbaf.training.data import Dialogue
     from hbaf.training.fit import fit, seed_everything
@@ -65,7 +65,7 @@ def test_seconds_an_epoch_and_parameters(tmp_path: Path) -> None:
         _, model, training = from_recipe(recipe)
         for precision in ("fp32", "bf16"):
             seed_everything(0)
-            system = HBAF(audio_dim=512, text_dim=384, commonsense_dim=None, emotions=6, **model.model_dump())
+            system = build_hbaf(model, audio_dim=512, text_dim=384, commonsense_dim=None, emotions=6)
             epochs = 3 if recipe == "demo" else 1
             values = {**training.model_dump(), "max_epochs": epochs, "precision": precision}
             began = time.perf_counter()

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from hbaf.model.build import build_hbaf
 from hbaf.model.hbaf import HBAF
 from hbaf.parameters import TrainingParameters
 from hbaf.training.data import Dialogue, LengthBuckets, collate, padding_share
@@ -60,7 +61,7 @@ def dialogue(turns: int, random: np.random.Generator) -> Dialogue:
 
 def full_width() -> HBAF:
     seed_everything(0)
-    return HBAF(audio_dim=AUDIO, text_dim=TEXT, commonsense_dim=COMMONSENSE, emotions=len(EMOTIONS))
+    return build_hbaf(audio_dim=AUDIO, text_dim=TEXT, commonsense_dim=COMMONSENSE, emotions=len(EMOTIONS))
 
 
 def seconds(step: Any, at_least: float = 1.0) -> float:

@@ -9,7 +9,9 @@ import torch
 
 from hbaf.inference.predictor import _attention, _looked_at
 from hbaf.inference.reading import read
+from hbaf.model.build import build_hbaf
 from hbaf.model.hbaf import HBAF
+from hbaf.parameters import ModelParameters
 from hbaf.training.data import Dialogue, collate
 
 EMOTIONS = ("a", "b", "c")
@@ -18,10 +20,8 @@ EMOTIONS = ("a", "b", "c")
 @pytest.fixture
 def system() -> HBAF:
     torch.manual_seed(0)
-    return HBAF(
-        audio_dim=3, text_dim=4, commonsense_dim=None, emotions=3, dim=8, heads=2, encoder_layers=1, feedforward=8,
-        conv_channels=4, fusion_heads=2,
-    ).eval()  # fmt: skip
+    narrow = ModelParameters(dim=8, heads=2, encoder_layers=1, feedforward=8, conv_channels=4, fusion_heads=2)
+    return build_hbaf(narrow, audio_dim=3, text_dim=4, commonsense_dim=None, emotions=3).eval()
 
 
 @pytest.fixture

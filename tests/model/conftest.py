@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from hbaf.model.batch import UNLABELLED, DialogueBatch
+from hbaf.model.build import build_hbaf
 from hbaf.model.hbaf import HBAF
+from hbaf.parameters import ModelParameters
 
 AUDIO_DIM, TEXT_DIM, COMMONSENSE_DIM, EMOTIONS = 6, 7, 5, 4
 
@@ -53,11 +55,14 @@ def make_batch() -> BatchMaker:
 def make_model() -> ModelMaker:
     def make(**settings: object) -> HBAF:
         """A narrow model in eval mode, the same weights for the same settings."""
-        narrow: dict[str, object] = {
+        sizes = {
             "audio_dim": AUDIO_DIM,
             "text_dim": TEXT_DIM,
             "commonsense_dim": COMMONSENSE_DIM,
             "emotions": EMOTIONS,
+        }
+        sizes |= {name: settings.pop(name) for name in list(settings) if name in sizes}
+        narrow: dict[str, object] = {
             "dim": 16,
             "heads": 4,
             "encoder_layers": 2,
@@ -66,6 +71,6 @@ def make_model() -> ModelMaker:
             "dropout": 0.0,
         }
         torch.manual_seed(1)
-        return HBAF(**{**narrow, **settings}).eval()  # type: ignore[arg-type]
+        return build_hbaf(ModelParameters(**{**narrow, **settings}), **sizes).eval()  # type: ignore[arg-type]
 
     return make

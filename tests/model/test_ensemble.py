@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from hbaf.baselines.contract import RULES, builder, made_up
+from hbaf.model.build import build_hbaf
 from hbaf.model.ensemble import Ensemble
-from hbaf.model.hbaf import HBAF
+from hbaf.parameters import ModelParameters
 
 SMALL = {"dim": 16, "heads": 2, "encoder_layers": 1, "feedforward": 16, "conv_channels": 4, "dropout": 0.0}
 
@@ -15,7 +16,7 @@ class Three(nn.Module):
     """As the contract builds it: its class takes the widths of the inputs."""
 
     def __new__(cls, **sizes: object) -> nn.Module:  # type: ignore[misc]
-        whole = Ensemble([HBAF(**sizes, **SMALL) for _ in range(3)])
+        whole = Ensemble([build_hbaf(ModelParameters(**SMALL), **sizes) for _ in range(3)])
         whole.temperatures.copy_(torch.tensor([0.8, 1.0, 1.7]))
         return whole
 

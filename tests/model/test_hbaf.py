@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from safetensors.torch import load, save
 
 from hbaf.model.batch import UNLABELLED
-from hbaf.model.hbaf import HBAF, drop_modality
+from hbaf.model.build import build_hbaf
+from hbaf.model.hbaf import drop_modality
 from hbaf.parameters import ModelParameters
 
 PAPERS_SUM = 110.66066805822629
@@ -139,12 +140,14 @@ def scribbled(batch):
     )
 
 
-def test_takes_exactly_the_fields_of_the_parameter_model():
-    parameters = ModelParameters(dim=16, heads=2, feedforward=24)
-    model = HBAF(audio_dim=6, text_dim=7, commonsense_dim=None, emotions=4, **parameters.model_dump())
-    defaults = HBAF.__init__.__kwdefaults__
-    assert defaults == ModelParameters().model_dump()
-    assert model.classifier.in_features == 32
+def test_every_field_of_the_parameter_model_is_read(monkeypatch):
+    """A setting that the builder forgets would do nothing, without a word."""
+    asked = set()
+    parameters = ModelParameters(dim=16, heads=2, feedforward=24, unimodal=0.3)
+    look_up = ModelParameters.__getattribute__
+    monkeypatch.setattr(ModelParameters, "__getattribute__", lambda self, name: asked.add(name) or look_up(self, name))
+    build_hbaf(parameters, audio_dim=6, text_dim=7, commonsense_dim=None, emotions=4)
+    assert asked >= set(ModelParameters.model_fields)
 
 
 @each_decision
@@ -263,7 +266,7 @@ def test_views_and_shapes(make_batch, make_model):
 
 def test_full_width_has_the_size_of_the_paper():
     with torch.device("meta"):
-        model = HBAF(audio_dim=512, text_dim=1024, commonsense_dim=1024, emotions=7)
+        model = build_hbaf(audio_dim=512, text_dim=1024, commonsense_dim=1024, emotions=7)
     parameters = sum(p.numel() for p in model.parameters())
     assert parameters == 31_749_191
     assert 25e6 < parameters < 32e6

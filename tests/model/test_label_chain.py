@@ -1,6 +1,8 @@
 """The label chain against enumeration of every labelling, and the contract of systems with it behind them."""
 
+import functools
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,8 +10,9 @@ from torch import Tensor, nn
 
 from hbaf.baselines.contract import RULES, builder, made_up
 from hbaf.baselines.floors.logistic_regression import LogisticRegression
-from hbaf.model.hbaf import HBAF
+from hbaf.model.build import build_hbaf
 from hbaf.model.label_chain import Chained, LabelChain, previous_turns
+from hbaf.parameters import ModelParameters
 
 C = 3
 
@@ -142,11 +145,10 @@ class ChainedRegression(nn.Module):
     """As `check_system` builds it: its class takes the widths of the inputs."""
 
     causal = False
-    kind: type[nn.Module] = LogisticRegression
+    kind: Callable[..., nn.Module] = LogisticRegression
 
     def __new__(cls, **sizes: object) -> nn.Module:  # type: ignore[misc]
-        settings = {"dim": 16, "heads": 2, "encoder_layers": 1, "feedforward": 16, "conv_channels": 4, "dropout": 0.0}
-        system = cls.kind(**sizes, **(settings if cls.kind is HBAF else {}))
+        system = cls.kind(**sizes)
         return Chained(system, chain_of(0.9, 1.0, 0.6, emotions=4, causal=cls.causal))
 
 
@@ -155,7 +157,10 @@ class CausalRegression(ChainedRegression):
 
 
 class ChainedHBAF(ChainedRegression):
-    kind = HBAF
+    kind = functools.partial(
+        build_hbaf,
+        ModelParameters(dim=16, heads=2, encoder_layers=1, feedforward=16, conv_channels=4, dropout=0.0),
+    )
 
 
 # A linear map of one turn cannot learn random labels by heart, nor reads commonsense.

@@ -5,8 +5,9 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
+from hbaf.model.build import build_hbaf
 from hbaf.model.hbaf import HBAF
-from hbaf.parameters import TrainingParameters
+from hbaf.parameters import ModelParameters, TrainingParameters
 from hbaf.training.data import Dialogue, LengthBuckets
 from hbaf.training.evaluate import predict
 from hbaf.training.fit import best_epoch, fit, inverse_frequencies, seed_everything
@@ -47,10 +48,8 @@ QUICK = TrainingParameters(learning_rate=3e-3, batch_dialogues=8, max_epochs=10,
 
 def system(variant: str = "bimodal", seed: int = 0) -> HBAF:
     seed_everything(seed)
-    return HBAF(
-        audio_dim=6, text_dim=5, commonsense_dim=None, emotions=2, variant=variant, dim=16, heads=2, encoder_layers=1,
-        feedforward=32, conv_channels=8,
-    )  # fmt: skip
+    narrow = ModelParameters(variant=variant, dim=16, heads=2, encoder_layers=1, feedforward=32, conv_channels=8)
+    return build_hbaf(narrow, audio_dim=6, text_dim=5, commonsense_dim=None, emotions=2)
 
 
 def train(folder, training: TrainingParameters = QUICK, variant: str = "bimodal", seed: int = 0):

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from lightning.pytorch.callbacks import Callback
 
 from hbaf.model.batch import UNLABELLED
+from hbaf.model.build import build_hbaf
 from hbaf.model.hbaf import HBAF
-from hbaf.parameters import TrainingParameters
+from hbaf.parameters import ModelParameters, TrainingParameters
 from hbaf.training.data import Dialogue
 from hbaf.training.evaluate import predict
 from hbaf.training.fit import best_epoch, fit, inverse_frequencies, seed_everything
@@ -51,10 +52,8 @@ TRAIN, DEV = dialogues(32, 0), dialogues(12, 1)
 
 def system(**settings: object) -> HBAF:
     seed_everything(0)
-    return HBAF(
-        audio_dim=3, text_dim=3, commonsense_dim=None, emotions=3, dim=8, heads=2, encoder_layers=1, feedforward=8,
-        conv_channels=4, **settings,  # type: ignore[arg-type]
-    )  # fmt: skip
+    narrow = ModelParameters(dim=8, heads=2, encoder_layers=1, feedforward=8, conv_channels=4, **settings)  # type: ignore[arg-type]
+    return build_hbaf(narrow, audio_dim=3, text_dim=3, commonsense_dim=None, emotions=3)
 
 
 class Watch(Callback):
