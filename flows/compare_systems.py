@@ -36,9 +36,9 @@ def compare_systems(
     return {f"{row.cell}, {row.system}": row.f1 for row in found.report.rows if row.seeds}
 
 
-def say(said: str, count: int, of: int) -> None:
+def say(message: str, count: int, of: int) -> None:
     """Tells how far the comparison is, in the flow's log."""
-    get_run_logger().info("%d of %d: %s", count, of, said)
+    get_run_logger().info("%d of %d: %s", count, of, message)
 
 
 @task

@@ -25,7 +25,7 @@ def monitor_scores(
         scores: Folders of scores or published datasets; default: everything that this home scored.
     """
     found = compare(monitor, model, scores)
-    get_run_logger().info(found.said)
+    get_run_logger().info(found.message)
     if found.flagged:
         tell(found)
     return found.flagged
@@ -35,7 +35,7 @@ def monitor_scores(
 def compare(monitor: MonitorParameters, model: str | None, scores: list[str] | None) -> Monitored:
     """Compares new scores with the model's reference; the result is an artifact of this run."""
     found = look(monitor, model=model, scores=scores or ())
-    create_markdown_artifact(markdown(found), key=f"monitor-{artifact_key(found.model)}", description=found.said)
+    create_markdown_artifact(markdown(found), key=f"monitor-{artifact_key(found.model)}", description=found.message)
     return found
 
 
@@ -50,7 +50,7 @@ def tell(found: Monitored) -> None:
         },
         payload={
             "flagged": list(found.flagged),
-            "said": found.said,
+            "said": found.message,
             "metrics": {name: value for name, value in as_metrics(found.findings).items() if value == value},
             "mlflow_run": found.run_id,
         },
@@ -60,8 +60,8 @@ def tell(found: Monitored) -> None:
 def markdown(found: Monitored) -> str:
     """The artifact of this flow run."""
     if found.findings is None:
-        return plain(found.said)
-    lines = [f"**{plain(found.said)}**", "", "| check | distance | bound | |", "|---|---|---|---|"]
+        return plain(found.message)
+    lines = [f"**{plain(found.message)}**", "", "| check | distance | bound | |", "|---|---|---|---|"]
     lines += [
         f"| {cell(check.name)} | {check.value:.3f} | {check.threshold:.3f} | {'**changed**' if check.flagged else ''} |"
         for check in found.findings.checks

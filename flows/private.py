@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 
 from hbaf.corpus.schema import CorpusError
 from hbaf.features.finetuned import LeakError
-from hbaf.home import room, without_passwords
+from hbaf.home import directory, without_passwords
 from hbaf.pseudonyms import SHOW, shows_names
 from hbaf.validation import ValidationFailed
 
@@ -55,10 +55,10 @@ def shielded(name: str) -> Iterator[None]:
     except Exception as error:
         if shows_names():
             raise
-        told = without_passwords(str(error))
+        message = without_passwords(str(error))
         if may_be_told(error):
             # One of our own with nobody in its message: the same kind again, for whoever waits for it.
-            raise (error if told == str(error) else StageError(told)).with_traceback(None) from None
+            raise (error if message == str(error) else StageError(message)).with_traceback(None) from None
         raise StageError(
             f"{name}: {type(error).__name__}. Its message may name people or their files: it is in {_kept(error)}. "
             f"With {SHOW}=1 in the environment of the run it is shown here."
@@ -73,7 +73,7 @@ def may_be_told(error: Exception) -> bool:
 
 
 def _kept(error: Exception) -> Path:
-    file = room("errors") / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{os.urandom(3).hex()}.txt"
+    file = directory("errors") / f"{time.strftime('%Y-%m-%dT%H%M%S')}-{os.urandom(3).hex()}.txt"
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as stream:
         stream.write("".join(traceback.format_exception(error)))

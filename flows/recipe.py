@@ -31,7 +31,7 @@ class _WithoutDefaults:
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         shown = handler.resolve_ref_schema(handler(core))
         fields = {
-            name: {said: value for said, value in field.items() if said != "default"}
+            name: {key: value for key, value in field.items() if key != "default"}
             for name, field in shown["properties"].items()
         }
         return {**shown, "properties": fields}
@@ -53,6 +53,6 @@ def with_changes(recipe: str, **given: Parameters | None) -> Settings:
         for stage, values in given.items()
         if values is not None
     }
-    said = [f"{stage}.{name}={value}" for stage, values in changes.items() for name, value in values.items()]
-    get_run_logger().info("Recipe %s%s", recipe, f", changed: {', '.join(said)}" if said else "")
+    key = [f"{stage}.{name}={value}" for stage, values in changes.items() for name, value in values.items()]
+    get_run_logger().info("Recipe %s%s", recipe, f", changed: {', '.join(key)}" if key else "")
     return from_recipe(recipe, **changes)

@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from flows.private import shielded, stage
-from hbaf.home import room
+from hbaf.home import directory
 from hbaf.inbox.scheduled import SourceScores, score_source
 from hbaf.inbox.shards import ScoredShard, ScoringOrder, Shard, ValidatedShard, score_shard, validate_shard
 from hbaf.inbox.source import SourceParameters
@@ -49,7 +49,9 @@ def score_new(source: SourceParameters, purpose: Purpose, model: str | None, run
     else:
         with shielded("score_source"):
             scored = score_source(source, purpose=purpose, model=model, map_shards=_here)
-    create_markdown_artifact(_told(scored), key=f"scores-{scored.source.replace('_', '-')}", description="What was new")
+    create_markdown_artifact(
+        _report(scored), key=f"scores-{scored.source.replace('_', '-')}", description="What was new"
+    )
     return scored
 
 
@@ -69,7 +71,7 @@ def _on_dask(runner: ShardRunner) -> Callable[..., SourceScores]:
 
     place: dict[str, Any] = {"address": runner.address}
     if not runner.address:  # processes on this machine
-        scratch = str(room("cache", "dask"))
+        scratch = str(directory("cache", "dask"))
         local = {"n_workers": runner.workers, "threads_per_worker": 1, "local_directory": scratch}
         place = {"cluster_kwargs": {**local, "dashboard_address": None}}
 
@@ -83,7 +85,7 @@ def _on_dask(runner: ShardRunner) -> Callable[..., SourceScores]:
     return flow(name="score-corpus-shards", task_runner=DaskTaskRunner(**place))(score_shards)
 
 
-def _told(scores: SourceScores) -> str:
+def _report(scores: SourceScores) -> str:
     """Counts, no name of a conversation: the inbox has those."""
     counts = "\n".join(f"| {what} | {number} |" for what, number in scores.counts.items()) or "| nothing new | |"
     said = f"{scores.rows} utterances of `{scores.source}` with `{scores.model_version}`, named by the"

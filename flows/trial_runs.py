@@ -73,7 +73,7 @@ class PoolRuns:
         Raises:
             SearchError: a worker failed, or crashed too often.
         """
-        began, said = time.monotonic(), False
+        began, warned = time.monotonic(), False
         try:
             for number in range(self.plan.search.workers):
                 self.start(number)
@@ -85,8 +85,8 @@ class PoolRuns:
                     if state is not None and state.is_final():
                         self.ended(number, state)
                 taken = any(s is not None and not s.is_scheduled() for s in states.values())
-                if not taken and not said and time.monotonic() - began > UNHEARD:
-                    said = True
+                if not taken and not warned and time.monotonic() - began > UNHEARD:
+                    warned = True
                     self.log.warning(
                         "No worker has taken a run of %s yet. Is one started on its pool?", self.deployment
                     )

@@ -55,12 +55,12 @@ VERBS = {
 
 def register(asked: Sequence[str]) -> None:
     """Makes the verbs known; the one asked for shows its own docstring, with examples, under `--help`."""
-    for number, (verb, said) in enumerate(VERBS.items()):
+    for number, (verb, message) in enumerate(VERBS.items()):
         name = verb.partition(":")[2].replace("_", "-").strip("-")
         named = name in asked[:1]
         if name in app:  # `main` may be called more than once in one process
             del app[name]
-        app.command(verb, sort_key=number, **({} if named else {"help": said}))
+        app.command(verb, sort_key=number, **({} if named else {"help": message}))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -89,8 +89,8 @@ def expected(error: Exception) -> str | None:
     if type(error).__module__.startswith("mlflow"):
         from hbaf.registry.tracking import server_trouble
 
-        if said := server_trouble(error):
-            return said
+        if message := server_trouble(error):
+            return message
     # A full disk meets whoever writes at that moment: a library's own error says it in many ways.
     return storage_trouble(error)
 

@@ -48,7 +48,7 @@ def published(path: Path, *, private: bool = False) -> Iterator[Path]:
     """
     beside = _beside(path)
     try:
-        with _told(path):
+        with _clear_errors(path):
             if private:
                 os.close(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE))
             yield beside
@@ -63,7 +63,7 @@ def create_once(path: Path, content: bytes) -> None:
     """A private file that is made whole, or is there already: of two at once the first one's stays."""
     beside = _beside(path)
     try:
-        with _told(path):
+        with _clear_errors(path):
             write_atomically(beside, content, private=True)
             try:
                 os.link(beside, path)
@@ -87,7 +87,7 @@ def published_folder(folder: Path) -> Iterator[Path]:
     """
     beside = _beside(folder)
     try:
-        with _told(folder):
+        with _clear_errors(folder):
             beside.mkdir(parents=True)
             yield beside
             move_folder(beside, folder)
@@ -121,7 +121,7 @@ def append_line(path: Path, facts: Mapping[str, Any]) -> None:
     from hbaf.waiting import alone
 
     line = json.dumps(facts).encode() + b"\n"
-    with _told(path), alone(path.with_name(f".{path.name}.lock")):
+    with _clear_errors(path), alone(path.with_name(f".{path.name}.lock")):
         is_new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         with os.fdopen(descriptor, "r+b") as stream:
@@ -206,7 +206,7 @@ def _remove(beside: Path) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where state lives: one home folder, its rooms, and the environment that the libraries read when they are imported.
+"""Where state lives: one home folder and its directories, and what the libraries read from the environment at import.
 
 The home is `HBAF_HOME`, or the user's data directory (platformdirs). Nothing is ever written into the checkout.
 """
@@ -101,8 +101,8 @@ def _check_format(folder: Path) -> None:
         )
 
 
-def room(*names: str) -> Path:
-    """A folder inside the home, made if absent: `room("features")`, `room("mlflow", "artifacts")`."""
+def directory(*names: str) -> Path:
+    """A folder inside the home, made if absent: `directory("features")`, `directory("mlflow", "artifacts")`."""
     folder = home_folder().joinpath(*names)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,9 +144,9 @@ def storage_trouble(error: BaseException) -> str | None:
         seen.add(id(cause))
         if isinstance(cause, OSError) and cause.errno in STORAGE_TROUBLE:
             return storage_message(cause)
-        said = str(cause)
+        message = str(cause)
         for trouble in DATABASE_TROUBLE:
-            if trouble in said:
+            if trouble in message:
                 return (
                     f"a database cannot be written ({trouble}); what was written before is whole. Free space or permit "
                     f"writing in {home_folder()}, then run the same command again: it goes on where it stopped."
@@ -182,7 +182,7 @@ def prepare_environment() -> None:
     if "PREFECT_HOME" not in os.environ and "PREFECT_API_URL" not in os.environ and not own_profiles.exists():
         os.environ["PREFECT_HOME"] = str(folder / "prefect")
     if "MLFLOW_TRACKING_URI" not in os.environ:
-        os.environ["MLFLOW_TRACKING_URI"] = _stack_url("mlflow") or f"sqlite:///{room('mlflow') / 'mlflow.db'}"
+        os.environ["MLFLOW_TRACKING_URI"] = _stack_url("mlflow") or f"sqlite:///{directory('mlflow') / 'mlflow.db'}"
 
 
 def _stack_url(name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The settings of every stage, one frozen model each; pydantic only, so every room may import it.
+"""The settings of every stage, one frozen model each; pydantic only, so every package may import it.
 
 The same model is the flow's parameter (Prefect draws its form from it), the run's logged parameters, and, through
 `search` in a field's metadata, the source of the search space. The symbols are the paper's (docs/method.md).

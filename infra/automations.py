@@ -69,15 +69,17 @@ async def make_automations(prefix: str = "") -> list[str]:
 
     names = []
     async with get_client() as client:
-        told = await _notification(client)
-        for short, said in triggers().items():
+        notification = await _notification(client)
+        for short, automation in triggers().items():
             name = f"{prefix}hbaf: {short}"
-            actions = [action for action in (said.get("action"), told) if action is not None] or [DoNothing()]
+            actions = [action for action in (automation.get("action"), notification) if action is not None] or [
+                DoNothing()
+            ]
             known: list[Automation] = await client.read_automations_by_name(name)
             made = AutomationCore(
                 name=name,
-                description=said["description"],
-                trigger=said["trigger"],
+                description=automation["description"],
+                trigger=automation["trigger"],
                 actions=actions,
                 enabled=all(one.enabled for one in known),  # what a person switched off stays off
             )

@@ -25,7 +25,7 @@ import postgres
 import processes
 from processes import Service, StackError
 
-from hbaf.home import QUIET_ENVIRONMENT, HomeError, room, write_atomically
+from hbaf.home import QUIET_ENVIRONMENT, HomeError, directory, write_atomically
 from hbaf.waiting import Busy, alone
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,7 +44,7 @@ class Stack:
     """What runs, as it is written in `<home>/stack/stack.json`."""
 
     def __init__(self) -> None:
-        self.folder = room("stack")
+        self.folder = directory("stack")
         self.data = self.folder / "postgres"
         self.file = self.folder / "stack.json"
         written = json.loads(self.file.read_text()) if self.file.exists() else {}
@@ -156,7 +156,7 @@ def start_prefect(stack: Stack) -> tuple[Service, str]:
         "PREFECT_SERVER_API_AUTH_STRING": (secret := stack.make_secret()),
         "PREFECT_API_AUTH_STRING": secret,
     }
-    environment = {**LEASES, **guarded, **stack.environment(), "PREFECT_HOME": str(room("stack", "prefect"))}
+    environment = {**LEASES, **guarded, **stack.environment(), "PREFECT_HOME": str(directory("stack", "prefect"))}
     command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
     service = stack.keep(processes.start("prefect", command, stack.folder, environment))
     return service, f"http://127.0.0.1:{port}/api/health"
@@ -303,7 +303,7 @@ def main() -> int:
         if verb == "status":
             return status()
         began = time.monotonic()
-        with alone(room("stack") / "lock", seconds=300):
+        with alone(directory("stack") / "lock", seconds=300):
             up() if verb == "up" else down()
         print(f"({time.monotonic() - began:.0f} s)", file=sys.stderr)
         return 0

@@ -37,7 +37,7 @@ def check_system(kind: Callable[..., nn.Module], **settings: object) -> None:
     """Runs every rule on a few made-up dialogues; some seconds.
 
     Args:
-        kind: the system's class.
+        kind: the system's class, or what makes one of the four dims.
         settings: keywords of its own. `dim` is 32 and `dropout` 0 if it takes them and nothing else is given.
 
     Raises:

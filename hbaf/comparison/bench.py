@@ -18,7 +18,7 @@ Say = Callable[[str, int, int], None]  # what ended, the how-manieth, of how man
 TRIAL_SEED = 1000  # far from the seeds that are reported
 
 
-def silent(said: str, count: int, of: int) -> None:
+def silent(message: str, count: int, of: int) -> None:
     """Tells nobody."""
 
 

@@ -28,7 +28,7 @@ from hbaf.corpus.folds import Fold
 from hbaf.corpus.schema import CorpusReference, load_corpus
 from hbaf.features.columns import Columns
 from hbaf.files import sync_tree
-from hbaf.home import room, write_atomically
+from hbaf.home import directory, write_atomically
 from hbaf.parameters import FeatureParameters, ModelParameters, Settings, TrainingParameters
 from hbaf.stop import check
 from hbaf.training.data import Representation, read_vectors
@@ -90,7 +90,7 @@ class Job:
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def folder(self) -> Path:
-        return room("comparison", "runs") / self.key()[:20]
+        return directory("comparison", "runs") / self.key()[:20]
 
     def final_training(self) -> TrainingParameters:
         chosen = {name: self.changes[name] for name in ("learning_rate",) if name in self.changes}
@@ -215,10 +215,10 @@ def run_job(job: Job) -> Outcome:
                 _decode(job, folder)
         except Exception as error:  # whatever a system raises: the others must go on
             check(error)
-            said = f"{type(error).__name__}: {error}"
-            failed = {"system": job.entrant.name, "error": said, "traceback": traceback.format_exc()}
+            message = f"{type(error).__name__}: {error}"
+            failed = {"system": job.entrant.name, "error": message, "traceback": traceback.format_exc()}
             write_atomically(folder / "failed.json", json.dumps(failed, indent=1).encode())
-            return Outcome(folder, None, said)
+            return Outcome(folder, None, message)
         for name in ("last.ckpt", "best.ckpt", "failed.json"):
             (folder / name).unlink(missing_ok=True)
         ended = finished(job)
@@ -337,7 +337,7 @@ def loaded(data: Loading) -> RunData:
     if data.fold is not None:
         corpus = data.fold.of_corpus(corpus)
     vectors = read_vectors(corpus, data.columns)
-    place = room("comparison", "representations") / data.key()[:20]
+    place = directory("comparison", "representations") / data.key()[:20]
     place.mkdir(parents=True, exist_ok=True)
     with alone(place / ".lock"):
         if not (place / "whole").exists():

@@ -106,6 +106,8 @@ def taken(comparison: Comparison, question: Question = RECIPE) -> str:
             continue
         gain = mean_difference(pairs)
         bounds = f"[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
-        said = "yes" if gain.low > 0 else "no"
-        lines.append(md_line([f"`{name}`", len(pairs), pairs[0][0].shape[1], f"{100 * gain.value:+.1f}", bounds, said]))
+        answer = "yes" if gain.low > 0 else "no"
+        lines.append(
+            md_line([f"`{name}`", len(pairs), pairs[0][0].shape[1], f"{100 * gain.value:+.1f}", bounds, answer])
+        )
     return "\n".join(["## What is taken", "", *lines])

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from hbaf.comparison.bench import Cell, Say, compare, silent
-from hbaf.comparison.diary import comparison_log, nested_run, scores
+from hbaf.comparison.comparison_log import comparison_log, nested_run, scores
 from hbaf.comparison.pages.figures import write_figures
 from hbaf.comparison.pages.page import write_page
 from hbaf.comparison.pages.render import write_tables
 from hbaf.comparison.reported import Report
 from hbaf.comparison.table import chained_of, ensembles_of, rows_of
-from hbaf.home import room, write_atomically
+from hbaf.home import directory, write_atomically
 from hbaf.parameters import ComparisonParameters
 from hbaf.registry.records.test_looks import share_test_looks
 
@@ -60,7 +60,7 @@ def folder_of(cells: Sequence[Cell], asked: ComparisonParameters) -> Path:
     corpora = "-".join(dict.fromkeys(cell.reference.name for cell in cells))
     data = [{"corpus": cell.reference.digest, **cell.columns.digests()} for cell in cells]
     digest = hashlib.sha256(json.dumps([asked.digest(), data], sort_keys=True).encode()).hexdigest()
-    return room("comparison", f"{corpora}-{digest[:10]}")
+    return directory("comparison", f"{corpora}-{digest[:10]}")
 
 
 def write_report(report: Report) -> list[Path]:

@@ -29,6 +29,7 @@ from torch import nn
 
 from hbaf.baselines.systems import FLOORS, SYSTEMS, source, standing
 from hbaf.comparison.variants import ABLATIONS, CONTRAST, DECISIONS, MODALITIES, VARIANTS
+from hbaf.model.build import build_hbaf
 from hbaf.model.hbaf import HBAF
 from hbaf.own_class import is_own, own_class
 from hbaf.parameters import ModelParameters, TrainingParameters
@@ -112,7 +113,10 @@ class Entrant:
             model: the recipe's sizes; HBAF takes all of it, the others the common width.
             changes: of a tuning trial, over everything else.
         """
-        return self.kind()(**dims, **self.arguments(model, changes))
+        arguments = self.arguments(model, changes)
+        if self.is_hbaf:
+            return build_hbaf(ModelParameters(**arguments), **dims)
+        return self.kind()(**dims, **arguments)
 
     def arguments(self, model: ModelParameters, changes: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the class is called with, beside the dims."""
@@ -124,7 +128,7 @@ class Entrant:
 
     def digest(self) -> str:
         """sha256 of the code that decides what the system computes: its module and what that imports of ours."""
-        return _code_digest(self.kind().__module__)
+        return _code_digest((build_hbaf if self.is_hbaf else self.kind()).__module__)
 
 
 def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:

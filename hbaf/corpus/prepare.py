@@ -4,7 +4,7 @@ from hbaf.corpus.read import read_corpus
 from hbaf.corpus.schema import Corpus, CorpusReference, save_corpus
 from hbaf.corpus.sound.facts import add_facts
 from hbaf.corpus.splits import assign_splits
-from hbaf.home import room
+from hbaf.home import directory
 from hbaf.parameters import CorpusParameters
 from hbaf.waiting import alone
 
@@ -29,7 +29,7 @@ def prepare_corpus(
 
 def save(corpus: Corpus) -> CorpusReference:
     """Saves under a folder named by content, so that two versions of a corpus never mix."""
-    folder = room("corpora", f"{corpus.name}-{corpus.digest()[:12]}-{corpus.splits_digest()[:8]}")
+    folder = directory("corpora", f"{corpus.name}-{corpus.digest()[:12]}-{corpus.splits_digest()[:8]}")
     # The content is equal, but not the place it was read from: tables and corpus.json must come from one writer.
     with alone(folder / ".lock"):
         return save_corpus(corpus, folder)

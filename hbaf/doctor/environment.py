@@ -18,16 +18,16 @@ def look() -> Iterator[Finding]:
 
 
 def _telemetry() -> Iterator[Finding]:
-    said = os.environ.get("DO_NOT_TRACK")
-    if said is not None and said.lower() != "true":
-        yield note("environment", f"DO_NOT_TRACK={said}: MLflow wants the word `true`", "export DO_NOT_TRACK=true")
+    message = os.environ.get("DO_NOT_TRACK")
+    if message is not None and message.lower() != "true":
+        yield note("environment", f"DO_NOT_TRACK={message}: MLflow wants the word `true`", "export DO_NOT_TRACK=true")
 
 
 def _threads() -> Iterator[Finding]:
     policy = os.environ.get("OMP_WAIT_POLICY", QUIET_ENVIRONMENT["OMP_WAIT_POLICY"])
     if policy.upper() != "PASSIVE":
-        said = f"OMP_WAIT_POLICY={policy}: on a busy machine waiting threads make small models fifty times slower"
-        yield note("environment", said, "export OMP_WAIT_POLICY=PASSIVE")
+        message = f"OMP_WAIT_POLICY={policy}: on a busy machine waiting threads make small models fifty times slower"
+        yield note("environment", message, "export OMP_WAIT_POLICY=PASSIVE")
 
 
 def _prefect_toml() -> Iterator[Finding]:
@@ -40,11 +40,11 @@ def _prefect_toml() -> Iterator[Finding]:
         if url:
             ask(f"{url}/health")
     except NoAnswer:
-        said = f"{file.absolute()} names {url}, which does not answer: flows here fail with `Failed to reach API`"
-        yield bad("environment", said, "`make up` starts that server, `make down` removes the file")
+        message = f"{file.absolute()} names {url}, which does not answer: flows here fail with `Failed to reach API`"
+        yield bad("environment", message, "`make up` starts that server, `make down` removes the file")
 
 
 def _openness() -> Iterator[Finding]:
     if shows_names():
-        said = f"{SHOW} is set: names of people and files go into Data Docs, Prefect and MLflow"
-        yield note("environment", said, f"unset {SHOW} where that is not wanted")
+        message = f"{SHOW} is set: names of people and files go into Data Docs, Prefect and MLflow"
+        yield note("environment", message, f"unset {SHOW} where that is not wanted")

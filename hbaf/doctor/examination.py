@@ -36,5 +36,5 @@ def _looked(name: str, look: Look) -> list[Finding]:
     try:
         return list(look())
     except Exception as error:  # the doctor itself must not need a doctor
-        said = without_passwords(f"could not be looked at: {type(error).__name__}: {error}")
-        return [bad(name, said, "mend what the message names, then run `hbaf doctor` again")]
+        message = without_passwords(f"could not be looked at: {type(error).__name__}: {error}")
+        return [bad(name, message, "mend what the message names, then run `hbaf doctor` again")]

@@ -13,31 +13,31 @@ class Finding:
     Attributes:
         subject: what was looked at.
         verdict: "bad" breaks or endangers something, "note" is for a person to know.
-        said: what was found.
+        message: what was found.
         fix: what to do; empty where there is nothing to do.
     """
 
     subject: str
     verdict: Verdict
-    said: str
+    message: str
     fix: str = ""
 
     def lines(self) -> str:
         """For the terminal."""
         mark = {"ok": "ok  ", "note": "note", "bad": "BAD "}[self.verdict]
-        return f"{mark} {self.subject}: {self.said}" + (f"\n     fix: {self.fix}" if self.fix else "")
+        return f"{mark} {self.subject}: {self.message}" + (f"\n     fix: {self.fix}" if self.fix else "")
 
 
-def ok(subject: str, said: str) -> Finding:
+def ok(subject: str, message: str) -> Finding:
     """A finding without anything to do."""
-    return Finding(subject, "ok", said)
+    return Finding(subject, "ok", message)
 
 
-def note(subject: str, said: str, fix: str = "") -> Finding:
+def note(subject: str, message: str, fix: str = "") -> Finding:
     """A finding that may matter."""
-    return Finding(subject, "note", said, fix)
+    return Finding(subject, "note", message, fix)
 
 
-def bad(subject: str, said: str, fix: str) -> Finding:
+def bad(subject: str, message: str, fix: str) -> Finding:
     """A finding that has to be fixed, with its fix."""
-    return Finding(subject, "bad", said, fix)
+    return Finding(subject, "bad", message, fix)

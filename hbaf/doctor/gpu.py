@@ -21,17 +21,17 @@ def look() -> Iterator[Finding]:
     if not there:
         yield ok("gpu", f"none in this machine; torch {torch.__version__} uses the CPU")
         return
-    said = f"{', '.join(there)} lies idle: "
+    message = f"{', '.join(there)} lies idle: "
     if torch.version.cuda is None:
-        said += f"torch {torch.__version__} is a build for the CPU"
+        message += f"torch {torch.__version__} is a build for the CPU"
         fix = "install torch from the index of your CUDA version: https://pytorch.org/get-started"
     elif os.environ.get("CUDA_VISIBLE_DEVICES") is not None:
-        said += f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r} hides it"
+        message += f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']!r} hides it"
         fix = "unset CUDA_VISIBLE_DEVICES"
     else:
-        said += f"torch {torch.__version__} is built for CUDA {torch.version.cuda}, which the driver does not serve"
+        message += f"torch {torch.__version__} is built for CUDA {torch.version.cuda}, which the driver does not serve"
         fix = "update the driver, or install torch for the CUDA version that `nvidia-smi` prints"
-    yield bad("gpu", said, fix)
+    yield bad("gpu", message, fix)
 
 
 def installed_gpus() -> list[str]:

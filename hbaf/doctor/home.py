@@ -26,11 +26,11 @@ def look() -> Iterator[Finding]:
     if folder.stat().st_mode & 0o077 and os.name == "posix":
         yield note("home", f"{folder} may be entered by other accounts", f"chmod 700 {folder}, unless you share it")
     free = shutil.disk_usage(folder).free
-    said = f"{free / 1e9:.1f} GB free"
+    message = f"{free / 1e9:.1f} GB free"
     if free > SPACE_WANTED:
-        yield ok("disk", said)
+        yield ok("disk", message)
     else:
-        yield bad("disk", said, f"free {SPACE_WANTED / 1e9:.0f} GB, or move HBAF_HOME to another disk")
+        yield bad("disk", message, f"free {SPACE_WANTED / 1e9:.0f} GB, or move HBAF_HOME to another disk")
     left = [file for name in ROOMS for file in (folder / name).rglob(".*.tmp")] if folder.exists() else []
     if left:
         yield note("home", f"{len(left)} temporary files of killed processes", "`hbaf forget` removes old ones")

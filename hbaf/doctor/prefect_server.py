@@ -28,7 +28,7 @@ def look() -> Iterator[Finding]:
     if not url:
         yield ok("Prefect", f"no server named (profile {profile}): flows run in-process")
         return
-    said = f"{without_password(url)} ({_named_by(url, profile)})"
+    message = f"{without_password(url)} ({_named_by(url, profile)})"
     start = "start that server, or unset PREFECT_API_URL and run flows in-process"
     try:
         ask(f"{url}/health", key=key)
@@ -43,9 +43,9 @@ def look() -> Iterator[Finding]:
         yield bad("Prefect", str(error), start)
         return
     except (ValueError, KeyError, TypeError):
-        yield bad("Prefect", f"{said}: something answers there, but no Prefect API", "the address ends in /api")
+        yield bad("Prefect", f"{message}: something answers there, but no Prefect API", "the address ends in /api")
         return
-    yield ok("Prefect", f"{said}: version {version}, a trial write was taken and removed")
+    yield ok("Prefect", f"{message}: version {version}, a trial write was taken and removed")
     own = metadata.version("prefect")
     if version != own:
         fix = "use one version on both sides; the server must not be the older one"

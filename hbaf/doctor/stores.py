@@ -30,15 +30,15 @@ def look_at_mlflow() -> Iterator[Finding]:
             yield bad("MLflow", str(error), "start that server, or unset MLFLOW_TRACKING_URI: SQLite in the home then")
             return
         if version != metadata.version("mlflow"):
-            said = f"the server is {version}, the client here {metadata.version('mlflow')}"
-            yield note("MLflow", said, "use one version on both sides")
+            message = f"the server is {version}, the client here {metadata.version('mlflow')}"
+            yield note("MLflow", message, "use one version on both sides")
     try:
         from hbaf.registry.trial_write import trial_write
 
         place = trial_write()
     except Exception as error:  # MLflow's client raises its own, SQLAlchemy's, and those of every artifact store
-        said = without_passwords(f"{type(error).__name__}: {error}").splitlines()[0]
-        yield bad("MLflow", f"{shown}: a trial write failed: {said}", "permit writing to its database and artifacts")
+        message = without_passwords(f"{type(error).__name__}: {error}").splitlines()[0]
+        yield bad("MLflow", f"{shown}: a trial write failed: {message}", "permit writing to its database and artifacts")
         return
     yield ok("MLflow", f"{shown}: a trial write was taken and removed, artifacts in {without_password(place)}")
 
@@ -63,8 +63,8 @@ def look_at_studies() -> Iterator[Finding]:
             connection.execute(sqlalchemy.text(f"DROP TABLE {table}"))
         engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        said = without_passwords(str(getattr(error, "orig", None) or error)).strip().splitlines()[0]
+        message = without_passwords(str(getattr(error, "orig", None) or error)).strip().splitlines()[0]
         fix = "check HBAF_SEARCH_STORAGE: postgresql+psycopg2://user:password@host/database"
-        yield bad("search storage", f"{without_password(url)}: {said}", fix)
+        yield bad("search storage", f"{without_password(url)}: {message}", fix)
         return
     yield ok("search storage", f"{without_password(url)}: a trial write was taken and removed")

@@ -40,8 +40,8 @@ def look() -> Iterator[Finding]:
         yield ok("versions", f"Python {sys.version.split()[0]}; {len(wanted)} direct dependencies inside their ranges")
     yield from _against_the_tested_set(set(wanted))
     if (version := _version("torchaudio")) is not None:
-        said = f"torchaudio {version} is installed; 2.11 fails to load, and transformers tries to"
-        yield note("versions", said, "pip uninstall torchaudio; hbaf does not use it")
+        message = f"torchaudio {version} is installed; 2.11 fails to load, and transformers tries to"
+        yield note("versions", message, "pip uninstall torchaudio; hbaf does not use it")
 
 
 def _against_the_tested_set(direct: set[str]) -> Iterator[Finding]:

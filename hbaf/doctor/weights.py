@@ -50,8 +50,10 @@ def licences() -> Iterator[Finding]:
         if commercial or licence.startswith(("of the", "unknown")):
             yield ok(f"licence of {name}", licence)
         else:
-            said = f"{licence}: NOT for commercial use, features and models included"
-            yield note(f"licence of {name}", said, "`--set features.audio=mfcc` is free" if "openS" in licence else "")
+            message = f"{licence}: NOT for commercial use, features and models included"
+            yield note(
+                f"licence of {name}", message, "`--set features.audio=mfcc` is free" if "openS" in licence else ""
+            )
 
 
 def _damaged(folder: Path) -> str | None:

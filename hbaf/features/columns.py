@@ -15,7 +15,7 @@ from hbaf.features.imported.facts import is_imported
 from hbaf.features.registry import make_extractor
 from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.features.selection.selected import extract_selected
-from hbaf.home import room
+from hbaf.home import directory
 from hbaf.parameters import FeatureParameters
 
 
@@ -41,7 +41,7 @@ class Columns:
 
 def default_store(url: str | None = None) -> FeatureStore:
     """The store at a folder or URL; without one, in the home folder."""
-    return open_store(url or str(room("features")))
+    return open_store(url or str(directory("features")))
 
 
 def extract_features(

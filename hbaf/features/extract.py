@@ -169,10 +169,10 @@ def extract_items(extractor: Extractor, items: Sequence[Item]) -> Rows:
             raise
         except Exception as error:  # whatever a decoder raises concerns this item alone
             check(error)
-            problems[row] = _told(error, item)
+            problems[row] = _message(error, item)
     for row, result in zip(loaded, _computed(extractor, list(loaded.values())), strict=True):
         if isinstance(result, Exception):
-            problems[row] = _told(result, items[row])
+            problems[row] = _message(result, items[row])
         else:
             vectors[row] = result
     for row, value in loaded.items():
@@ -245,14 +245,14 @@ def _load(item: Item) -> np.ndarray | TextItem:
     return item
 
 
-def _told(error: Exception, item: Item) -> str:
+def _message(error: Exception, item: Item) -> str:
     """Why there is no vector, without the file's name and without the words: the store must not hold them."""
     if isinstance(error, AudioProblem):
         return error.without_path
     if not isinstance(item, Segment):  # a tokenizer may quote what it could not read
         return f"{type(error).__name__} in a text of {len(as_window(item).text)} characters"
-    said = str(error.strerror or "") if isinstance(error, OSError) else str(error)
-    return f"{type(error).__name__}: {said.replace(str(item.path), 'the file').replace(item.path.name, 'the file')}"
+    message = str(error.strerror or "") if isinstance(error, OSError) else str(error)
+    return f"{type(error).__name__}: {message.replace(str(item.path), 'the file').replace(item.path.name, 'the file')}"
 
 
 def _why_nothing(extractor: Extractor, value: np.ndarray | TextItem) -> str:

@@ -43,7 +43,7 @@ class FetchedModel:
     size: int
     licence: str
 
-    def said(self) -> str:
+    def message(self) -> str:
         return f"{self.model} {self.revision[:12]}  {self.size / 1e6:8.1f} MB  {self.licence}"
 
 
@@ -85,7 +85,7 @@ def verify_weights() -> list[str]:
 def list_weights() -> list[str]:
     """A line for each model that is here or that a known name stands for."""
     lock = read_lock()
-    lines = [model.said() for model in lock.values()]
+    lines = [model.message() for model in lock.values()]
     fetched = {model.model for model in lock.values()}
     known = {name: encoder.model for name, encoder in ENCODERS.items()}
     for name, model_id in (known | {name: speech.model for name, speech in SPEECH.items()}).items():

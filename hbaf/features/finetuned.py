@@ -28,7 +28,7 @@ from hbaf.features.audio.speech_models import SpeechModel
 from hbaf.features.text.language_models import LanguageModel
 from hbaf.features.weights import WeightsError, locate_weights
 from hbaf.files import move_folder, published_folder
-from hbaf.home import room, write_atomically
+from hbaf.home import directory, write_atomically
 from hbaf.pseudonyms import shown_id
 from hbaf.waiting import alone
 
@@ -106,8 +106,8 @@ def dialogue_digest(corpus: str, dialogue: str) -> str:
     return hashlib.sha256(f"{corpus}/{dialogue}".encode()).hexdigest()[:24]
 
 
-def encoders_room() -> Path:
-    return room("encoders")
+def encoders_directory() -> Path:
+    return directory("encoders")
 
 
 def find_encoder(digest: str) -> EncoderFolder:
@@ -116,11 +116,11 @@ def find_encoder(digest: str) -> EncoderFolder:
     Raises:
         WeightsError: none, or several, or it was damaged.
     """
-    found = [path for path in encoders_room().iterdir() if len(digest) >= 6 and path.name.startswith(digest)]
+    found = [path for path in encoders_directory().iterdir() if len(digest) >= 6 and path.name.startswith(digest)]
     if len(found) != 1:
         there = ", ".join(encoder.name for encoder in list_encoders()) or "none"
         raise WeightsError(
-            f"{KIND}:{digest}: {len(found)} encoders of that digest in {encoders_room()}; there are: {there}. "
+            f"{KIND}:{digest}: {len(found)} encoders of that digest in {encoders_directory()}; there are: {there}. "
             "Make one: `hbaf finetune`."
         )
     return open_encoder(found[0])
@@ -137,7 +137,7 @@ def open_encoder(folder: Path) -> EncoderFolder:
 
 def list_encoders() -> list[EncoderFolder]:
     """Every whole fine-tuned encoder in the home."""
-    return [open_encoder(path) for path in sorted(encoders_room().iterdir()) if (path / "encoder.json").is_file()
+    return [open_encoder(path) for path in sorted(encoders_directory().iterdir()) if (path / "encoder.json").is_file()
             and not path.name.startswith(".")]  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def adopt(folder: Path) -> None:
         WeightsError: what the package carries is damaged.
     """
     for carried in sorted((folder / "encoders").glob("*")):
-        target = encoders_room() / carried.name
+        target = encoders_directory() / carried.name
         if not target.exists():
             with published_folder(target) as beside:
                 shutil.copytree(carried, beside, dirs_exist_ok=True)

@@ -238,9 +238,8 @@ def conversation_digest(content: _Content, places: list[int]) -> str:
 
 
 def _reason(error: Exception, root: Path) -> str:
-    said = str(error).replace(f"{root}/", "").replace(str(root), ".")
+    message = str(error).replace(f"{root}/", "").replace(str(root), ".")
     if isinstance(error, CorpusError | OSError):
-        return said
-    return (
-        f"cannot be read ({type(error).__name__}: {said or 'no more is known'}). If other programs read it, report it."
-    )
+        return message
+    message = message or "no more is known"
+    return f"cannot be read ({type(error).__name__}: {message}). If other programs read it, report it."

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 import pyarrow.parquet as pq
 
-from hbaf.home import room
+from hbaf.home import directory
 from hbaf.inbox.ledger.database import Ledger, database_address
 from hbaf.inbox.ledger.records import LedgerError
 from hbaf.inbox.ledger.source_ledger import SourceLedger
@@ -118,14 +118,14 @@ def score_source(
             work.until_nothing_is_ready(at_a_time, map_shards)
             export(places.parquet, parameters.also)
         except BaseException as error:
-            said = f"{type(error).__name__}: {error}"
-            clean_up("the run's entry", lambda: ledger.end_run(run, RunState.FAILED, work.told(), said))
+            message = f"{type(error).__name__}: {error}"
+            clean_up("the run's entry", lambda: ledger.end_run(run, RunState.FAILED, work.sorted_counts(), message))
             raise
         finally:
             shutil.rmtree(work.folder, ignore_errors=True)
-        ledger.end_run(run, RunState.FINISHED, work.told())
+        ledger.end_run(run, RunState.FINISHED, work.sorted_counts())
     return SourceScores(
-        parameters.label, chosen.model.label, chosen.champion_from, places.parquet.url, work.rows, work.told()
+        parameters.label, chosen.model.label, chosen.champion_from, places.parquet.url, work.rows, work.sorted_counts()
     )
 
 
@@ -142,7 +142,7 @@ class Places:
         wanted = parameters.postgres if parameters.postgres is not None else database_address() is not None
         if wanted and ledger.embedded:
             raise LedgerError("PostgreSQL is asked for, but HBAF_SCORES_DATABASE names no database.")
-        url = parameters.published or str(room("published", parameters.label))
+        url = parameters.published or str(directory("published", parameters.label))
         return cls(ParquetDataset(url), PostgresResult(ledger.engine) if wanted else None)
 
 
@@ -165,12 +165,12 @@ class _Run:
         self.rows = 0
         self.listed: set[str] = set()
         self.failed: dict[str, str] = {}  # conversation -> why it could not be scored
-        above = room("inbox", "work", parameters.label)
+        above = directory("inbox", "work", parameters.label)
         for left in above.iterdir():  # of runs that were killed: nobody else works here
             shutil.rmtree(left, ignore_errors=True)
         self.folder = above / f"{run}-{os.getpid()}"
 
-    def told(self) -> dict[str, int]:
+    def sorted_counts(self) -> dict[str, int]:
         return dict(sorted(self.counts.items()))
 
     def until_nothing_is_ready(self, at_a_time: int, map_shards: MapShards) -> None:

@@ -87,8 +87,10 @@ class Predictor:
             "uncertain": both.max(1) < calibration.threshold,
             **{f"p_{emotion}": both[:, c] for c, emotion in enumerate(self.emotions)},
         }
-        for modality, said, there in zip(("audio", "text"), alone, (batch.has_audio, batch.has_text), strict=True):
-            probability, present = _probability(said, calibration.temperature)[keep], there.cpu().numpy()[keep]
+        for modality, prediction, there in zip(
+            ("audio", "text"), alone, (batch.has_audio, batch.has_text), strict=True
+        ):
+            probability, present = _probability(prediction, calibration.temperature)[keep], there.cpu().numpy()[keep]
             columns[f"{modality}_label"] = [
                 name if here else None for name, here in zip(self._names(probability), present, strict=True)
             ]
@@ -98,9 +100,9 @@ class Predictor:
                 columns[f"gate_{modality}"] = gate.float().mean(-1).cpu().numpy()[keep]
         if self.attention and (attention := _attention(output)) is not None:
             columns["attention"] = [
-                told
+                described
                 for dialogue, weights in zip(dialogues, attention, strict=True)
-                for told in _looked_at(weights[: len(dialogue), : len(dialogue)], dialogue, self.attention)
+                for described in _looked_at(weights[: len(dialogue), : len(dialogue)], dialogue, self.attention)
             ]
         return pd.DataFrame(columns)
 

@@ -49,9 +49,9 @@ def read(system: torch.nn.Module, dialogue: Dialogue, emotions: tuple[str, ...])
         utterance_ids=dialogue.utterance_ids,
         speaker=dialogue.speaker,
         truth=tuple(None if label == UNLABELLED else emotions[label] for label in dialogue.label),
-        both=_said(output, batch, emotions, "mask"),
-        audio=_said(alone["audio"], batch, emotions, "has_audio"),
-        text=_said(alone["text"], batch, emotions, "has_text"),
+        both=_read(output, batch, emotions, "mask"),
+        audio=_read(alone["audio"], batch, emotions, "has_audio"),
+        text=_read(alone["text"], batch, emotions, "has_text"),
         gates={name.removeprefix("gate_"): v[0].mean(-1) for name, v in views.items() if name.startswith("gate_")},
         attention={
             name.removeprefix("attention_"): view[0].mean(0)
@@ -61,7 +61,7 @@ def read(system: torch.nn.Module, dialogue: Dialogue, emotions: tuple[str, ...])
     )
 
 
-def _said(
+def _read(
     output: SystemOutput, batch: DialogueBatch, emotions: tuple[str, ...], present: str
 ) -> tuple[str | None, ...]:
     there = getattr(batch, present)[0].tolist()

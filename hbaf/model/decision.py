@@ -68,7 +68,7 @@ class UnimodalHeads(nn.Module):
             return fused, losses, {}
         there = torch.stack([torch.ones_like(has_audio), has_audio, has_text], -1)  # the fused one is always heard
         weight = self.gate(read[2]).float().masked_fill(~there, torch.finfo(torch.float32).min).log_softmax(-1)
-        said = torch.stack([fused.float(), audio, text], -1).log_softmax(-2)  # (B, U, C, 3)
-        mixed = (weight[..., None, :] + said).logsumexp(-1)  # (B, U, C)
+        log_probability = torch.stack([fused.float(), audio, text], -1).log_softmax(-2)  # (B, U, C, 3)
+        mixed = (weight[..., None, :] + log_probability).logsumexp(-1)  # (B, U, C)
         shares = weight.exp().split(1, -1)  # 3 x (B, U, 1)
         return mixed, losses, dict(zip(("expert_fused", "expert_audio", "expert_text"), shares, strict=True))

@@ -21,10 +21,10 @@ def each_way(system: nn.Module, batch: DialogueBatch) -> EachWay:
     once; a label chain decodes the three in one go.
     """
     if isinstance(system, Chained):
-        said = each_way(system.system, batch)
-        logits = torch.cat([output.logits for output in said])
+        outputs_each = each_way(system.system, batch)
+        logits = torch.cat([output.logits for output in outputs_each])
         marginals = system.chain(logits, batch.speaker.repeat(3, 1), batch.mask.repeat(3, 1)).chunk(3)
-        return _three(replace(output, logits=new) for output, new in zip(said, marginals, strict=True))
+        return _three(replace(output, logits=new) for output, new in zip(outputs_each, marginals, strict=True))
     if isinstance(system, Ensemble):
         members = [each_way(member, batch) for member in system.members]
         return _three(system.mean(outputs) for outputs in zip(*members, strict=True))

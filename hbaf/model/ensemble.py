@@ -27,9 +27,9 @@ class Ensemble(nn.Module):
     def mean(self, outputs: Sequence[SystemOutput]) -> SystemOutput:
         """What the members say together; `outputs` in their order."""
         logits = torch.stack([output.logits.float() for output in outputs])  # (members, B, U, C)
-        said = (logits / self.temperatures[:, None, None, None]).log_softmax(-1)
+        log_probability = (logits / self.temperatures[:, None, None, None]).log_softmax(-1)
         return SystemOutput(
-            said.logsumexp(0) - torch.tensor(float(len(outputs))).log(),
+            log_probability.logsumexp(0) - torch.tensor(float(len(outputs))).log(),
             _mean([output.losses for output in outputs]),
             _mean([output.terms for output in outputs]),
             _mean([output.views for output in outputs]),

@@ -11,7 +11,7 @@ from hbaf.drift.checks import Findings, compare
 from hbaf.drift.observations import observe
 from hbaf.drift.reference import FOLDER, Reference, ReferenceMissing, make_reference
 from hbaf.features.columns import extract_features
-from hbaf.home import home_folder, room
+from hbaf.home import directory, home_folder
 from hbaf.inbox.publish.published_scores import score_store
 from hbaf.inference.predictor import Predictor
 from hbaf.monitoring.page import write_monitor_page
@@ -32,14 +32,14 @@ class Monitored:
 
     Attributes:
         model: name and version, `hbaf-calls/3`.
-        said: one line for people.
+        message: one line for people.
         page: the HTML report.
         run_id: of the curves in MLflow; "" where nothing was measured, or MLflow could not be reached.
     """
 
     model: str
     findings: Findings | None
-    said: str
+    message: str
     page: Path | None
     run_id: str = ""
 
@@ -76,20 +76,20 @@ def monitor_scores(
     reference = reference_of(champion, predictor)
     rows = score_store(scores).rows(champion.run_id, now - parameters.days * DAY, now)
     if rows.empty:
-        said = f"{champion.label}: nothing was scored in the last {parameters.days:g} days"
-        return Monitored(champion.label, None, said, None)
+        message = f"{champion.label}: nothing was scored in the last {parameters.days:g} days"
+        return Monitored(champion.label, None, message, None)
     vectors = stored_vectors(rows, predictor.package)
     window = observe(
         rows, reference.emotions, vectors=vectors, sketchers=reference.sketchers, known_pairs=reference.known_pairs
     )
     findings = compare(window, reference, parameters)
-    said = summary(champion.label, findings, parameters)
+    message = summary(champion.label, findings, parameters)
     if away:
-        said += f". {tracking_address()} cannot be reached: this look is no point of its curves"
+        message += f". {tracking_address()} cannot be reached: this look is no point of its curves"
         run_id = ""
     else:
         run_id = log_look(champion, as_metrics(findings), now, {"hbaf.monitor.flagged": _names(findings)})
-    folder = output or room("monitoring", _folder_name(champion))
+    folder = output or directory("monitoring", _folder_name(champion))
     names = ["expected_f1", *(f"check/{check.name}" for check in findings.checks if check.name != "expected_f1")]
     page = write_monitor_page(
         folder / "monitor.html",
@@ -102,7 +102,7 @@ def monitor_scores(
     )
     if not away:
         log_report(run_id, page)
-    return Monitored(champion.label, findings, said, page, run_id)
+    return Monitored(champion.label, findings, message, page, run_id)
 
 
 def reference_of(model: RegisteredModel, predictor: Predictor) -> Reference:
@@ -113,7 +113,7 @@ def reference_of(model: RegisteredModel, predictor: Predictor) -> Reference:
     """
     if (model.folder / FOLDER / "reference.json").exists():
         return Reference.load(model.folder / FOLDER)
-    kept = room("monitoring", _folder_name(model)) / FOLDER
+    kept = directory("monitoring", _folder_name(model)) / FOLDER
     if (kept / "reference.json").exists():
         return Reference.load(kept)
     origin = predictor.package.facts.origin
@@ -122,7 +122,7 @@ def reference_of(model: RegisteredModel, predictor: Predictor) -> Reference:
     try:
         corpus = load_corpus(folder)
     except CorpusError as error:
-        before = room("monitoring") / f"{model.name}-v{model.version}" / FOLDER  # where an older hbaf kept it
+        before = directory("monitoring") / f"{model.name}-v{model.version}" / FOLDER  # where an older hbaf kept it
         if (before / "reference.json").exists():
             return Reference.load(before)
         raise ReferenceMissing(
@@ -165,10 +165,10 @@ def summary(model: str, findings: Findings, parameters: MonitorParameters) -> st
 def as_json(result: Monitored) -> str:
     """The result for programs."""
     findings = result.findings
-    said: dict[str, object] = {"model": result.model, "said": result.said, "flagged": list(result.flagged)}
+    message: dict[str, object] = {"model": result.model, "said": result.message, "flagged": list(result.flagged)}
     if findings is not None:
-        said |= {"judged": findings.judged, "metrics": {k: v for k, v in as_metrics(findings).items() if v == v}}
-    return json.dumps({**said, "page": str(result.page or ""), "run": result.run_id}, indent=1)
+        message |= {"judged": findings.judged, "metrics": {k: v for k, v in as_metrics(findings).items() if v == v}}
+    return json.dumps({**message, "page": str(result.page or ""), "run": result.run_id}, indent=1)
 
 
 def _names(findings: Findings) -> str:

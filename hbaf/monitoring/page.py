@@ -12,7 +12,7 @@ from hbaf.report.charts import slots_of, stacked
 from hbaf.report.pages import render
 
 # check -> (title, what the distance is, what to look at first)
-SAID: dict[str, tuple[str, str, str]] = {
+EXPLAINED: dict[str, tuple[str, str, str]] = {
     "label_mix": (
         "Label mix",
         "Share of utterances that would need another label for the mix of dev.",
@@ -118,11 +118,11 @@ def write_monitor_page(
 
 def title_of(check: str) -> str:
     """The name of a check for people."""
-    return SAID[check][0] if check in SAID else check
+    return EXPLAINED[check][0] if check in EXPLAINED else check
 
 
 def _view(check: Check) -> dict[str, Any]:
-    title, meaning, advice = SAID.get(check.name, (check.name, "", ""))
+    title, meaning, advice = EXPLAINED.get(check.name, (check.name, "", ""))
     known = check.value == check.value and check.threshold > 0
     return {
         "title": title,

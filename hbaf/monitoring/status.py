@@ -87,18 +87,18 @@ def examine(limits: Limits, model: str | None = None) -> Status:
     except NoModelError as error:
         problems.append(str(error))
     ledger, now = Ledger.existing(), time.time()
-    diary = ledger.runs() if ledger else []
-    told = Inbox(ledger).counts() if ledger else {}
+    runs = ledger.runs() if ledger else []
+    counts = Inbox(ledger).counts() if ledger else {}
     waiting = _backlog(ledger) if ledger else []
     oldest = max((now - since.timestamp() for since in waiting), default=0.0) / 3600
     known = len(ledger.sources()) if ledger else 0
-    last = _last_success(diary)
-    quarantined, total = told.get(State.QUARANTINED, 0), sum(told.values())
+    last = _last_success(runs)
+    quarantined, total = counts.get(State.QUARANTINED, 0), sum(counts.values())
     share = quarantined / total if total else 0.0
     free = shutil.disk_usage(home_folder()).free / 1e9
     if known and (last is None or now - last > 3600 * limits.hours):
         problems.append(f"no run ended well in the last {limits.hours:g} hours: {RUNBOOK}, a missed night.")
-    problems += _of_runs(diary, now, limits.hours)
+    problems += _of_runs(runs, now, limits.hours)
     if oldest > limits.hours:
         problems.append(f"something waits for {oldest:.0f} hours: `hbaf inbox list`; {RUNBOOK}, a growing backlog.")
     if share > limits.quarantine:
@@ -107,7 +107,7 @@ def examine(limits: Limits, model: str | None = None) -> Status:
         problems.append(f"{free:.1f} GB free: {RUNBOOK}, a full disk.")
     return Status(
         last_success=None if last is None else datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds"),
-        running=sum(run.state is RunState.RUNNING for run in diary),
+        running=sum(run.state is RunState.RUNNING for run in runs),
         backlog=len(waiting),
         oldest_hours=round(oldest, 2),
         quarantined=quarantined,
@@ -127,22 +127,24 @@ def _backlog(ledger: Ledger) -> list[datetime]:
     return [e.since for e in found if e.kind == "arrival" or (e.source, e.arrival) not in unread]
 
 
-def _last_success(diary: list[RunRecord]) -> float | None:
+def _last_success(runs: list[RunRecord]) -> float | None:
     """Seconds since 1970."""
-    ended = [run.ended_at.timestamp() for run in diary if run.state is RunState.FINISHED and run.ended_at is not None]
+    ended = [run.ended_at.timestamp() for run in runs if run.state is RunState.FINISHED and run.ended_at is not None]
     written = score_store().written()
     return max([*ended, *([] if written is None else [written])], default=None)
 
 
-def _of_runs(diary: list[RunRecord], now: float, hours: float) -> list[str]:
+def _of_runs(runs: list[RunRecord], now: float, hours: float) -> list[str]:
     """What the latest run of each source says; older ones have been followed by it."""
-    said = []
+    messages = []
     latest: dict[str, RunRecord] = {}
-    for run in diary:
+    for run in runs:
         latest.setdefault(run.source, run)
     for source, run in latest.items():
         if run.state is RunState.FAILED:
-            said.append(f"the last run on {source} failed ({run.error}): {RUNBOOK}, a run that failed.")
+            messages.append(f"the last run on {source} failed ({run.error}): {RUNBOOK}, a run that failed.")
         if run.state is RunState.RUNNING and now - run.started_at.timestamp() > 3600 * hours:
-            said.append(f"a run on {source} runs since {run.started_at:%Y-%m-%d %H:%M} UTC: {RUNBOOK}, a dead worker.")
-    return said
+            messages.append(
+                f"a run on {source} runs since {run.started_at:%Y-%m-%d %H:%M} UTC: {RUNBOOK}, a dead worker."
+            )
+    return messages

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from hbaf import waiting
-from hbaf.home import home_folder, published, room
+from hbaf.home import directory, home_folder, published
 from hbaf.privacy.plan import Plan
 from hbaf.privacy.receipts import Receipt
 from hbaf.privacy.subject import Subject
@@ -24,7 +24,7 @@ def alone(*, wait: bool = True) -> Iterator[bool]:
     """One process at a time forgets in a home; gives False where another does and `wait` is False."""
     with ExitStack() as held:
         try:
-            held.enter_context(waiting.alone(room(FOLDER) / ".lock", seconds=waiting.FOR_EVER if wait else 0))
+            held.enter_context(waiting.alone(directory(FOLDER) / ".lock", seconds=waiting.FOR_EVER if wait else 0))
         except waiting.Busy:
             free = False
         else:
@@ -55,7 +55,7 @@ def open_journals() -> list[Plan]:
 
 def _file(plan: Plan) -> Path:
     assert plan.receipt.file is not None
-    return room(FOLDER) / plan.receipt.file.name
+    return directory(FOLDER) / plan.receipt.file.name
 
 
 def _read(file: Path) -> Plan:
@@ -63,6 +63,6 @@ def _read(file: Path) -> Plan:
     receipt = facts.pop("receipt")
     models = tuple(TrainedModel(**model) for model in receipt.pop("models"))
     # Where the home lies now: it may have been moved meanwhile.
-    told = Receipt(**{**receipt, "models": models, "left_in": (), "file": home_folder() / "receipts" / file.name})
+    finished = Receipt(**{**receipt, "models": models, "left_in": (), "file": home_folder() / "receipts" / file.name})
     subject = Subject(**facts.pop("subject"))
-    return Plan(subject, told, **{name: tuple(values) for name, values in facts.items()})
+    return Plan(subject, finished, **{name: tuple(values) for name, values in facts.items()})

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from hbaf.home import home_folder, room, write_atomically
+from hbaf.home import directory, home_folder, write_atomically
 from hbaf.registry.trained_on import TrainedModel
 
 ReceiptState = Literal["begun", "done", "dry run"]
@@ -58,11 +58,11 @@ class Receipt:
 
     def written(self, state: ReceiptState) -> "Receipt":
         """Written in that state to its file in `receipts`."""
-        file = self.file or room("receipts") / f"{self.at.replace(':', '')}-{self.subject[:8]}.json"
-        told = replace(self, state=state, file=file)
-        facts = {name: value for name, value in asdict(told).items() if name != "file"}
+        file = self.file or directory("receipts") / f"{self.at.replace(':', '')}-{self.subject[:8]}.json"
+        receipt = replace(self, state=state, file=file)
+        facts = {name: value for name, value in asdict(receipt).items() if name != "file"}
         write_atomically(file, json.dumps(facts, indent=1).encode())
-        return told
+        return receipt
 
 
 def earlier_digests(digests: Collection[str]) -> set[str]:

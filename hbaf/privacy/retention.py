@@ -40,8 +40,8 @@ def retention() -> timedelta | None:
     Raises:
         AgeError: it is not understood. Nothing is kept longer than wanted because of a misprint.
     """
-    said = os.environ.get(SETTING, "").strip()
-    return parse_age(said, SETTING) if said else None
+    value = os.environ.get(SETTING, "").strip()
+    return parse_age(value, SETTING) if value else None
 
 
 def apply_retention() -> Receipt | None:
@@ -61,8 +61,8 @@ def apply_retention() -> Receipt | None:
         logging.getLogger(__name__).warning("%s: nothing is forgotten now, MLflow cannot be reached (%s)", why, trouble)
         return None
     if databases := databases_used():
-        told = "%s: nothing is forgotten now, scores also went to %s and %s names another database, or none"
-        logging.getLogger(__name__).warning(told, SETTING, ", ".join(databases), DATABASE)
+        text = "%s: nothing is forgotten now, scores also went to %s and %s names another database, or none"
+        logging.getLogger(__name__).warning(text, SETTING, ", ".join(databases), DATABASE)
         return None
     if undone:
         complete_interrupted()

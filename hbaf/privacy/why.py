@@ -77,10 +77,12 @@ def why(utterance_id: str, scores: Path | str | None = None) -> list[Step]:
 
 def _prediction(found: FoundScore) -> Step:
     row = found.row
-    said = {name[2:]: float(value) for name, value in row.items() if name.startswith("p_") and not is_missing(value)}
-    ranked = sorted(((value, name) for name, value in said.items()), reverse=True)[:3]
+    probability = {
+        name[2:]: float(value) for name, value in row.items() if name.startswith("p_") and not is_missing(value)
+    }
+    ranked = sorted(((value, name) for name, value in probability.items()), reverse=True)[:3]
     label = f"{row['label']} ({', '.join(f'{name} {value:.2f}' for value, name in ranked)})"
-    if not said:
+    if not probability:
         label = f"unscored: {row.get('unscored_reason')}"
     facts = {"utterance": str(row["utterance_id"]), "label": label}
     for modality in ("audio", "text"):
@@ -102,7 +104,7 @@ def _model(lineage: Lineage) -> Step:
 
 
 def _run(lineage: Lineage) -> Step:
-    facts = {"run": lineage.run_id, "status": lineage.status, **lineage.told}
+    facts = {"run": lineage.run_id, "status": lineage.status, **lineage.recorded}
     return Step("run", {name: value for name, value in facts.items() if value}, whole=lineage.status == "FINISHED")
 
 
@@ -151,23 +153,27 @@ def _corpus(facts: Mapping[str, Any]) -> Step:
 
 def _arrival(row: dict[str, Any], found: FoundScore) -> Step:
     """What scheduled scoring read; it keeps no corpus."""
-    said = {"source": str(row["source"]), "arrival": str(row["arrival"]), "digest": str(row["conversation_digest"])}
-    return Step("conversation", {**said, "from": str(found.table.facts.get("corpus_root") or "not known here")})
+    facts = {
+        "source": str(row["source"]),
+        "arrival": str(row["arrival"]),
+        "digest": str(row["conversation_digest"]),
+    }
+    return Step("conversation", {**facts, "from": str(found.table.facts.get("corpus_root") or "not known here")})
 
 
 def _audio(row: dict[str, Any], facts: Mapping[str, Any]) -> Step:
     digest, name, root = row.get("audio_digest"), row.get("audio"), facts.get("corpus_root")
     if is_missing(digest) or is_missing(name):
         return Step("recording", {"sha256": "none: scored without audio"})
-    said = {"sha256": str(digest)}
+    facts = {"sha256": str(digest)}
     for part, unit in (("channel", ""), ("start", " s"), ("end", " s")):
         if not is_missing(row.get(part)):
-            said[part] = f"{row[part]}{unit}"
+            facts[part] = f"{row[part]}{unit}"
     if root and "://" in str(root):
-        return Step("recording", {**said, "file": f"{str(root).rstrip('/')}/{name}, not read again"})
+        return Step("recording", {**facts, "file": f"{str(root).rstrip('/')}/{name}, not read again"})
     file = Path(located(root)) / str(name) if root else None
     if file is None or not file.is_file():
-        return Step("recording", {**said, "file": f"{file or name}: not there any more"}, whole=False)
+        return Step("recording", {**facts, "file": f"{file or name}: not there any more"}, whole=False)
     with file.open("rb") as stream:
         same = hashlib.file_digest(stream, "sha256").hexdigest() == digest
-    return Step("recording", {**said, "file": f"{file}, {'unchanged' if same else 'CHANGED since'}"}, whole=same)
+    return Step("recording", {**facts, "file": f"{file}, {'unchanged' if same else 'CHANGED since'}"}, whole=same)

@@ -130,7 +130,7 @@ def _busy(name: str, who: str) -> str:
     return f"{name}: another promotion is under way ({who}). Nothing was changed; run again when it is done."
 
 
-def crown(name: str, version: str, expected: str | None, mine: Turn, reason: str) -> Move:
+def make_champion(name: str, version: str, expected: str | None, mine: Turn, reason: str) -> Move:
     """Gives a version the alias `champion`; the one before becomes `previous`.
 
     Args:
@@ -237,10 +237,10 @@ def _record(name: str, line: dict[str, str]) -> None:
     if line not in read_lines(ledger):
         append_line(ledger, line)
     client = MlflowClient()
-    said = (
+    message = (
         f"{line['at']} {line['what']} from version {line['from'] or 'none'} to {line['to']}: "
         f"{line['reason'] or 'no reason given'}"
     )
     for version in filter(None, (line["from"], line["to"])):
         if _exists(name, version):
-            client.set_model_version_tag(name, version, "hbaf.last_move", said[:5000])
+            client.set_model_version_tag(name, version, "hbaf.last_move", message[:5000])

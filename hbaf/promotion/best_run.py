@@ -51,13 +51,13 @@ def best_run(
         for run in first(f"{of_corpus} and tags.\"hbaf.variant\" = '{variant}'", f'metrics."{SCORE}" DESC')
     ]
     if not best:
-        told = ". Train one: `hbaf train`."
+        hint = ". Train one: `hbaf train`."
         if first(finished, "attributes.start_time DESC"):
-            told = (
+            hint = (
                 " with these splits; there are runs with other ones (`corpus.seed`, `corpus.split_shares`, "
                 "`corpus.gate_share`). Set them as they were, or train again: `hbaf train`."
             )
-        raise NoRunError(f"{reference.name}: no finished run of this corpus{told}")
+        raise NoRunError(f"{reference.name}: no finished run of this corpus{hint}")
     newest_search = first(
         f"{of_corpus} and tags.\"hbaf.variant\" LIKE '%' and tags.\"hbaf.candidate\" LIKE '%'",
         "attributes.start_time DESC",
@@ -90,8 +90,8 @@ def _chosen(best: list[Run], searched: Run | None, margin: float) -> RunReferenc
             why = "a single run; a search of this variant chose over several seeds"
         else:
             why = f"a single run, ahead of the search's candidate by no more than promotion.search_margin, {margin:g}"
-        passed.append(f"passed over: {_said(run)}: {why}")
-    return _reference(taken, (f"taken: {_said(taken)}", *passed) if passed else ())
+        passed.append(f"passed over: {_described(run)}: {why}")
+    return _reference(taken, (f"taken: {_described(taken)}", *passed) if passed else ())
 
 
 def _score(run: Run) -> float:
@@ -102,7 +102,7 @@ def _variant(run: Run) -> str:
     return str(run.data.tags["hbaf.variant"])
 
 
-def _said(run: Run) -> str:
+def _described(run: Run) -> str:
     return f"{_variant(run)} run {run.info.run_id[:8]}, dev {_score(run):.3f}"
 
 

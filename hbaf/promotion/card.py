@@ -10,7 +10,7 @@ import numpy as np
 
 from hbaf.corpus.schema import Corpus
 from hbaf.files import read_lines
-from hbaf.home import home_folder, published, room, write_atomically
+from hbaf.home import directory, home_folder, published, write_atomically
 from hbaf.model.batch import UNLABELLED
 from hbaf.promotion.card_text import as_page, card_markdown
 from hbaf.promotion.figures import Figures
@@ -54,7 +54,7 @@ def measure(predictions: SplitPredictions, corpus: Corpus, split: str, threshold
 
 def folder_of(name: str, run_id: str) -> Path:
     """Where the card of the version that a run made lies in the home; numbers are counted by each registry anew."""
-    return room("cards", name, run_id)
+    return directory("cards", name, run_id)
 
 
 def keep_figures(verdict: Verdict, run_id: str, figures: Figures) -> None:

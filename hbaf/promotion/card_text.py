@@ -128,7 +128,7 @@ def _scores(scores: Mapping[str, Mapping[str, float]]) -> str:
     names = {"weighted_f1": "weighted F1", "macro_f1": "macro F1", "uar": "UAR", "accuracy": "accuracy"}
     whole = table(
         ("", "value", "95 % interval"),
-        [(said, f"{scores[n]['value']:.3f}", _interval(scores[n])) for n, said in names.items()],
+        [(label, f"{scores[n]['value']:.3f}", _interval(scores[n])) for n, label in names.items()],
     )
     per_class = table(
         ("emotion", "F1", "95 % interval", "precision", "recall", "utterances"),

@@ -19,7 +19,7 @@ def after_floors(
     failed = [rule for rule in rules if rule.passed is False and rule.name in floors]
     if not failed:
         return ()
-    said = [_stood(rule, score, floors[rule.name]) for rule in failed]
+    sentences = [_stood(rule, score, floors[rule.name]) for rule in failed]
     steps = []
     if facts.training.recipe != "best":
         steps.append("`hbaf train SOURCE --recipe best`")
@@ -30,16 +30,16 @@ def after_floors(
         f"another encoder than {text}: `--set features.text=NAME`, or one that `hbaf finetune SOURCE` makes "
         "(docs/representations.md)"
     )
-    return (*said, f"what to do next: {'; '.join(steps)}. Then `hbaf promote SOURCE` again.")
+    return (*sentences, f"what to do next: {'; '.join(steps)}. Then `hbaf promote SOURCE` again.")
 
 
 def _stood(rule: Rule, score: float, floor: float) -> str:
     if floor > score:
         return (
             f"the baseline `{rule.name}` won: weighted F1 {floor:.3f}, the candidate {score:.3f}, behind by "
-            f"{floor - score:.3f} (difference {rule.said})"
+            f"{floor - score:.3f} (difference {rule.detail})"
         )
     return (
         f"the candidate is not far enough ahead of the baseline `{rule.name}`: weighted F1 {score:.3f} against "
-        f"{floor:.3f} (difference {rule.said}; asked: {rule.asked})"
+        f"{floor:.3f} (difference {rule.detail}; asked: {rule.asked})"
     )

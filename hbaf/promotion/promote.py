@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from hbaf.corpus.schema import Corpus, CorpusReference, Split
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import PromotionParameters
-from hbaf.promotion.aliases import CHALLENGER, PromotionConflict, crown, turn, version_with
+from hbaf.promotion.aliases import CHALLENGER, PromotionConflict, make_champion, turn, version_with
 from hbaf.promotion.card import keep_figures, measure, publish_card
 from hbaf.promotion.next_steps import after_floors
 from hbaf.promotion.rules import Rule, against_champion, against_floors, of_operation, rules_changed
@@ -112,7 +112,7 @@ def settle(verdict: Verdict, *, agreed: bool = True, reason: str = "") -> Verdic
     try:
         with turn(verdict.model) as mine:
             why = "; ".join(filter(None, (promoted.reason, verdict.changed)))
-            crown(verdict.model, verdict.version, verdict.champion_version or None, mine, why)
+            make_champion(verdict.model, verdict.version, verdict.champion_version or None, mine, why)
     except PromotionConflict as conflict:
         _record(replace(verdict, outcome="refused", reason=str(conflict)))
         raise
@@ -143,10 +143,10 @@ def _beside_floors(
     found = against_floors(mine, floors, rules)
     scores = {name: predictions.weighted_f1() for name, predictions in floors.items()}
     best = max(scores, key=lambda name: scores[name])
-    told = tuple(f"{name}: weighted F1 {score:.3f}" for name, score in scores.items())
+    lines = tuple(f"{name}: weighted F1 {score:.3f}" for name, score in scores.items())
     sizes = {"train": len(train), "dev": len(dev), "the split that decides": len(set(mine.dialogue_ids))}
     advice = after_floors(mine.weighted_f1(), scores, found, package.facts, sizes)
-    return Held(f"floor: {best}", mine.weighted_f1(), scores[best], found, told, advice)
+    return Held(f"floor: {best}", mine.weighted_f1(), scores[best], found, lines, advice)
 
 
 def _beside_champion(
@@ -161,8 +161,8 @@ def _beside_champion(
     who = f"version {champion.version}, run {champion.run_id}"
     if other.facts.emotions != package.facts.emotions:
         asks = "the champion knows the same emotions; else register under another name (`--model`)"
-        said = f"{', '.join(other.facts.emotions)} there, {', '.join(package.facts.emotions)} here"
-        return Held(who, mine.weighted_f1(), NAN, (Rule("emotions", asks, NAN, NAN, said, False),))
+        message = f"{', '.join(other.facts.emotions)} there, {', '.join(package.facts.emotions)} here"
+        return Held(who, mine.weighted_f1(), NAN, (Rule("emotions", asks, NAN, NAN, message, False),))
     notes = []
     learned = dialogues_learned_from(other.facts, corpus)
     if learned is None:

@@ -29,7 +29,7 @@ class Rule:
         asks: the rule in words, up to its threshold.
         value: what was measured; NaN where the rule does not apply.
         threshold: what it was held against.
-        said: the measurement in words, with its interval where there is one.
+        detail: the measurement in words, with its interval where there is one.
         passed: None where the rule does not apply.
     """
 
@@ -37,7 +37,7 @@ class Rule:
     asks: str
     value: float
     threshold: float
-    said: str
+    detail: str
     passed: bool | None
 
     @property
@@ -127,13 +127,13 @@ def _class_floor(candidate: SplitPredictions, champion: SplitPredictions, given:
     named = {candidate.emotions[at]: difference for at, difference in differences.items()}
     found = {emotion: difference for emotion, difference in named.items() if support[emotion] >= given.class_support}
     if not found:
-        said = f"no emotion has {given.class_support} utterances here"
-        return Rule("class floor", CLASS_FLOOR, float("nan"), -given.class_floor, said, None)
+        detail = f"no emotion has {given.class_support} utterances here"
+        return Rule("class floor", CLASS_FLOOR, float("nan"), -given.class_floor, detail, None)
     by_upper_end = sorted(found, key=lambda emotion: found[emotion].high)
     failed = [emotion for emotion in by_upper_end if found[emotion].high < -given.class_floor]
-    told = failed or by_upper_end[:1]  # where all pass, the one that came closest
-    said = "; ".join(f"{emotion} {_interval(found[emotion])}, {support[emotion]} utterances" for emotion in told)
-    return Rule("class floor", CLASS_FLOOR, found[told[0]].high, -given.class_floor, said, not failed)
+    reported = failed or by_upper_end[:1]  # where all pass, the one that came closest
+    detail = "; ".join(f"{emotion} {_interval(found[emotion])}, {support[emotion]} utterances" for emotion in reported)
+    return Rule("class floor", CLASS_FLOOR, found[reported[0]].high, -given.class_floor, detail, not failed)
 
 
 def _calibration(candidate: SplitPredictions, champion: SplitPredictions, given: PromotionParameters) -> Rule:
@@ -160,6 +160,6 @@ def rules_changed(given: PromotionParameters) -> tuple[str, ...]:
     for name, default in PromotionParameters().model_dump(exclude=NO_RULES).items():
         if (value := getattr(given, name)) != default:
             way = LOOSER.get(name, 0) * (value - default)
-            said = "loosened" if way > 0 else "tightened" if way < 0 else "changed"
-            found.append(f"{name} {default:g} -> {value:g} ({said})")
+            detail = "loosened" if way > 0 else "tightened" if way < 0 else "changed"
+            found.append(f"{name} {default:g} -> {value:g} ({detail})")
     return tuple(found)

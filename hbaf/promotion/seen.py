@@ -1,7 +1,7 @@
 """Which dialogues a model has learned from, as far as this home knows."""
 
 from hbaf.corpus.schema import Corpus, CorpusError, load_corpus
-from hbaf.home import room
+from hbaf.home import directory
 from hbaf.training.package import PackageFacts
 
 
@@ -20,7 +20,7 @@ def dialogues_learned_from(facts: PackageFacts, corpus: Corpus) -> frozenset[str
     else:
         name = f"{corpus.name}-{str(origin.get('corpus_digest', ''))[:12]}-{splits_digest[:8]}"
         try:
-            splits = load_corpus(room("corpora") / name).splits
+            splits = load_corpus(directory("corpora") / name).splits
         except (CorpusError, OSError):
             return None
     return frozenset(splits.loc[splits["split"].isin(["train", "dev"]), "dialogue_id"])

@@ -53,8 +53,8 @@ class Verdict:
 
     @property
     def title(self) -> str:
-        said = {"promoted": "champion", "unchanged": "champion as before", "waiting": "waits for approval"}
-        return f"{self.model} version {self.version}: {said.get(self.outcome, 'not promoted')}, {self.reason}"
+        words = {"promoted": "champion", "unchanged": "champion as before", "waiting": "waits for approval"}
+        return f"{self.model} version {self.version}: {words.get(self.outcome, 'not promoted')}, {self.reason}"
 
     @property
     def changed(self) -> str:
@@ -67,7 +67,7 @@ class Verdict:
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """(rule, measured, asked, outcome) for a table."""
-        return [(rule.name, rule.said, rule.asked, rule.outcome) for rule in self.rules]
+        return [(rule.name, rule.detail, rule.asked, rule.outcome) for rule in self.rules]
 
     def markdown(self) -> str:
         lines = [f"**{plain(self.title)}**", "", plain(self.compared()), ""]
@@ -89,7 +89,7 @@ class Verdict:
         tags[f"{VERDICT_TAG}.rules_changed"] = "; ".join(self.rules_changed) or "none"
         for rule in self.rules:
             name = rule.name.replace(" ", "_")
-            tags[f"{VERDICT_TAG}.{name}"] = f"{rule.outcome}: {rule.said}; {rule.asked}"
+            tags[f"{VERDICT_TAG}.{name}"] = f"{rule.outcome}: {rule.detail}; {rule.asked}"
         return tags | {VERDICT_TAG: self.as_json()}
 
     def as_json(self) -> str:
@@ -100,8 +100,8 @@ class Verdict:
         values: dict[str, Any] = json.loads(content)
         rules = tuple(Rule(**{**rule, "value": _number(rule["value"])}) for rule in values.pop("rules"))
         numbers = {name: _number(values.pop(name)) for name in ("candidate", "champion")}
-        told = {name: tuple(values.get(name, ())) for name in ("notes", "rules_changed", "advice")}
-        return Verdict(**{**values, **numbers, "rules": rules, **told})
+        passed = {name: tuple(values.get(name, ())) for name in ("notes", "rules_changed", "advice")}
+        return Verdict(**{**values, **numbers, "rules": rules, **passed})
 
 
 def _number(value: float | None) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from hbaf.files import move_folder, published_folder, tree_digest
-from hbaf.home import room, write_atomically
+from hbaf.home import directory, write_atomically
 from hbaf.registry.models import NoModelError, RegisteredModel, find_model, model_of_run
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
 from hbaf.stop import check
@@ -43,25 +43,25 @@ def champion(name: str | None = None) -> Champion:
     Raises:
         NoModelError: there is none, or MLflow cannot be reached and none was ever used here.
     """
-    noted = room("champions") / f"{name or 'only'}.json"
+    noted = directory("champions") / f"{name or 'only'}.json"
     if (trouble := unreachable()) is None:
         model = kept(find_model(name))
-        said = {"name": model.name, "version": model.version, "run_id": model.run_id}
-        write_atomically(noted, json.dumps(said).encode())
+        facts = {"name": model.name, "version": model.version, "run_id": model.run_id}
+        write_atomically(noted, json.dumps(facts).encode())
         return Champion(model)
     if not noted.exists():
         raise NoModelError(
             f"{tracking_address()}: cannot be reached ({trouble}), and no champion was used here before. "
             "Start that server again, or set MLFLOW_TRACKING_URI."
         )
-    said = json.loads(noted.read_text())
-    place = _copy_of(said["run_id"])
+    facts = json.loads(noted.read_text())
+    place = _copy_of(facts["run_id"])
     if _is_whole(place) is False:
         raise NoModelError(
             f"{place}: is not the model that was kept here: its files are missing, damaged or changed, so nothing is "
             f"scored with it. {tracking_address()} cannot be reached ({trouble}); it is copied anew when it answers."
         )
-    return Champion(RegisteredModel(said["name"], said["version"], place, said["run_id"]), "cache")
+    return Champion(RegisteredModel(facts["name"], facts["version"], place, facts["run_id"]), "cache")
 
 
 def model_that_scored(label: str, run_id: str) -> RegisteredModel:
@@ -135,5 +135,5 @@ def unreachable() -> str | None:
 
 def _copy_of(run_id: str) -> Path:
     """The copy of what a run made, there or to be made; by the run, since registries count to the same numbers."""
-    before = sorted(room("champions").glob(f"versions/*/{run_id}/package.json"))  # where an older hbaf kept it
-    return before[0].parent if before else room("champions", "runs") / run_id
+    before = sorted(directory("champions").glob(f"versions/*/{run_id}/package.json"))  # where an older hbaf kept it
+    return before[0].parent if before else directory("champions", "runs") / run_id

@@ -34,7 +34,7 @@ class Lineage:
     context: int = 0
     selection: str = ""
     store: str | None = None
-    told: dict[str, str] = field(default_factory=dict)
+    recorded: dict[str, str] = field(default_factory=dict)
 
 
 def lineage_of(label: str, run_id: str = "") -> Lineage:
@@ -65,11 +65,11 @@ def lineage_of(label: str, run_id: str = "") -> Lineage:
         context=facts["extractors"].get("text", {}).get("context", 0),
         selection=audio.digest() if audio.indices is not None else "",
         store=facts["features"].get("store"),
-        told=_told(facts, run),
+        recorded=_recorded(facts, run),
     )
 
 
-def _told(facts: dict[str, Any], run: Any) -> dict[str, str]:
+def _recorded(facts: dict[str, Any], run: Any) -> dict[str, str]:
     origin = facts["origin"]
     libraries = origin.get("versions", {})
     return {

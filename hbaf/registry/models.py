@@ -63,8 +63,8 @@ def log_package(run_id: str, package_folder: Path, facts: PackageFacts) -> str:
     optional = [ColSpec("string", name, required=False) for name in ("speaker", "text", "audio")]
     inputs = Schema([ColSpec("string", "dialogue_id"), ColSpec("long", "turn"), *optional])
     probabilities = [ColSpec("float", f"p_{emotion}") for emotion in facts.emotions]
-    said = [ColSpec("string", "label"), ColSpec("float", "confidence"), ColSpec("boolean", "uncertain")]
-    outputs = Schema([ColSpec("string", "utterance_id"), *said, *probabilities])
+    fixed = [ColSpec("string", "label"), ColSpec("float", "confidence"), ColSpec("boolean", "uncertain")]
+    outputs = Schema([ColSpec("string", "utterance_id"), *fixed, *probabilities])
     example = pd.DataFrame({"dialogue_id": ["d1"], "turn": [0], "speaker": ["A"], "text": ["Good morning."]})
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(

@@ -1,4 +1,4 @@
-"""A training run with its diary in MLflow: what `hbaf train` and the flows both call."""
+"""A training run with its log in MLflow: what `hbaf train` and the flows both call."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ import numpy as np
 from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import Columns
-from hbaf.home import room
+from hbaf.home import directory
 from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, Settings, TrainingParameters
 from hbaf.registry.metric_names import check_labels
@@ -85,7 +85,7 @@ def train_and_log(
     """
     settings = {"features": features, "model": model, "training": training}
     key = run_key(reference, columns, settings)
-    folder = room("runs", key[:16])
+    folder = directory("runs", key[:16])
     # Another process at the same run: wait for it, then take what it made.
     with alone(folder / ".lock"):
         if not again and (done := _finished(key, folder, experiment)) is not None:
@@ -182,10 +182,10 @@ def versions() -> dict[str, dict[str, str]]:
     found = {name: metadata.version(name) for name in RECORDED_VERSIONS} | {"python": platform.python_version()}
     checkout = Path(__file__).parents[2]
     if (checkout / ".git").exists():
-        said = subprocess.run(
+        result = subprocess.run(
             ["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
         )
-        found |= {"commit": said.stdout.strip()} if said.returncode == 0 else {}
+        found |= {"commit": result.stdout.strip()} if result.returncode == 0 else {}
     return {"versions": found}
 
 

@@ -18,7 +18,7 @@ from hbaf.stop import clean_up
 prepare_environment()  # MLflow reads its settings when it is imported
 
 import mlflow  # noqa: E402  # after the environment is set
-from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402, F401  # Run: for rooms that read runs
+from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402, F401  # Run: for packages that read runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

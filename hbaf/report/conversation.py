@@ -216,8 +216,8 @@ def _alone(row: Row, modality: str, label: str, palette: Palette) -> dict[str, A
 
 def _looked_at(row: Row, turns: Mapping[int, tuple[int, str]]) -> list[dict[str, Any]]:
     """The other turns that the prediction looked at most: number, words, share, and whether it came earlier."""
-    told = words_of(row.get("attention"))
-    shares = {int(turn): float(share) for turn, share in json.loads(told or "{}").items() if int(turn) in turns}
+    words = words_of(row.get("attention"))
+    shares = {int(turn): float(share) for turn, share in json.loads(words or "{}").items() if int(turn) in turns}
     here = int(row["turn"])
     return [
         {"number": turns[turn][0], "words": turns[turn][1], "share": share, "earlier": turn < here}

@@ -66,7 +66,7 @@ def _index_data(conversations: Sequence[Conversation], colours: Palette) -> tupl
     whole = sum(len(text.encode()) for text in words) <= WORDS_BYTES
     rows = []
     for conversation, text in zip(conversations, words, strict=True):
-        said = [speakers.setdefault(speaker[:60], len(speakers)) for speaker in conversation.speakers]
+        indices = [speakers.setdefault(speaker[:60], len(speakers)) for speaker in conversation.speakers]
         rows.append(
             [
                 conversation.name[:100] + ("…" if len(conversation.name) > 100 else ""),
@@ -74,7 +74,7 @@ def _index_data(conversations: Sequence[Conversation], colours: Palette) -> tupl
                 conversation.corpus[:40],
                 _strip(conversation.labels),
                 [conversation.labels.count(index) for index in range(len(colours.emotions))],
-                said,
+                indices,
                 len(conversation.rows),
                 None if conversation.seconds is None else round(conversation.seconds),
                 None if conversation.confidence is None else round(conversation.confidence, 3),

@@ -17,7 +17,7 @@ from feature_store.store import FeatureStore
 from hbaf.corpus.readers.audformat_database import write_audformat
 from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.features.columns import check_identities, default_store, extract_features
-from hbaf.home import portable, published, room, write_atomically
+from hbaf.home import directory, portable, published, write_atomically
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.cached_champion import champion as find_champion
 from hbaf.registry.models import RegisteredModel
@@ -95,7 +95,7 @@ def score_corpus(
     check_purpose(purpose, predictor.package.facts)
     scores = score_rows(corpus, champion, predictor, workers=workers, keep_features=keep_features, progress=progress)
     name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-{champion.run_id[:12]}"
-    folder = (output or room("scores", name)).absolute()
+    folder = (output or directory("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     scores = scores.assign(purpose=purpose)
     facts = predictor.package.facts

@@ -45,22 +45,22 @@ class StudyOutcome:
     def lines(self) -> list[str]:
         """The outcome for a person."""
         best = max(self.refits, key=lambda refit: refit.single)
-        said = [
+        lines = [
             f"study {self.study}: {self.finished} trials finished, {self.pruned} of them pruned, {self.failed} failed",
             f"starting values (trial 0): {'failed' if self.start is None else f'{self.start:.3f}'}",
             f"best single trial ({best.setting}): {best.single:.3f}, the luckiest of all looks at dev",
         ]
         for refit in self.refits:
-            said.append(
+            lines.append(
                 f"refit of trial {refit.setting} over {len(refit.scores)} seeds: {refit.mean:.3f} "
                 f"± {refit.deviation:.3f} (alone {refit.single:.3f})"
             )
         chosen = ", ".join(f"{name} {value:.4g}" for name, value in self.refits[0].values.items())
-        said.append(f"chosen by the mean: trial {self.refits[0].setting}, {chosen}")
-        said.append(f"candidate: {self.model} version {self.version}, run {self.candidate.run_id}")
+        lines.append(f"chosen by the mean: trial {self.refits[0].setting}, {chosen}")
+        lines.append(f"candidate: {self.model} version {self.version}, run {self.candidate.run_id}")
         if self.compared:
-            said.append(f"trials side by side: {self.compared}")
-        return said
+            lines.append(f"trials side by side: {self.compared}")
+        return lines
 
 
 def end_study(plan: StudyPlan, search: SharedStudy, refit: SharedStudy) -> StudyOutcome:

@@ -1,4 +1,4 @@
-"""A search with its diary in MLflow: the plan that every worker reads, and what is shown when it ends."""
+"""A search with its log in MLflow: the plan that every worker reads, and what is shown when it ends."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from feature_store.files import Files
 from hbaf.corpus.schema import CorpusReference
 from hbaf.features.columns import Columns, names
-from hbaf.home import room
+from hbaf.home import directory
 from hbaf.own_class import check_named
 from hbaf.parameters import FeatureParameters, ModelParameters, SearchParameters, TrainingParameters
 from hbaf.registry.runs import digests, flat, run_key, versions
@@ -71,7 +71,7 @@ class StudyPlan(BaseModel):
 
     def folder(self) -> Path:
         """Checkpoints of trials under way, and workers' logs."""
-        return room("search", self.study)
+        return directory("search", self.study)
 
     def open(self, stage: Stage, storage: str, **settings: Any) -> SharedStudy:
         """The study of a stage, with its budget."""
@@ -86,7 +86,7 @@ class StudyPlan(BaseModel):
 
 def storage_url(search: SearchParameters) -> str:
     """The study's database: as set, as the environment says, or SQLite in the home."""
-    return search.storage or os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{room('search') / 'studies.db'}"
+    return search.storage or os.environ.get(STORAGE_VARIABLE) or f"sqlite:///{directory('search') / 'studies.db'}"
 
 
 def begin_study(

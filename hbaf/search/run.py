@@ -99,7 +99,7 @@ def run_study(
 def local_workers(study: OpenStudy) -> None:
     """One worker in this process, or several in processes of their own."""
     if study.plan.search.workers == 1:
-        work(study.plan.study, study.storage, told=study.tell)
+        work(study.plan.study, study.storage, on_result=study.tell)
         return
     processes = LocalProcesses(study)
     with heeded(processes.kill, patience=SECONDS_TO_STOP + 10):
@@ -199,10 +199,10 @@ def visible_gpus() -> list[str]:
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    said = subprocess.run(
+    result = subprocess.run(
         [tool, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False
     )
-    return said.stdout.split() if said.returncode == 0 else []
+    return result.stdout.split() if result.returncode == 0 else []
 
 
 def _teller(plan: StudyPlan, search: SharedStudy, refit: SharedStudy, say: Callable[[str], None]) -> Callable[[], None]:

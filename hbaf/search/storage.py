@@ -47,8 +47,8 @@ def open_storage(url: str, *, heartbeat: int) -> PatientStorage:
     except ImportError as error:
         raise SearchError(f"{backend}: its driver is not installed. `pip install 'hbaf[postgresql]'`.") from error
     except sqlalchemy.exc.DBAPIError as error:
-        said = str(error.orig).strip().splitlines()[0]
-        raise SearchError(f"{make_url(url)!r}: the study's database cannot be reached ({said}).") from error
+        message = str(error.orig).strip().splitlines()[0]
+        raise SearchError(f"{make_url(url)!r}: the study's database cannot be reached ({message}).") from error
     return storage
 
 

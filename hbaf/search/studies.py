@@ -8,7 +8,7 @@ from typing import Any
 import optuna
 from sqlalchemy.engine import make_url
 
-from hbaf.home import room
+from hbaf.home import directory
 from hbaf.search.optuna_internals import study_id
 
 
@@ -24,7 +24,7 @@ def remove_studies_of(corpus_digests: Collection[str], url: str) -> list[str]:
 
     names = remove_studies(url, about)
     for name in names:
-        shutil.rmtree(room("search", name), ignore_errors=True)
+        shutil.rmtree(directory("search", name), ignore_errors=True)
     return names
 
 

@@ -99,7 +99,7 @@ def optimise(
     objective: Callable[[SearchTrial], float],
     *,
     worker: str,
-    told: Callable[[], None] = lambda: None,
+    on_result: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs trials until the budget is spent.
 
@@ -118,7 +118,7 @@ def optimise(
             return
         error = _run(study, trial, ranges, objective)
         failures = 0 if error is None else failures + 1
-        told()
+        on_result()
         if error is not None and failures >= FAILURES_IN_A_ROW:
             raise error
 

@@ -43,7 +43,7 @@ def work(
     *,
     number: int = 0,
     orphaned: Callable[[], bool] = lambda: False,
-    told: Callable[[], None] = lambda: None,
+    on_result: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs trials of a study until its budget is spent, then its share of the refits.
 
@@ -58,11 +58,11 @@ def work(
     """
     name = worker_name(os.getpid())
     with heeded(lambda: release(study, storage, name)):
-        _work(read_plan(study, storage), storage, name, number, orphaned, told)
+        _work(read_plan(study, storage), storage, name, number, orphaned, on_result)
 
 
 def _work(
-    plan: StudyPlan, storage: str, name: str, number: int, orphaned: Callable[[], bool], told: Callable[[], None]
+    plan: StudyPlan, storage: str, name: str, number: int, orphaned: Callable[[], bool], on_result: Callable[[], None]
 ) -> None:
     prove(plan)
     ranges = plan.space().ranges
@@ -70,9 +70,9 @@ def _work(
     refit = plan.open("refit", storage, worker=number, orphaned=orphaned)
     data = cache(lambda: [load_data(plan, fold) for fold in folds(plan.search.folds, plan.search.seed)])
     if not is_spent(search):
-        optimise(search, ranges, lambda trial: run_trial(trial, plan, data()), worker=name, told=told)
+        optimise(search, ranges, lambda trial: run_trial(trial, plan, data()), worker=name, on_result=on_result)
     queue_refits(plan, search, refit)
-    optimise(refit, ranges, lambda trial: run_refit(trial, plan, data), worker=name, told=told)
+    optimise(refit, ranges, lambda trial: run_refit(trial, plan, data), worker=name, on_result=on_result)
 
 
 def release(study: str, storage: str, worker: str) -> None:

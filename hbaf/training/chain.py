@@ -58,8 +58,8 @@ def fit_chain(
     def loss(exponents: Sequence[float] | np.ndarray) -> float:
         chain.exponents = torch.tensor([float(value) for value in exponents])
         with torch.inference_mode():
-            said = chain(*given[:3])[label != UNLABELLED]
-            return float(torch.nn.functional.nll_loss(said, label[label != UNLABELLED]))
+            log_probability = chain(*given[:3])[label != UNLABELLED]
+            return float(torch.nn.functional.nll_loss(log_probability, label[label != UNLABELLED]))
 
     start = min([(1.0, 0.0, 0.0), *START], key=loss)
     found = minimize(

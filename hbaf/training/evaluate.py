@@ -73,8 +73,8 @@ class SplitPredictions:
     def loss(self) -> float:
         """Mean negative log-likelihood of the labels, nat."""
         labelled = self.truth != UNLABELLED
-        said = self.probability[labelled, self.truth[labelled]]
-        return float(-np.log(np.clip(said, 1e-12, None)).mean())
+        of_truth = self.probability[labelled, self.truth[labelled]]
+        return float(-np.log(np.clip(of_truth, 1e-12, None)).mean())
 
     def counts(self) -> np.ndarray:
         """(D, C, C) confusion matrices of the dialogues that have a label, rows the truth, in order of their ids."""

@@ -190,8 +190,10 @@ class History(Callback):
         if self.run_log is not None:
             self.run_log.log_metrics(module.epoch_metrics, step=len(self.epochs))
         if self.bar is not None:
-            said = f"dev loss {module.epoch_metrics[MONITORED]:.3f}, F1 {module.epoch_metrics['dev/weighted_f1']:.3f}"
-            self.bar.update(self.bar.task_ids[0], advance=1, description=said)
+            message = (
+                f"dev loss {module.epoch_metrics[MONITORED]:.3f}, F1 {module.epoch_metrics['dev/weighted_f1']:.3f}"
+            )
+            self.bar.update(self.bar.task_ids[0], advance=1, description=message)
 
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
         if self.bar is not None:

@@ -37,7 +37,7 @@ class Whole:
 
 
 class MemberLog:
-    """The run's diary as a member sees it: the curves of the second one on stand under `member/<n>/`."""
+    """The run's log as a member sees it: the curves of the second one on stand under `member/<n>/`."""
 
     def __init__(self, log: MetricLog, member: int) -> None:
         self.log = log

@@ -15,7 +15,7 @@ class MetricLog(Protocol):
 
 
 class RunLog(Protocol):
-    """A run's diary. Numbers and names only: no transcript, no file name of a person."""
+    """A run's log. Numbers and names only: no transcript, no file name of a person."""
 
     def log_parameters(self, values: Mapping[str, object]) -> None: ...
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hbaf.corpus.schema import Corpus
-from hbaf.home import room, write_atomically
+from hbaf.home import directory, write_atomically
 from hbaf.validation.report import ValidationResult
 
 
@@ -66,8 +66,8 @@ def label_shift(corpus: Corpus, before: Accepted | None) -> tuple[float | None, 
     now, then = {str(name): count / counts.sum() for name, count in counts.items()}, before.shares()
     changes = {name: now.get(name, 0.0) - then.get(name, 0.0) for name in sorted({*now, *then})}
     most = max(changes, key=lambda name: abs(changes[name]))
-    said = f"{most} {then.get(most, 0.0):.1%} -> {now.get(most, 0.0):.1%} since {before.digest[:12]}"
-    return abs(changes[most]), f"{said} ({before.accepted[:10]}, {before.utterances} utterances)"
+    change = f"{most} {then.get(most, 0.0):.1%} -> {now.get(most, 0.0):.1%} since {before.digest[:12]}"
+    return abs(changes[most]), f"{change} ({before.accepted[:10]}, {before.utterances} utterances)"
 
 
 def _versions(file: Path) -> list[Accepted]:
@@ -80,4 +80,4 @@ def _versions(file: Path) -> list[Accepted]:
 def accepted_file(name: str) -> Path:
     """Where the figures of a corpus of this name are kept."""
     safe = re.sub(r"[^\w-]+", "_", name) or "corpus"
-    return room("validated") / f"{safe}.json"
+    return directory("validated") / f"{safe}.json"

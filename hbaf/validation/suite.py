@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hbaf.corpus.schema import UTTERANCE_COLUMNS, Corpus, CorpusError
-from hbaf.home import prepare_environment, room, write_atomically
+from hbaf.home import directory, prepare_environment, write_atomically
 from hbaf.parameters import ValidationParameters
 from hbaf.pseudonyms import shown_id
 from hbaf.validation.accepted import accepted_before
@@ -63,7 +63,7 @@ def validate(
     result = ValidationResult(corpus.name, corpus.digest(), results, counts=counts, notes=corpus.notes)
     if not docs:
         return result
-    folder = docs_folder or room("docs", docs_name(corpus.name))
+    folder = docs_folder or directory("docs", docs_name(corpus.name))
     folder.mkdir(parents=True, exist_ok=True)
     for name, page in pages.items():
         write_atomically(folder / f"{name}.html", page.encode())
@@ -113,21 +113,21 @@ def _expectation(rule: Rule, parameters: ValidationParameters) -> Any:
     """The expectation that says what the rule says."""
     import great_expectations.expectations as gxe
 
-    told: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "severity": rule.severity,
         "meta": {"rule": rule.name},
         "description": f"{rule.name} ({rule.severity}): {rule.meaning_under(parameters)}",
     }
     if rule.kind == "rows":
-        return gxe.ExpectTableRowCountToBeBetween(min_value=1, **told)
+        return gxe.ExpectTableRowCountToBeBetween(min_value=1, **facts)
     # Rounded, or 1 - 0.1 - ... could ask for a hair more than the share that is allowed.
-    told["mostly"] = round(1 - parameters.bad_share, 9) if rule.tolerant else 1.0
+    facts["mostly"] = round(1 - parameters.bad_share, 9) if rule.tolerant else 1.0
     if rule.kind == "unique":
-        return gxe.ExpectColumnValuesToBeUnique(column=rule.column, **told)
+        return gxe.ExpectColumnValuesToBeUnique(column=rule.column, **facts)
     if rule.kind == "true":
-        return gxe.ExpectColumnValuesToBeInSet(column=rule.column, value_set=[True], **told)
+        return gxe.ExpectColumnValuesToBeInSet(column=rule.column, value_set=[True], **facts)
     low, high = rule.bounds(parameters)
-    return gxe.ExpectColumnValuesToBeBetween(column=rule.column, min_value=low, max_value=high, **told)
+    return gxe.ExpectColumnValuesToBeBetween(column=rule.column, min_value=low, max_value=high, **facts)
 
 
 def _has_something_to_judge(rule: Rule, table: pd.DataFrame) -> bool:

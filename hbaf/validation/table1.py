@@ -35,10 +35,10 @@ def paper_counts(corpus: Corpus) -> tuple[int | None, str]:
     utterances = tuple(int(labelled["dialogue_id"].isin(side).sum()) for side in chosen)
     pairs = ((expected.dialogues, dialogues, "dialogues"), (expected.utterances, utterances, "labelled utterances"))
     differ = sum(a != b for want, found, _ in pairs for a, b in zip(want, found, strict=True))
-    said = "; ".join(f"{name} {f[0]} / {f[1]}, paper {w[0]} / {w[1]}" for w, f, name in pairs)
+    message = "; ".join(f"{name} {f[0]} / {f[1]}, paper {w[0]} / {w[1]}" for w, f, name in pairs)
     if expected is IEMOCAP:
-        said += f". {label_count(len(labelled), 6)}"
-    return differ, said
+        message += f". {label_count(len(labelled), 6)}"
+    return differ, message
 
 
 def _expected(corpus: Corpus) -> Counts | None:

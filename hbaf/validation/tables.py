@@ -176,8 +176,8 @@ def _repeated(rows: pd.DataFrame) -> tuple[int, int]:
     """(utterances that hold the words of the one before in their dialogue, longer ones that have one before)."""
     repeated = telling = 0
     for _, texts in rows.groupby("dialogue_id", sort=False)["text"]:
-        said = [f" {' '.join(str(text).casefold().split())} " for text in texts.dropna()]
-        for before, text in itertools.pairwise(said):
+        spoken = [f" {' '.join(str(text).casefold().split())} " for text in texts.dropna()]
+        for before, text in itertools.pairwise(spoken):
             if _is_telling(before):
                 telling += 1
                 repeated += before in text or (_is_telling(text) and text in before)

@@ -59,7 +59,7 @@ def _rules(rules: list[RuleResult]) -> "Table":
     table.add_column("rule and rows", ratio=1, min_width=28)
     table.add_column("what to do", ratio=1, min_width=24)
     for rule in rules:
-        said = outcome(rule)
+        message = outcome(rule)
         found = Text(rule.name, style="bold")
         found.append(f"\n{rule.meaning}", style="not bold")
         if rule.evaluated:
@@ -70,6 +70,6 @@ def _rules(rules: list[RuleResult]) -> "Table":
         if rule.examples and more > 0:
             found.append(f"\n  ... and {more} more", style="not bold")
         found.append("\n")
-        advice = rule.advice if said in ("BROKEN", "warning", "exceptions") else ""
-        table.add_row(Text(said, style=STYLES[said]), found, Text(advice))
+        advice = rule.advice if message in ("BROKEN", "warning", "exceptions") else ""
+        table.add_row(Text(message, style=STYLES[message]), found, Text(advice))
     return table

@@ -85,7 +85,7 @@ def models(
     if action == "fetch":
         for name in wanted:
             model = fetch.fetch_weights(name)
-            print(f"{name:24} {model.said()}" if model else f"{name:24} needs no weights from the hub")
+            print(f"{name:24} {model.message()}" if model else f"{name:24} needs no weights from the hub")
     elif action == "check":
         from torch import nn
 

@@ -124,12 +124,12 @@ def verify(
         conversations: How many, drawn by seed; 0: all.
         quiet: Only the summary.
     """
-    from hbaf.home import prepare_environment, room
+    from hbaf.home import directory, prepare_environment
     from hbaf.inbox.verify_scores import verify_scores
 
     prepare_environment()
     parameters = _parameters(source, set_)
-    published = parameters.published or str(room("published", parameters.label))
+    published = parameters.published or str(directory("published", parameters.label))
     found = verify_scores(parameters, published=published, conversations=conversations, seed=seed)
     for name, what in {**found.differing, **found.not_replayed}.items():
         if not quiet:
@@ -209,5 +209,5 @@ def _print(shown: "list[Entry]", counts: "dict[State, int]") -> None:
     console = Console()
     if shown:
         console.print(table)
-    told = [f"{number} {state}" for state, number in counts.items() if number]
-    console.print(", ".join(told) or "nothing arrived yet; `hbaf inbox score FOLDER --purpose research` looks")
+    listed = [f"{number} {state}" for state, number in counts.items() if number]
+    console.print(", ".join(listed) or "nothing arrived yet; `hbaf inbox score FOLDER --purpose research` looks")

@@ -44,7 +44,7 @@ def monitor(
     if json:
         print(as_json(found))
     else:
-        print(found.said)
+        print(found.message)
         if found.findings is not None:
             for check in found.findings.checks:
                 mark = "CHANGED" if check.flagged else ""
@@ -87,8 +87,8 @@ def status(
     if json:
         print(found.as_json())
     else:
-        for name, said in found.lines():
-            print(f"{name:13} {said}")
+        for name, message in found.lines():
+            print(f"{name:13} {message}")
         for problem in found.problems:
             print(f"PROBLEM       {problem}")
     return 1 if found.problems else 0

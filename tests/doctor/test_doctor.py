@@ -54,9 +54,9 @@ def test_a_healthy_set_up_with_servers(existing: dict[str, str], tmp_path: Path)
     assert code == 0, found
     assert not [finding for finding in found if finding["verdict"] == "bad"]
     for subject in ("Prefect", "MLflow"):
-        assert "a trial write was taken and removed" in about(found, subject, "ok")["said"]
+        assert "a trial write was taken and removed" in about(found, subject, "ok")["message"]
     assert {"home", "disk", "versions", "audio features", "text features", "gpu"} <= {one["subject"] for one in found}
-    assert "NOT for commercial use" in about(found, "licence of compare2016", "note")["said"]
+    assert "NOT for commercial use" in about(found, "licence of compare2016", "note")["message"]
     assert PASSWORD not in said
     asked = ["-c", "from mlflow import MlflowClient as C; print(len(C().search_registered_models()))"]
     left = subprocess.run([sys.executable, *asked], env=existing, capture_output=True, text=True, check=True)
@@ -72,7 +72,7 @@ def test_wrong_passwords(existing: dict[str, str], tmp_path: Path) -> None:
     code, found, said = doctor({**existing, **wrong}, tmp_path)
     assert code == 1
     assert "PREFECT_API_AUTH_STRING" in about(found, "Prefect", "bad")["fix"]
-    assert "401" in about(found, "MLflow", "bad")["said"]
+    assert "401" in about(found, "MLflow", "bad")["message"]
     assert "MLFLOW_TRACKING_PASSWORD" in about(found, "MLflow", "bad")["fix"]
     assert "wrong-one" not in said
 
@@ -92,7 +92,7 @@ def test_servers_away_and_a_library_outside_of_its_range(alone: dict[str, str], 
     }
     code, found, said = doctor({**alone, **broken}, tmp_path)
     assert code == 1
-    assert "fastapi 0.151.0" in about(found, "versions", "bad")["said"]
+    assert "fastapi 0.151.0" in about(found, "versions", "bad")["message"]
     for subject in ("Prefect", "MLflow", "search storage"):
         assert about(found, subject, "bad")["fix"]
     assert "a-password" not in said
@@ -119,9 +119,9 @@ def test_weights_that_are_missing_and_weights_that_are_cut_off(tmp_path: Path, m
     assert verdicts(features)["text features"].verdict == "ok"
     file = tmp_path / "model" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
-    assert "damaged" in verdicts(features)["text features"].said
+    assert "damaged" in verdicts(features)["text features"].message
     file.unlink()
-    assert "model.safetensors" in verdicts(features)["text features"].said
+    assert "model.safetensors" in verdicts(features)["text features"].message
     absent = verdicts(FeatureParameters(audio="mfcc", text="roberta-large"))["text features"]
     assert absent.verdict == "bad"
     assert "hbaf models fetch roberta-large" in absent.fix
@@ -141,7 +141,7 @@ def test_a_gpu_that_torch_does_not_see(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     (finding,) = gpu.look()
     assert finding.verdict == "bad"
-    assert "NVIDIA H200 lies idle" in finding.said
+    assert "NVIDIA H200 lies idle" in finding.message
     assert "install torch" in finding.fix
 
 
@@ -151,5 +151,5 @@ def test_the_tested_set_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(versions, "CONSTRAINTS", constraints)
     notes = [finding for finding in versions.look() if finding.subject == "tested set"]
     assert [finding.verdict for finding in notes] == ["note"]
-    assert "numpy" in notes[0].said
-    assert "nobody" not in notes[0].said
+    assert "numpy" in notes[0].message
+    assert "nobody" not in notes[0].message

@@ -29,7 +29,7 @@ from hbaf.drift.checks import Findings, compare
 from hbaf.drift.observations import observe
 from hbaf.drift.reference import Reference, make_reference
 from hbaf.features.columns import extract_features
-from hbaf.home import prepare_environment, room
+from hbaf.home import directory, prepare_environment
 from hbaf.inference.predictor import Predictor
 from hbaf.parameters import CorpusParameters, MonitorParameters, from_recipe
 from hbaf.training.data import read_vectors
@@ -72,7 +72,7 @@ def higher(source: Path, target: Path, semitones: float = SEMITONES) -> None:
 
 
 def pitched(corpus: Corpus) -> Corpus:
-    root = room("draws") / corpus.root.name
+    root = directory("draws") / corpus.root.name
     for name in corpus.utterances["audio"].dropna():
         if not (root / name).exists():
             higher(corpus.root / name, root / name)
@@ -132,7 +132,7 @@ def spoken(number: int, draws: int) -> Path:
     first = TAKEN + DIALOGUES * ((number - 1) // 2)
     these = split[split["dialogue_id"].isin(split["dialogue_id"].unique()[first : first + DIALOGUES])]
     assert these["dialogue_id"].nunique() == DIALOGUES
-    folder = room("examples", f"draw-{number}-of-{draws}")  # another number of draws names dialogues otherwise
+    folder = directory("examples", f"draw-{number}-of-{draws}")  # another number of draws names dialogues otherwise
     _make_audio(these, folder, False)
     columns = ["dialogue", "turn", "speaker", "text", "audio", "emotion"]
     these.rename(columns={"dialogue_id": "dialogue"})[columns].to_csv(folder / "manifest.csv", index=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hbaf.promotion.aliases import CHALLENGER, JOURNAL, PREVIOUS, crown, rollback, turn, version_with
+from hbaf.promotion.aliases import CHALLENGER, JOURNAL, PREVIOUS, make_champion, rollback, turn, version_with
 from hbaf.registry.models import CHAMPION
 from hbaf.registry.tracking import MlflowClient
 from tests.registry.conftest import use
@@ -66,14 +66,14 @@ def test_a_move_that_was_killed_is_finished_by_whoever_comes_next(
 ) -> None:
     register(3)
     with turn(NAME) as mine:
-        crown(NAME, "1", None, mine, "first")
-        crown(NAME, "2", "1", mine, "second")
+        make_champion(NAME, "1", None, mine, "first")
+        make_champion(NAME, "2", "1", mine, "second")
     lines = (home / "promotions.jsonl").read_text().count("\n")
     killed = True
     with monkeypatch.context() as patch, turn(NAME) as mine:
         kill_at_call(number, patch)
         try:
-            crown(NAME, "3", "2", mine, "third")
+            make_champion(NAME, "3", "2", mine, "third")
             killed = False
         except Killed:
             pass
@@ -92,8 +92,8 @@ def test_a_move_that_was_killed_is_finished_by_whoever_comes_next(
 def test_a_way_back_that_was_killed_too(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     register(2)
     with turn(NAME) as mine:
-        crown(NAME, "1", None, mine, "first")
-        crown(NAME, "2", "1", mine, "second")
+        make_champion(NAME, "1", None, mine, "first")
+        make_champion(NAME, "2", "1", mine, "second")
     with monkeypatch.context() as patch:
         kill_at_call(number, patch)
         with pytest.raises(Killed):
@@ -105,11 +105,11 @@ def test_a_way_back_that_was_killed_too(number: int, monkeypatch: pytest.MonkeyP
 def test_a_move_to_a_version_that_is_gone_is_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
     register(2)
     with turn(NAME) as mine:
-        crown(NAME, "1", None, mine, "first")
+        make_champion(NAME, "1", None, mine, "first")
         with monkeypatch.context() as patch:
             kill_at_call(2, patch)
             with pytest.raises(Killed):
-                crown(NAME, "2", "1", mine, "second")
+                make_champion(NAME, "2", "1", mine, "second")
     MlflowClient().delete_model_version(NAME, "2")
     with turn(NAME):
         pass

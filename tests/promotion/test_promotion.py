@@ -20,7 +20,7 @@ from hbaf.markdown import plain
 from hbaf.parameters import CorpusParameters, PromotionParameters, from_recipe
 from hbaf.pipeline import decide
 from hbaf.promotion import aliases
-from hbaf.promotion.aliases import CHALLENGER, PREVIOUS, PromotionConflict, crown, rollback, turn, version_with
+from hbaf.promotion.aliases import CHALLENGER, PREVIOUS, PromotionConflict, make_champion, rollback, turn, version_with
 from hbaf.promotion.card import find_card
 from hbaf.promotion.promote import judge, settle
 from hbaf.promotion.verdict import Verdict
@@ -405,4 +405,4 @@ def test_nothing_that_learns_sees_the_gate(talks: Talks) -> None:
 def test_the_champion_must_be_the_one_that_was_judged_against(talks: Talks) -> None:
     talks.promote(talks.logged(), minimum_effect=-1.0)
     with turn(NAME) as mine, pytest.raises(PromotionConflict, match="became the champion while"):
-        crown(NAME, "1", "7", mine, "a test")
+        make_champion(NAME, "1", "7", mine, "a test")

@@ -72,7 +72,7 @@ def test_a_gain_that_costs_one_emotion_is_refused() -> None:
     rules = {rule.name: rule for rule in against_champion(candidate, champion, GIVEN)}
     assert rules["weighted F1"].passed
     assert rules["class floor"].passed is False
-    assert rules["class floor"].said.startswith("fear -")
+    assert rules["class floor"].detail.startswith("fear -")
     # With so few utterances of it, its F1 says nothing.
     lenient = GIVEN.model_copy(update={"class_support": 41})
     assert "class floor" not in failed(against_champion(candidate, champion, lenient))
@@ -89,13 +89,13 @@ def test_a_dozen_utterances_of_one_emotion_are_no_veto() -> None:
     champion = predictions(np.where(fear, among > 3, by_chance(0.6, labels, 1)), labels)
     lost = champion.metrics()["f1/fear"] - candidate.metrics()["f1/fear"]
     rules = {rule.name: rule for rule in against_champion(candidate, champion, GIVEN)}
-    assert rules["class floor"].passed, (lost, rules["class floor"].said)
+    assert rules["class floor"].passed, (lost, rules["class floor"].detail)
     # A loss that is the same in dialogue after dialogue is beyond doubt, few as they are.
     none = predictions(np.where(fear, False, by_chance(0.85, labels)), labels)
     rule = {rule.name: rule for rule in against_champion(none, champion, GIVEN)}["class floor"]
     assert rule.passed is False
-    assert rule.said.startswith("fear -")
-    assert rule.said.endswith("], 12 utterances")
+    assert rule.detail.startswith("fear -")
+    assert rule.detail.endswith("], 12 utterances")
     assert rule.value < rule.threshold == -GIVEN.class_floor
 
 
@@ -103,7 +103,7 @@ def test_every_emotion_that_fails_is_named() -> None:
     labels = truth()
     champion = predictions(by_chance(0.9, labels), labels)
     rule = {rule.name: rule for rule in against_champion(predictions(labels == 0, labels), champion, GIVEN)}
-    assert {part.split()[0] for part in rule["class floor"].said.split("; ")} >= {"anger", "fear"}
+    assert {part.split()[0] for part in rule["class floor"].detail.split("; ")} >= {"anger", "fear"}
 
 
 def test_differences_of_classes_are_those_of_the_metric_and_skip_draws_without_the_class() -> None:

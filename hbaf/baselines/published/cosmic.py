@@ -50,7 +50,7 @@ class CommonsenseRecurrence(nn.Module):
         top = g.new_full((*u.shape[:2], 1), -torch.inf)
         over, under = torch.zeros_like(g), torch.zeros_like(g[..., :1])
         c = torch.zeros_like(g)
-        said = []
+        states = []
         for turn in range(u.shape[2]):
             both = parties.read(turn)
             q, r = both.split(H, -1)
@@ -60,14 +60,14 @@ class CommonsenseRecurrence(nn.Module):
             new_q = gru_step(to_internal[turn] + of_context[..., 3 * H :], self.internal_state(q), q)
             both = torch.cat([new_q, new_r], -1)
             parties.write(turn, both)
-            said.append(both)
+            states.append(both)
             g = new_g
             score = self.score(g).to(g.dtype)
             higher = torch.maximum(top, score.detach())
             shrink, weight = (top - higher).exp(), (score - higher).exp()
             over, under, top = over * shrink + weight * g, under * shrink + weight, higher
             c = over / under
-        q, r = torch.stack(said, 2).split(H, -1)
+        q, r = torch.stack(states, 2).split(H, -1)
         return q, r
 
 

@@ -59,7 +59,7 @@ class PartyRecurrence(nn.Module):
         keep = self._dropout_masks(turns, g)
         c = torch.zeros_like(g)
         heard = g.new_zeros(DIRECTIONS * dialogues, 0, self.dim)  # g of the turns so far
-        said = []
+        states = []
         for turn in range(turns):
             q = parties.read(turn)
             of_party = self.party_state(q)  # (2, B, 6H)
@@ -72,8 +72,8 @@ class PartyRecurrence(nn.Module):
                 g, q = g * keep[turn, 0], q * keep[turn, 1]
             parties.write(turn, q)
             heard = torch.cat([heard, g.reshape(-1, 1, self.dim)], 1)
-            said.append(q)
-        return torch.stack(said, 2)
+            states.append(q)
+        return torch.stack(states, 2)
 
     def _dropout_masks(self, turns: int, g: Tensor) -> Tensor | None:
         """For g and q, drawn for all turns at once: (U, 2, 2, B, H); None where nothing is dropped."""

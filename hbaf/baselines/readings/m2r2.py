@@ -115,7 +115,7 @@ class PartyAttention(nn.Module):
         allowed = heard_others(speaker)
         parties = PartyMemory(speaker, self.dim, inputs[0])
         everyone = (*parties.shape[:2], parties.parties, self.dim)
-        said = []
+        reads = []
         for turn in range(x.shape[2]):
             p = parties.read(turn)
             states = parties.states.view(everyone)  # (2, B, S, D)
@@ -124,8 +124,8 @@ class PartyAttention(nn.Module):
             o = (weights[..., None, :] @ states)[..., 0, :]
             p = gru_step(inputs[turn] + self.others(o), self.state(p), p)
             parties.write(turn, p)
-            said.append(p)
-        return torch.stack(said, 2)
+            reads.append(p)
+        return torch.stack(reads, 2)
 
 
 def heard_others(speaker: Tensor) -> Tensor:

@@ -47,8 +47,8 @@ def case_table(runs: Sequence[Run], *, words: bool = False) -> "Figure | None":
     corpus = data.corpus
     fitting = [d for d in data.dev if TURNS[0] <= len(d) <= TURNS[1]] or data.dev
     readings = [read(package.system, dialogue, corpus.emotions) for dialogue in fitting]
-    said = dict(zip(corpus.utterances["utterance_id"], corpus.utterances["text"].fillna(""), strict=True))
-    return draw(max(readings, key=worth), run.cell.name, said if words else None)
+    texts = dict(zip(corpus.utterances["utterance_id"], corpus.utterances["text"].fillna(""), strict=True))
+    return draw(max(readings, key=worth), run.cell.name, texts if words else None)
 
 
 def worth(reading: Reading) -> int:
@@ -93,12 +93,12 @@ def _table(axes: "Axes", reading: Reading, title: str, words: dict[str, str] | N
     lines, colours = [], []
     for turn, utterance in enumerate(reading.utterance_ids):
         truth = reading.truth[turn]
-        said = [reading.audio[turn], reading.text[turn], reading.both[turn]]
+        texts = [reading.audio[turn], reading.text[turn], reading.both[turn]]
         line = [str(turn + 1), chr(ord("A") + int(reading.speaker[turn]) % 26)]
         line += [_cut(words.get(utterance, ""))] if words is not None else []
         plain = len(line) + 1
-        lines.append([*line, truth or "–", *[label or "–" for label in said]])
-        marks = ["#e3f1e3" if label == truth else "#f8dfdc" if label and truth else "white" for label in said]
+        lines.append([*line, truth or "–", *[label or "–" for label in texts]])
+        marks = ["#e3f1e3" if label == truth else "#f8dfdc" if label and truth else "white" for label in texts]
         colours.append(["white"] * plain + marks)
         for gate in reading.gates.values():
             lines[-1].append(f"{gate[turn]:.2f}")

@@ -33,7 +33,7 @@ TABLE2 = {
 BLUE, ORANGE = "#33618f", "#d98b3a"
 # Of the compared systems: what a row may claim is told by its colour.
 SHADES = {"floor": "#9a9a9a", "published": BLUE, "reading": "#8fabc8", "own": "#6a8f4e", "hbaf": ORANGE}
-SAID = {"floor": "floor", "published": "published", "reading": "our reading", "own": "your own", "hbaf": "HBAF"}
+KINDS = {"floor": "floor", "published": "published", "reading": "our reading", "own": "your own", "hbaf": "HBAF"}
 PIXELS_PER_INCH = 160
 
 
@@ -98,8 +98,10 @@ def figure6(rows: Sequence[Row], cells: Sequence[Cell]) -> "Figure | None":
     widest = max(len(of) for *_, of in panels)
     figure = Figure(figsize=((1.6 + 1.3 * widest) * len(panels), 3.6), layout="constrained")
     for axes, (corpus, title, pair, of) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
-        for place, (system, colour, said) in enumerate(zip(pair, (BLUE, ORANGE), ("with ACN", "w/o ACN"), strict=True)):
-            bars(axes, [found[cell.name, system] for cell in of], place, colour, said)
+        for place, (system, colour, bar_label) in enumerate(
+            zip(pair, (BLUE, ORANGE), ("with ACN", "w/o ACN"), strict=True)
+        ):
+            bars(axes, [found[cell.name, system] for cell in of], place, colour, bar_label)
         several_texts = len({cell.features.text for cell in of}) > 1
         labels = [c.features.audio + (f"\n+ {c.features.text}" if several_texts else "") for c in of]
         axes.set_xticks(np.arange(len(of)) + 0.2, [label.removeprefix("imported:") for label in labels])
@@ -130,7 +132,7 @@ def figure6_systems(rows: Sequence[Row], cells: Sequence[Cell]) -> "Figure | Non
             if at:
                 shown = [of[place] for place in at]
                 beyond = np.array([[100 * (row.f1 - row.low), 100 * (row.high - row.f1)] for row in shown]).T
-                axes.barh(at, [100 * row.f1 for row in shown], 0.75, color=colour, label=SAID[standing],
+                axes.barh(at, [100 * row.f1 for row in shown], 0.75, color=colour, label=KINDS[standing],
                           xerr=np.maximum(beyond, 0), ecolor="#444", capsize=2)  # fmt: skip
         for place, row in enumerate(of):
             axes.annotate(f"{100 * row.f1:.1f}", (0, place), (4, 0), textcoords="offset points", va="center",
@@ -143,11 +145,11 @@ def figure6_systems(rows: Sequence[Row], cells: Sequence[Cell]) -> "Figure | Non
     return figure
 
 
-def bars(axes: "Axes", rows: Sequence[Row], place: int, colour: str, said: str) -> None:
+def bars(axes: "Axes", rows: Sequence[Row], place: int, colour: str, bar_label: str) -> None:
     """One bar per row, `place` bars to the right, with its interval and its value."""
     at, height = np.arange(len(rows)) + 0.4 * place, np.array([100 * row.f1 for row in rows])
     beyond = np.array([[100 * (row.f1 - row.low), 100 * (row.high - row.f1)] for row in rows]).T
-    axes.bar(at, height, 0.38, color=colour, label=said, yerr=np.maximum(beyond, 0), ecolor="#444", capsize=3)
+    axes.bar(at, height, 0.38, color=colour, label=bar_label, yerr=np.maximum(beyond, 0), ecolor="#444", capsize=3)
     for x, value in zip(at, height, strict=True):
         axes.annotate(f"{value:.1f}", (x, 0), (0, 4), textcoords="offset points", ha="center", fontsize=8, color="w")
 
@@ -183,10 +185,10 @@ def table2_lines(rows: Sequence[Row], cells: Sequence[Cell]) -> list[list[str]]:
     """Name, and a weighted F1 with its difference from HBAF for every cell; a system that was never run has no line."""
     found = {(row.cell, row.system): row for row in rows if row.seeds}
     lines = []
-    for system, said in TABLE2.items():
+    for system, bar_label in TABLE2.items():
         if not any((cell.name, system) in found for cell in cells):
             continue
-        line = [said]
+        line = [bar_label]
         for cell in cells:
             row = found.get((cell.name, system))
             gap = "" if row is None or row.difference is None else f" ({100 * row.difference:+.1f})"

@@ -228,9 +228,9 @@ def verdict(question: Question, answers: Sequence[Answer], classes: dict[str, fl
         there = [name for name in question.order if name in by_name]
         found = sorted(there, key=lambda name: by_name[name].difference or 0.0)
         known = [name for name in there if by_name[name].p < 1 - LEVEL]
-        said = ", ".join(f"{_short(name)} {_signed(by_name[name].difference)}" for name in found)
+        listed = ", ".join(f"{_short(name)} {_signed(by_name[name].difference)}" for name in found)
         same = "The order is the paper's" if found == there else "The order is another one"
-        return f"{same} ({said}); " + (
+        return f"{same} ({listed}); " + (
             f"told from nothing at all: {', '.join(_short(name) for name in known)}."
             if known
             else "but none of these differences can be told from chance."
@@ -238,9 +238,9 @@ def verdict(question: Question, answers: Sequence[Answer], classes: dict[str, fl
     if len(answers) > MANY and not question.expected:
         certain = [one for one in answers[1:] if one.p < 1 - LEVEL]
         most = max(answers[1:], key=lambda one: one.difference or 0.0)
-        told = ", ".join(f"`{_short(one.system)}`" for one in certain) or "none"
+        names = ", ".join(f"`{_short(one.system)}`" for one in certain) or "none"
         return (
-            f"Of {len(answers) - 1} differences these can be told from chance after correction: {told}. The largest "
+            f"Of {len(answers) - 1} differences these can be told from chance after correction: {names}. The largest "
             f"gain is that of `{_short(most.system)}`, {_signed(most.difference)} "
             f"[{_signed(most.gap_low)}, {_signed(most.gap_high)}]."
         )
@@ -296,9 +296,9 @@ def section(question: Question, comparison: Comparison, split: str = "test") -> 
         answers = answer(question, runs, split)
         if answers:
             classes = f1_by_emotion(runs, question.systems[0], split)
-            said = [verdict(question, answers, classes)]
-            said += [labels_persist(cell), worth_of_the_chain(answers)] if question.inertia else []
-            parts += [f"**{cell.name}.** {' '.join(said)}", table(answers)]
+            listed = [verdict(question, answers, classes)]
+            listed += [labels_persist(cell), worth_of_the_chain(answers)] if question.inertia else []
+            parts += [f"**{cell.name}.** {' '.join(listed)}", table(answers)]
     return "\n\n".join(parts) if len(parts) > 2 else ""
 
 

@@ -41,8 +41,8 @@ def about(comparison: Comparison, command: str) -> str:
     model = {name: one.arguments.get(name) for name in ("dim", "encoder_layers", "feedforward")}
     size = ", ".join(f"{name} {value}" for name, value in model.items() if value is not None)
     training = {name: one.training[name] for name in ("learning_rate", "batch_dialogues", "max_epochs", "patience")}
-    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in training.items())
+    listed = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in training.items())
     return (
-        f"    {command}\n\nSeeds {', '.join(map(str, seeds))}; {size}; {said}; {one.audio} + {one.text}. "
+        f"    {command}\n\nSeeds {', '.join(map(str, seeds))}; {size}; {listed}; {one.audio} + {one.text}. "
         f"hbaf {one.versions['hbaf']}, torch {one.versions['torch']}."
     )

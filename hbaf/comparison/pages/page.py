@@ -94,10 +94,10 @@ def commit() -> str:
     checkout = Path(__file__).parents[3]
     if not (checkout / ".git").exists():
         return ""
-    said = subprocess.run(
+    result = subprocess.run(
         ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )
-    return f", commit {said.stdout.strip()}" if said.returncode == 0 else ""
+    return f", commit {result.stdout.strip()}" if result.returncode == 0 else ""
 
 
 def verdict(rows: Sequence[Row], reference: str = REFERENCE) -> str:
@@ -110,12 +110,14 @@ def verdict(rows: Sequence[Row], reference: str = REFERENCE) -> str:
     surely = [row for row in others if row.p is not None and row.p < 0.05]
     behind = [f"`{row.system}`" for row in surely if row.f1 < ours.f1]
     better = [f"`{row.system}`" for row in surely if row.f1 > ours.f1]
-    said = (
+    result = (
         f"HBAF: {percent(ours.f1)} [{percent(ours.low)}, {percent(ours.high)}], place {len(ahead) + 1} of "
         f"{len(others) + 1}. "
     )
-    said += f"Significantly better (p < .05, corrected): {', '.join(better) or 'none'}. "
-    return said + f"Significantly worse: {', '.join(behind) or 'none'}. For the others the difference is within chance."
+    result += f"Significantly better (p < .05, corrected): {', '.join(better) or 'none'}. "
+    return (
+        result + f"Significantly worse: {', '.join(behind) or 'none'}. For the others the difference is within chance."
+    )
 
 
 def held_against(rows: Sequence[Row], cell: Cell) -> str:
@@ -123,9 +125,9 @@ def held_against(rows: Sequence[Row], cell: Cell) -> str:
     lines = []
     for _, of in blocks(rows):
         for row in of:
-            said = implied(cell.reference.name, row.system, cell.features.audio)
-            if said is not None and row.seeds:
-                lines.append(md_line([f"`{row.system}`", percent(row.f1), f"{said:.1f}"]))
+            result = implied(cell.reference.name, row.system, cell.features.audio)
+            if result is not None and row.seeds:
+                lines.append(md_line([f"`{row.system}`", percent(row.f1), f"{result:.1f}"]))
     if not lines:
         return ""
     head = [md_line(["system", "measured here", IMPLIED]), md_line(["---", "---:", "---:"])]
@@ -137,9 +139,9 @@ def chosen(rows: Sequence[Row]) -> str:
     tuned = [row for row in rows if row.trials > 1]
     if not tuned:
         return ""
-    said = [f"`{row.system}`: " + (", ".join(f"{k} {v}" for k, v in row.changes.items()) or "as the recipe") for row in
-            tuned]  # fmt: skip
-    return f"Chosen on dev among {tuned[0].trials} trials each: " + "; ".join(said) + "."
+    chosen = (", ".join(f"{name} {value}" for name, value in row.changes.items()) or "as the recipe" for row in tuned)
+    settings = [f"`{row.system}`: {values}" for row, values in zip(tuned, chosen, strict=True)]
+    return f"Chosen on dev among {tuned[0].trials} trials each: " + "; ".join(settings) + "."
 
 
 def sources(comparisons: Sequence[Comparison]) -> str:

@@ -27,7 +27,7 @@ from hbaf.corpus.example.lines import TOPICS, LineBank, line_banks
 from hbaf.corpus.example.synthesis import SpokenLine, synthesise, synthesiser_missing
 from hbaf.corpus.example.voices import Character, casts
 from hbaf.corpus.schema import LABEL_SETS, SPLITS, Corpus, CorpusError, Split, as_utterances
-from hbaf.home import room, write_atomically
+from hbaf.home import directory, write_atomically
 from hbaf.parameters import CorpusParameters
 from hbaf.waiting import alone
 
@@ -79,7 +79,7 @@ def read_example(parameters: CorpusParameters, progress: bool = False) -> Corpus
         CorpusError: audio must be made and the synthesiser is absent or fails.
     """
     script = example_script(parameters.seed, parameters.dialogues)
-    root = room("examples", f"seed{parameters.seed}-{parameters.dialogues}-{_script_digest(script)[:10]}")
+    root = directory("examples", f"seed{parameters.seed}-{parameters.dialogues}-{_script_digest(script)[:10]}")
     # Two makers at once would replace each other's files after one of them was measured.
     with alone(root / ".lock"):
         _make_audio(script, root, progress)

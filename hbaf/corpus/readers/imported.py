@@ -7,13 +7,13 @@ import pandas as pd
 
 from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import Corpus, CorpusError, CorpusReference, load_corpus, save_corpus
-from hbaf.home import home_folder, room
+from hbaf.home import directory, home_folder
 from hbaf.parameters import CorpusParameters
 
 
 def save_imported(corpus: Corpus) -> CorpusReference:
     """Keeps a corpus as `imported/<name>`; one of the same name is replaced."""
-    return save_corpus(corpus, room("imported", safe_name(corpus.name)))
+    return save_corpus(corpus, directory("imported", safe_name(corpus.name)))
 
 
 def read_imported(parameters: CorpusParameters) -> Corpus:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hbaf.home import room
+from hbaf.home import directory
 
 K = TypeVar("K", bound=Hashable)
 SECONDS_BETWEEN_COMMITS = 2.0  # what a kill costs at most
@@ -19,7 +19,7 @@ class FactsCache:
     """Keys -> facts in SQLite; several processes may use it at once, a damaged file is made anew."""
 
     def __init__(self, file: Path | None = None) -> None:
-        self.file = file or room("cache") / "facts.sqlite"
+        self.file = file or directory("cache") / "facts.sqlite"
         self._connection = self._open()
         self._waiting: list[tuple[str, str]] = []
         self._committed = time.monotonic()

@@ -14,7 +14,7 @@ import numpy as np
 
 from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import CorpusError
-from hbaf.home import home_folder, room
+from hbaf.home import directory, home_folder
 
 KIND = "imported"
 
@@ -75,4 +75,4 @@ def imported_facts(model: str) -> dict[str, Any]:
 
 
 def facts_file(name: str) -> Path:
-    return room("imported-columns") / f"{safe_name(name)}.json"
+    return directory("imported-columns") / f"{safe_name(name)}.json"

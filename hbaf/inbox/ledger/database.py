@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from hbaf.home import home_folder, located, room, without_password, write_atomically
+from hbaf.home import directory, home_folder, located, without_password, write_atomically
 from hbaf.inbox.ledger.forgotten import forget_names_of_version_1
 from hbaf.inbox.ledger.records import LedgerError, RunRecord, SourceRecord
 from hbaf.inbox.ledger.source_ledger import SourceLedger
@@ -48,7 +48,7 @@ def databases_used() -> list[str]:
 def _note_database(address: str) -> None:
     """A shell without HBAF_SCORES_DATABASE would not know it (`hbaf forget` must)."""
     if address not in (known := _noted()):
-        write_atomically(room("inbox") / DATABASES, json.dumps([*known, address], indent=1).encode())
+        write_atomically(directory("inbox") / DATABASES, json.dumps([*known, address], indent=1).encode())
 
 
 def _noted() -> list[str]:
@@ -73,7 +73,7 @@ class Ledger:
             _note_database(without_password(address))
             return ledger
         engine = sql.create_engine(
-            f"sqlite:///{room('inbox') / 'ledger.sqlite'}", connect_args={"timeout": 60}, poolclass=sql.NullPool
+            f"sqlite:///{directory('inbox') / 'ledger.sqlite'}", connect_args={"timeout": 60}, poolclass=sql.NullPool
         )
 
         @sql.event.listens_for(engine, "connect")
@@ -141,7 +141,7 @@ class Ledger:
         Raises:
             SourceBusy: somebody is, and `wait` is False.
         """
-        file = room("inbox") / f".{name}.lock"
+        file = directory("inbox") / f".{name}.lock"
         try:
             with alone_in_database(self.engine, name, file, seconds=FOR_EVER if wait else 0):
                 yield

@@ -115,18 +115,18 @@ class SourceLedger:
                     continue
                 seen = row["changed_at"] if row is not None and same else now
                 ready = arrival.is_ready(now, seen, quiet_minutes)
-                told = {
+                facts = {
                     "fingerprint": arrival.fingerprint,
                     "reason": "" if ready else _waits_for(quiet_minutes),
                     "changed_at": seen,
                 }
                 state = State.NEW if ready else State.WAITING
                 if row is not None:
-                    self._move_arrivals(connection, [arrival.name], state, told)
+                    self._move_arrivals(connection, [arrival.name], state, facts)
                     continue
                 check_moves(ARRIVAL_MOVES, [None], state, "an arrival")
                 first = {"source": self.source, "arrival": arrival.name, "first_seen": now, "state_at": now}
-                connection.execute(ARRIVALS.insert().values(**first, state=state, **told))
+                connection.execute(ARRIVALS.insert().values(**first, state=state, **facts))
 
     def to_read(self) -> list[str]:
         """Arrivals that are new, that a killed run left half done, or that hold something to score again.

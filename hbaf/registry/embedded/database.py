@@ -6,7 +6,7 @@ from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 
-from hbaf.home import home_folder, published, room
+from hbaf.home import directory, home_folder, published
 from hbaf.registry.embedded import moved_home
 from hbaf.waiting import alone
 
@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 
 def database() -> Path:
     """Where it lies in the home, made or not."""
-    return room("mlflow") / "mlflow.db"
+    return directory("mlflow") / "mlflow.db"
 
 
 def artifacts() -> Path:
     """Where the files of runs and models lie."""
-    return room("mlflow", "artifacts")
+    return directory("mlflow", "artifacts")
 
 
 def make_database(uri: str) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning of an encoder with its diary in MLflow: what `hbaf finetune` and the flow both call."""
+"""Fine-tuning of an encoder with its log in MLflow: what `hbaf finetune` and the flow both call."""
 
 from hbaf.corpus.schema import CorpusReference
 from hbaf.parameters import FineTuneParameters

@@ -28,7 +28,7 @@ from hbaf.features.finetuned import (
     EncoderFolder,
     apply_alignment,
     dialogue_digest,
-    encoders_room,
+    encoders_directory,
     fit_alignment,
     list_encoders,
     open_encoder,
@@ -90,11 +90,11 @@ def finetune(
     """
     base, task, facts = _prepared(corpus, parameters)
     key = facts["key"]
-    with alone(encoders_room() / f".{key[:16]}.lock"):
+    with alone(encoders_directory() / f".{key[:16]}.lock"):
         done = [encoder for encoder in list_encoders() if encoder.facts["key"] == key]
         if done:
             return _reference(done[0], reused=True)
-        work = encoders_room() / f".work-{key[:16]}"
+        work = encoders_directory() / f".work-{key[:16]}"
         work.mkdir(exist_ok=True)
         for part in [FULL, *(f"fold-{fold}" for fold in range(parameters.cross_fit))]:
             if not (work / f"{part}.json").exists():
@@ -259,7 +259,7 @@ def _published(work: Path, facts: dict[str, Any]) -> EncoderFolder:
         (work / f"{part}.json").unlink()
     content = json.dumps(facts, indent=1, sort_keys=True).encode()
     write_atomically(work / "encoder.json", content)
-    folder = encoders_room() / hashlib.sha256(content).hexdigest()
+    folder = encoders_directory() / hashlib.sha256(content).hexdigest()
     move_folder(work, folder)
     return open_encoder(folder)
 

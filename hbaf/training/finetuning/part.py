@@ -67,8 +67,8 @@ def train_part(
         report = {"epoch": epoch + 1, **_measure(system, examples, labels, dev)}
         log.log_metrics({f"{name}/train_loss": loss} | {f"{name}/dev_{k}": v for k, v in report.items()}, epoch + 1)
         if progress:
-            told = f"train loss {loss:.3f}, dev loss {report['cross_entropy']:.3f}, F1 {report['weighted_f1']:.3f}"
-            print(f"fine-tune {name}: epoch {epoch + 1} of {parameters.max_epochs}, {told}", file=sys.stderr)
+            message = f"train loss {loss:.3f}, dev loss {report['cross_entropy']:.3f}, F1 {report['weighted_f1']:.3f}"
+            print(f"fine-tune {name}: epoch {epoch + 1} of {parameters.max_epochs}, {message}", file=sys.stderr)
         since += 1
         if best is None or parameters.patience is None or report["cross_entropy"] < best[0]:
             best = (report["cross_entropy"], report, copy.deepcopy(encoder.state_dict()))

@@ -147,7 +147,9 @@ def expected_calibration_error(probability: np.ndarray, truth: np.ndarray, bins:
 
     That of the label's probability (top-label ECE) with 15 bins of equal width, as in Guo et al. 2017.
     """
-    return sum(abs(said - found) * count for said, found, count in reliability(probability, truth, bins)) / len(truth)
+    return sum(abs(stated - found) * count for stated, found, count in reliability(probability, truth, bins)) / len(
+        truth
+    )
 
 
 def confidence_threshold(confidence: np.ndarray, right: np.ndarray, target: float) -> float:

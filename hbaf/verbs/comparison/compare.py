@@ -94,10 +94,10 @@ def telling(quiet: bool) -> "Iterator[Say]":
     with Progress(*columns, console=wide_console(), transient=True, disable=quiet) as bar:
         task = bar.add_task("comparing", total=None)
 
-        def say(said: str, count: int, of: int) -> None:
+        def say(message: str, count: int, of: int) -> None:
             bar.update(task, completed=count, total=of)
             if not quiet:
-                bar.console.print(f"[{count}/{of}] {said}", highlight=False, markup=False)
+                bar.console.print(f"[{count}/{of}] {message}", highlight=False, markup=False)
 
         yield say
 

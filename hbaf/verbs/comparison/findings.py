@@ -70,14 +70,14 @@ def findings(
     references = [
         pipeline.valid(options.corpus(source, RUN_STAGES), progress=options.progress, step=aloud) for source in sources
     ]
-    say = silent if options.quiet else (lambda said, count, of: print(f"[{count}/{of}] {said}", file=sys.stderr))
+    say = silent if options.quiet else (lambda message, count, of: print(f"[{count}/{of}] {message}", file=sys.stderr))
     cells = cells_of(references, asked, changes, progress=options.progress)
     if ask == "recipe":
         comparison = on_dev(cells, asked, changes, folds=folds, say=say)
     else:
         comparison = compare(cells, asked, changes, say=say)
-    told = about(comparison, shlex.join(["hbaf", *shown_arguments(sys.argv[1:])]))
-    page = render(questions, comparison, "dev" if ask == "recipe" else "test", told)
+    heading = about(comparison, shlex.join(["hbaf", *shown_arguments(sys.argv[1:])]))
+    page = render(questions, comparison, "dev" if ask == "recipe" else "test", heading)
     if ask == "recipe":
         page += f"\n\n{taken(comparison)}"
     if write is None:
