@@ -58,7 +58,7 @@ class Verdict:
 
     @property
     def changed(self) -> str:
-        """`rules changed: class_floor 0.05 -> 0.2 (loosened)`; "" where all are the defaults."""
+        """Which rules differ from the defaults, as `class_floor 0.05 -> 0.2 (loosened)`; "" where none does."""
         return f"rules changed: {'; '.join(self.rules_changed)}" if self.rules_changed else ""
 
     def remarks(self) -> list[str]:
