@@ -1,6 +1,6 @@
 """A system of the bench with the label chain behind it: no run of its own, but the kept predictions of one, decoded.
 
-chain.json             exponents, and metrics of dev and test with the chain
+chain.json             exponents, metrics of dev and test with the chain, and the digest of its code
 dev-chain.parquet      as dev.parquet, decoded
 test-chain.parquet     as test.parquet, decoded; absent where that is
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hbaf.comparison.systems import code_digest
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.features.selection.audio_selection import identity_scaling
 from hbaf.files import sync_tree
@@ -23,6 +24,7 @@ from hbaf.training.data import Dialogue, Representation, Vectors, label_indices,
 from hbaf.training.evaluate import SplitPredictions
 
 FACTS = "chain.json"
+CODE = "hbaf.training.chain"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,16 @@ def decode_run(folder: Path, reference: CorpusReference) -> None:
     for split, table in found.tables.items():
         table.to_parquet(folder / f"{split}-chain.parquet", index=False)
     sync_tree(folder)
-    facts = {"exponents": found.exponents, **found.metrics}
+    facts = {"code": code_digest(CODE), "exponents": found.exponents, **found.metrics}
     write_atomically(folder / FACTS, json.dumps(facts, indent=1).encode())
+
+
+def decoded_metrics(folder: Path) -> dict[str, dict[str, float]] | None:
+    """Metrics of dev and test with the chain; None where the run was not decoded by this version of the chain."""
+    if not (folder / FACTS).exists():
+        return None
+    facts = json.loads((folder / FACTS).read_text())
+    return facts if facts.get("code") == code_digest(CODE) else None
 
 
 @lru_cache(maxsize=4)

@@ -184,15 +184,15 @@ def finished(job: Job) -> Outcome | None:
     """The outcome of an earlier run of the same key, if it has all that this job asks for."""
     folder = job.folder()
     path = folder / "run.json"
-    if not path.exists() or (job.entrant.chain and not (folder / decoded.FACTS).exists()):
+    with_it = decoded.decoded_metrics(folder) if job.entrant.chain else None
+    if not path.exists() or (job.entrant.chain and with_it is None):
         return None
     facts = RunFacts(**json.loads(path.read_text()))
     if job.watch_test and facts.as_published is None and not job.is_trial:
         return None
     # The same run under another name, as `hbaf` and `hbaf-literal`: the row shows the name that was asked for.
     named = replace(facts, system=job.entrant.name, standing=job.entrant.standing, trials=job.trials)
-    if job.entrant.chain:
-        with_it = json.loads((folder / decoded.FACTS).read_text())
+    if with_it is not None:
         named = replace(named, dev=with_it["dev"], test=with_it.get("test"), as_published=None)
     return Outcome(folder, named, reused=True, chain=job.entrant.chain)
 

@@ -128,7 +128,7 @@ class Entrant:
 
     def digest(self) -> str:
         """sha256 of the code that decides what the system computes: its module and what that imports of ours."""
-        return _code_digest((build_hbaf if self.is_hbaf else self.kind()).__module__)
+        return code_digest((build_hbaf if self.is_hbaf else self.kind()).__module__)
 
 
 def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
@@ -229,7 +229,8 @@ def arguments_of(kind: type[nn.Module]) -> dict[str, inspect.Parameter]:
 
 
 @cache
-def _code_digest(module: str) -> str:
+def code_digest(module: str) -> str:
+    """sha256 of an imported module and of what it imports of `hbaf.model` and `hbaf.baselines`, in turn."""
     hasher = hashlib.sha256()
     # A folder inside the baselines is no part of what a system computes: runs that were kept before stay valid.
     files = {

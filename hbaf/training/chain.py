@@ -22,7 +22,12 @@ Mode = Literal["none", "both", "causal"]
 SMOOTHING = 5.0  # utterances, spread as the prior, that stand in each row of a table beside those counted
 START = tuple(itertools.product((0.6, 1.0), (0.0, 0.6, 1.2), (0.0, 0.4)))  # a, b, c; the search begins at the best
 BOUNDS = ((0.05, 5.0), (0.0, 5.0), (0.0, 5.0))
-EVALUATIONS = 60
+STEPS = (
+    0.2,
+    0.3,
+    0.2,
+)  # of the search's first simplex; scipy's own step from a zero, 0.00025, would end where it began
+EVALUATIONS = 80
 SMALLEST = 1e-12  # of a probability before its logarithm
 
 
@@ -62,8 +67,13 @@ def fit_chain(
             return float(torch.nn.functional.nll_loss(log_probability, label[label != UNLABELLED]))
 
     start = min([(1.0, 0.0, 0.0), *START], key=loss)
+    simplex = np.asarray(start) + np.vstack([np.zeros(3), np.diag(STEPS)])
     found = minimize(
-        loss, start, method="Nelder-Mead", bounds=BOUNDS, options={"maxfev": EVALUATIONS, "xatol": 0.01, "fatol": 1e-4}
+        loss,
+        start,
+        method="Nelder-Mead",
+        bounds=BOUNDS,
+        options={"initial_simplex": simplex, "maxfev": EVALUATIONS, "xatol": 0.01, "fatol": 1e-5},
     )
     best = min([(1.0, 0.0, 0.0), tuple(found.x)], key=loss)
     chain.exponents = torch.tensor([float(value) for value in best])
@@ -140,7 +150,7 @@ def padded(dialogues: Sequence[Dialogue], probability: np.ndarray) -> tuple[Tens
     lengths = torch.tensor([len(dialogue) for dialogue in dialogues])
     mask = torch.arange(int(lengths.max()))[None] < lengths[:, None]
     log_probability = torch.zeros(*mask.shape, probability.shape[1])
-    log_probability[mask] = torch.from_numpy(probability).float().clamp(min=SMALLEST).log()
+    log_probability[mask] = torch.tensor(probability, dtype=torch.float32).clamp(min=SMALLEST).log()
     speaker = torch.zeros(mask.shape, dtype=torch.int64)
     speaker[mask] = torch.from_numpy(np.concatenate([dialogue.speaker for dialogue in dialogues])).long()
     label = torch.full(mask.shape, UNLABELLED)

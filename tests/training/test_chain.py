@@ -1,5 +1,6 @@
 """Fitting the label chain: counts by hand, exponents that explain dev, and what inertia is worth."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -108,3 +109,18 @@ def test_inertia() -> None:
     assert found["entropy_given_own"] == pytest.approx(expected, abs=0.05)
     assert found["same"] == pytest.approx(stay, abs=0.02)
     assert found["same_by_chance"] == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_no_exponents_of_a_grid_are_better() -> None:
+    """Of a system that reads most of the inertia itself the search begins at zeros, and must leave them."""
+    train, dev = persistent(100, 0, stay=0.5), persistent(100, 1, stay=0.5)
+    alone = predicted(dev, 3)
+    chain = fit_chain(train, dev, alone, "both")
+    a, b, _ = chain.exponents.tolist()
+    chain.exponents = torch.tensor((a, 0.8 * b, 0.0))
+    alone = with_chain(chain, dev, alone)
+    chain = fit_chain(train, dev, alone, "both")
+    found = with_chain(chain, dev, alone).loss()
+    for exponents in itertools.product((0.8, 0.9, 1.0, 1.1), (0.0, 0.1, 0.2, 0.3, 0.4), (0.0, 0.1)):
+        chain.exponents = torch.tensor(exponents)
+        assert found <= with_chain(chain, dev, alone).loss() + 1e-4, exponents
