@@ -18,10 +18,10 @@ from hbaf.parameters import CorpusParameters, from_recipe
 from hbaf.registry.runs import train_package
 from hbaf.training.data import read_vectors
 from hbaf.training.run_log import SilentRunLog
+from tests.properties import LINES
 from tests.registry.conftest import write_calls
 
 NOWHERE = "http://127.0.0.1:9"  # no MLflow: the cached champion scores, which costs no database
-LINES = ("What a wonderful day", "Stop shouting at me", "I am not sure about that")
 
 
 @dataclass(frozen=True)

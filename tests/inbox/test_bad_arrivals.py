@@ -1,13 +1,12 @@
 """Whatever arrives costs only itself: the others are scored, it is in quarantine with a reason, the run ends well."""
 
-import json
 import os
 import shutil
 from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbaf.inbox import shards
@@ -15,7 +14,8 @@ from hbaf.inbox.entries import Inbox
 from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.scheduled import NothingScored, SourceScores, score_source
 from hbaf.inbox.source import SourceParameters
-from tests.inbox.conftest import LINES, transcript
+from tests.inbox.conftest import transcript
+from tests.properties import TIMEOUT, contents, many, nested, quick
 
 GOOD = ("good/a", "good/b")
 
@@ -42,10 +42,6 @@ def reasons(source: str) -> dict[str, str]:
     entries = Inbox(Ledger.open(), source).entries()
     assert not [entry for entry in entries if entry.state in ("waiting", "new", "validated", "scored")]
     return {entry.name: entry.reason for entry in entries if entry.state == "quarantined"}
-
-
-def nested(levels: int) -> bytes:
-    return b'{"dialogue": "1", "turn": 0, "text": ' + b'{"a":' * levels + b"1" + b"}" * levels + b"}"
 
 
 CASES: dict[str, tuple[dict[bytes, bytes], dict[str, str]]] = {
@@ -115,30 +111,6 @@ def test_a_conversation_that_cannot_be_scored_costs_only_itself(
     assert run(tmp_path / "bad").counts == {"published": 1}
 
 
-# Anything, and anything that is nearly right.
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inside: st.lists(inside, max_size=4) | st.dictionaries(st.text(max_size=8), inside, max_size=4),
-    max_leaves=12,
-)
-rows = st.dictionaries(
-    st.sampled_from(
-        ["dialogue", "turn", "speaker", "text", "audio", "start", "end", "channel", "emotion", "split", "x"]
-    ),
-    json_values | st.sampled_from(["7", "0", "A", *LINES]),
-)
-lines = st.lists(rows, max_size=4).map(lambda found: "\n".join(json.dumps(row) for row in found).encode())
-deep = st.integers(1, 3000).map(nested)
-separated = st.lists(st.lists(st.text(max_size=12), max_size=5), max_size=5).map(
-    lambda found: "\n".join(",".join(cells) for cells in (["dialogue", "turn", "text"], *found)).encode(
-        errors="replace"
-    )
-)
-captions = st.lists(st.text(max_size=30) | st.sampled_from(["00:00.000 --> 00:01.000", "<v A>hello", ""])).map(
-    lambda found: "\n".join(["WEBVTT", "", *found]).encode(errors="replace")
-)
-json_documents = json_values.map(lambda value: json.dumps(value).encode())
-contents = st.binary(max_size=200) | lines | deep | separated | captions | json_documents
 stems = (
     st.binary(min_size=1, max_size=12)
     | st.text(" .%:~\\'\"ab\n\u00e9\u0301\U0001f600*?[#", min_size=1, max_size=8).map(str.encode)
@@ -167,21 +139,15 @@ def check(folder: Path, found: list[tuple[bytes, bytes, bytes]]) -> None:
     shutil.rmtree(source)
 
 
-shared = settings(
-    deadline=None, database=None, derandomize=True, print_blob=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)  # fmt: skip
-
-
-@settings(shared, max_examples=3)
+@settings(quick, max_examples=3)
 @given(found=arrivals)
 def test_anything_between_good_calls(tmp_path: Path, found: list[tuple[bytes, bytes, bytes]]) -> None:
     check(tmp_path, found)
 
 
 @pytest.mark.slow  # minutes
-@pytest.mark.timeout(3600)
-@settings(shared, max_examples=400)
+@pytest.mark.timeout(TIMEOUT)
+@many
 @given(found=arrivals)
 def test_much_of_anything_between_good_calls(tmp_path: Path, found: list[tuple[bytes, bytes, bytes]]) -> None:
     check(tmp_path, found)
