@@ -50,6 +50,8 @@ class LimitParameters(Parameters):
     )
     table_rows: int = Field(2_000_000, ge=1, description="Rows of a table.")
     table_cells: int = Field(50_000_000, ge=1, description="Cells of a table, those of lists inside cells too.")
+    transcript_bytes: int = Field(1 << 28, ge=1, description="Bytes of a transcript; those of a whole day are a tenth.")
+    turn_characters: int = Field(10_000, ge=1, description="Characters of one turn; what is longer is cut and marked.")
     spreadsheet_memory: int = Field(
         3 << 30,
         ge=1 << 28,

@@ -88,7 +88,7 @@ def read_arrivals(
 def _measured(
     pieces: dict[str, pd.DataFrame], root: Path, source: SourceParameters, workers: int | None
 ) -> tuple[Corpus, tuple[Found, ...]]:
-    corpus = add_facts(_joined(pieces, root, source), workers=workers)
+    corpus = add_facts(_joined(pieces, root, source), limits=source.limits, workers=workers)
     return corpus, _found(corpus, source, pieces)
 
 
@@ -96,7 +96,9 @@ def _read(arrival: Arrival, root: Path, source: SourceParameters) -> pd.DataFram
     """The utterance table of one arrival, with paths relative to `root`."""
     if arrival.problem:
         raise CorpusError(arrival.problem)
-    common = {"name": source.label, "channels": source.channels, "bad_share": source.bad_share}
+    common = {
+        "name": source.label, "channels": source.channels, "bad_share": source.bad_share, "limits": source.limits,
+    }  # fmt: skip
     if arrival.kind == "table":
         path = PurePosixPath(arrival.name)
         folder = root / path.parent
@@ -115,7 +117,7 @@ def _read(arrival: Arrival, root: Path, source: SourceParameters) -> pd.DataFram
     transcripts = [root / file.path for file in arrival.files if PurePosixPath(file.path).suffix.lower() in SUFFIXES]
     name = conversation_name(arrival.name)
     if transcripts:
-        manifest = read_recording(root, name, recording, transcripts)
+        manifest = read_recording(root, name, recording, transcripts, source.limits)
     else:
         manifest = _one_utterance(name, recordings[0])
     parameters = CorpusParameters(reader="folder", root=root, **common)

@@ -29,7 +29,7 @@ from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.text.table_files import SUFFIXES as TABLE_SUFFIXES
 from hbaf.corpus.text.transcripts.forms import SUFFIXES as TRANSCRIPT_SUFFIXES
 from hbaf.home import without_password
-from hbaf.parameters import Parameters, Share
+from hbaf.parameters import LimitParameters, Parameters, Share
 
 MARKER, FOLDER_MARKER = ".ready", "_SUCCESS"
 
@@ -51,6 +51,7 @@ class SourceParameters(Parameters):
         {}, description="Speaker -> channel from 0, for recordings with one person per channel."
     )
     bad_share: Share = Field(0.02, description="Share of a conversation's turns that may be broken before it is kept.")
+    limits: LimitParameters = LimitParameters()
     utterance_seconds: float = Field(
         60.0, gt=0, description="A recording without transcript is scored as one utterance up to this length."
     )

@@ -54,7 +54,7 @@ def read_audformat(parameters: CorpusParameters) -> Corpus:
     finder, name = AudioFinder(root), safe_name(parameters.name or database.name or root.name)
     rows: list[dict[str, Any]] = []
     for number, (file, start, end) in enumerate(segments):
-        text, text_problem = text_or_problem(clean(values["text"][number] or ""))
+        text, text_problem = text_or_problem(clean(values["text"][number] or ""), parameters.limits)
         audio, audio_problem = finder.find(file)
         rows.append(
             {

@@ -47,7 +47,7 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
     name = safe_name(parameters.name or root.name)
     emotions = tuple(emotion.strip().lower() for emotion in parameters.emotions)
     finder = AudioFinder(root)
-    placed, set_aside = place_rows(manifest, name, emotions, finder)
+    placed, set_aside = place_rows(manifest, name, emotions, finder, parameters.limits)
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
     _check_bad_share(root / manifest.file, table, len(placed), parameters.bad_share)
     assign_channels(((row.where, row.values) for row in placed), parameters.channels)
@@ -94,10 +94,10 @@ def _read(root: Path, parameters: CorpusParameters) -> Manifest:
         tables = [path for path in tables_in(root) if not _is_of_a_recording(path)]
         if len(tables) != 1 and (by_split := tables_by_split(root)):
             return read_split_tables(root, by_split, parameters.columns, parameters.limits)
-        if not tables and (found := read_transcripts(root)):
+        if not tables and (found := read_transcripts(root, limits=parameters.limits)):
             return found
     elif Path(named).suffix.lower() in {*SUFFIXES, *BESIDE_A_RECORDING} - set(TABLES) and (
-        found := read_transcripts(root, named)
+        found := read_transcripts(root, named, parameters.limits)
     ):
         return found
     return read_manifest(root, named, parameters.columns, parameters.limits)

@@ -20,6 +20,7 @@ from hbaf.corpus.text.manifest_values import (
     text_or_problem,
 )
 from hbaf.corpus.text.split_tables import SPLIT_NAMES
+from hbaf.parameters import LimitParameters
 
 _TIMES = ("start", "end", "duration")
 
@@ -35,20 +36,21 @@ class Placed:
 
 
 def place_rows(
-    manifest: Manifest, name: str, emotions: tuple[str, ...], finder: AudioFinder
+    manifest: Manifest, name: str, emotions: tuple[str, ...], finder: AudioFinder, limits: LimitParameters
 ) -> tuple[list[Placed], list[tuple[str, str, str]]]:
     """(rows in their dialogues, (where, rule, found) of those that are set aside), in the order of the file.
 
     Args:
         name: of the corpus.
         emotions: the label set; empty: whatever stands there.
+        limits: what is too long for one turn.
     """
     placed, set_aside = [], list(manifest.set_aside)
     seen: dict[tuple[str, float], str] = {}
     conventions = _Conventions(manifest)
     for row in manifest.rows:
         try:
-            one = _place(row, conventions, emotions, finder)
+            one = _place(row, conventions, emotions, finder, limits)
             if conventions.numbered and one.order is not None:
                 key = (one.values["dialogue_id"], one.order)
                 if key in seen:
@@ -113,7 +115,9 @@ class _Conventions:
         return seconds(value[name], self.units.get(name, 1.0))
 
 
-def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finder: AudioFinder) -> Placed:
+def _place(
+    row: Row, conventions: _Conventions, emotions: tuple[str, ...], finder: AudioFinder, limits: LimitParameters
+) -> Placed:
     value = {name: clean(row.values.get(name) or "") for name in COLUMN_NAMES}
     value |= {name: _name(value[name]) for name in ("dialogue", "speaker", "emotion", "split")}
     if not conventions.dialogues:
@@ -135,7 +139,7 @@ def _place(row: Row, conventions: _Conventions, emotions: tuple[str, ...], finde
     split = SPLIT_NAMES.get(value["split"].lower())
     if split is None and value["split"].lower() not in NO_VALUE:
         raise BadRow("unknown split", f"{shown(value['split'])}, not train, dev or test")
-    text, text_problem = text_or_problem(value["text"])
+    text, text_problem = text_or_problem(value["text"], limits)
     source = value["source_id"] or value["turn"] or None
     audio, audio_problem = finder.find(value["audio"], _expected_names(value, source, conventions, end is not None))
     values: dict[str, Any] = {

@@ -14,17 +14,23 @@ from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.manifest_values import NO_VALUE, BadRow, seconds
 from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, FORMS, SUFFIXES, Told, read_transcript
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError, SetAside
+from hbaf.parameters import LimitParameters
 
 NO_TRANSCRIPT = "recording without transcript"
 _COLUMNS = ("dialogue", "turn", "source_id", "speaker", "text", "audio", "channel", "start", "end")
 
 
-def read_transcripts(root: Path, file: str | None = None) -> Manifest | None:
+def read_transcripts(
+    root: Path,
+    file: str | None = None,
+    limits: LimitParameters = LimitParameters(),  # noqa: B008  # frozen
+) -> Manifest | None:
     """The transcripts in a folder and below it as a manifest; None where there are none.
 
     Args:
         root: the corpus folder.
         file: read only this one.
+        limits: what a transcript may cost.
 
     Raises:
         CorpusError: `file` is not there, lies outside, or is no transcript.
@@ -37,7 +43,7 @@ def read_transcripts(root: Path, file: str | None = None) -> Manifest | None:
         path = _named(root, file)
         told = Told()
         try:
-            parsed = read_transcript(path, _shown(path, root))
+            parsed = read_transcript(path, _shown(path, root), limits)
         except NotATranscriptError as error:
             raise CorpusError(f"{path}: not a transcript: {error}. A transcript is {FORMS}.") from error
         told.add(_shown(path, root), parsed)
@@ -48,7 +54,7 @@ def read_transcripts(root: Path, file: str | None = None) -> Manifest | None:
     told = Told()
     dialogues = _dialogues(files)
     for name, (recording, transcripts) in dialogues.items():
-        _read_best(manifest, name, recording, transcripts, root, told)
+        _read_best(manifest, name, recording, transcripts, root, told, limits)
     manifest.notes += told.lines()
     if not manifest.rows and not manifest.set_aside:
         return None
@@ -61,7 +67,9 @@ def read_transcripts(root: Path, file: str | None = None) -> Manifest | None:
     return manifest
 
 
-def read_recording(root: Path, name: str, recording: Path | None, transcripts: list[Path]) -> Manifest:
+def read_recording(
+    root: Path, name: str, recording: Path | None, transcripts: list[Path], limits: LimitParameters
+) -> Manifest:
     """One recording with its transcripts, of which the one that says most is read.
 
     Args:
@@ -70,7 +78,7 @@ def read_recording(root: Path, name: str, recording: Path | None, transcripts: l
     """
     manifest = Manifest("transcripts", [*_COLUMNS], {column: column for column in _COLUMNS})
     told = Told()
-    _read_best(manifest, name, recording, sorted(transcripts, key=_rank), root, told)
+    _read_best(manifest, name, recording, sorted(transcripts, key=_rank), root, told, limits)
     manifest.notes += told.lines()
     return manifest
 
@@ -163,13 +171,19 @@ def _dialogues(files: list[Path]) -> dict[str, tuple[Path | None, list[Path]]]:
 
 
 def _read_best(
-    manifest: Manifest, name: str, recording: Path | None, transcripts: list[Path], root: Path, told: Told
+    manifest: Manifest,
+    name: str,
+    recording: Path | None,
+    transcripts: list[Path],
+    root: Path,
+    told: Told,
+    limits: LimitParameters,
 ) -> None:
     refused: list[SetAside] = []
     for path in transcripts:
         shown = _shown(path, root)
         try:
-            parsed = read_transcript(path, shown)
+            parsed = read_transcript(path, shown, limits)
         except NotATranscriptError as error:
             if recording or path.suffix.lower() != ".json":  # a JSON beside nothing is somebody's settings
                 refused.append((f"{shown}:1", "not a transcript", str(error)))

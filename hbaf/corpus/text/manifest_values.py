@@ -4,7 +4,8 @@ import math
 import re
 import unicodedata
 
-LONGEST_TEXT = 10_000  # characters; nobody says that in one turn
+from hbaf.parameters import LimitParameters
+
 # How tables and programs write that there is nothing.
 NO_VALUE = (
     "", "nan", "nat", "none", "null", "na", "n/a", "#n/a", "<na>", "n.a.", "-", "--", "?", "nil", "undefined",
@@ -31,12 +32,16 @@ def clean(text: str) -> str:
     return re.sub("[\ud800-\udfff]", "\ufffd", text).strip()
 
 
-def text_or_problem(text: str) -> tuple[str | None, str | None]:
+def text_or_problem(
+    text: str,
+    limits: LimitParameters = LimitParameters(),  # noqa: B008  # frozen
+) -> tuple[str | None, str | None]:
     """(text, None), or (what is left of it, why it cannot be used)."""
     if not any(unicodedata.category(letter)[0] not in "ZC" for letter in text):
         return None, "no text"  # nothing, or only blanks and signs without a width
-    if len(text) > LONGEST_TEXT:
-        return text[:LONGEST_TEXT], f"{len(text)} characters, cut at {LONGEST_TEXT}: more than one turn"
+    longest = limits.turn_characters
+    if len(text) > longest:
+        return text[:longest], f"{len(text)} characters, cut at {longest}: more than one turn"
     return text, None
 
 

@@ -70,6 +70,13 @@ def test_each_bound_is_a_setting(tmp_path: Path, name: str, limits: dict[str, in
     assert f"--set corpus.limits.{expected}=" in refusal(tmp_path, **limits)
 
 
+def test_what_a_transcript_and_a_turn_may_hold(tmp_path: Path) -> None:
+    (tmp_path / "call.vtt").write_text(f"WEBVTT\n\n00:00.000 --> 00:01.000\n{'very ' * 30}good\n")
+    read = read_corpus(CorpusParameters(reader="folder", root=tmp_path, limits={"turn_characters": 20}))  # type: ignore[arg-type]
+    assert list(read.utterances["text_problem"]) == ["154 characters, cut at 20: more than one turn"]
+    assert "--set corpus.limits.transcript_bytes=" in refusal(tmp_path, transcript_bytes=50)
+
+
 def test_lists_in_cells_count(tmp_path: Path) -> None:
     table = pa.table({"dialogue": ["d"], "text": ["x"], "marks": pa.array([[0] * 1_000_000], pa.list_(pa.int8()))})
     parquet.write_table(table, tmp_path / "calls.parquet")

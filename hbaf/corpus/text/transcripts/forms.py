@@ -18,6 +18,7 @@ from hbaf.corpus.text.transcripts.captions import are_captions, read_captions
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError, Parsed
 from hbaf.corpus.text.transcripts.plain import read_plain
 from hbaf.corpus.text.transcripts.subtitles import is_ass, read_ass, read_xml_captions
+from hbaf.parameters import LimitParameters
 
 # Where one recording has several, the one that says most is read: what people annotated, then what has most details.
 SUFFIXES = (
@@ -26,14 +27,17 @@ SUFFIXES = (
 )  # fmt: skip
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")  # of turns, without a column that names dialogue or recording
 BESIDE_A_RECORDING = (".xml", *TABLES, ".txt")  # elsewhere they are anything
-LARGEST = 1 << 28  # bytes; words and times of a whole day are a tenth of that
 _JSON = (".json", ".json3", ".jsonl", ".ndjson")
 FORMS = (
     f"WebVTT, SRT, SBV, ASS, TTML, LRC, TextGrid, ELAN, CHAT, text with times, or the JSON of a recogniser ({KNOWN})"
 )
 
 
-def read_transcript(path: Path, shown: str) -> Parsed:
+def read_transcript(
+    path: Path,
+    shown: str,
+    limits: LimitParameters = LimitParameters(),  # noqa: B008  # frozen
+) -> Parsed:
     """The turns of one file.
 
     Args:
@@ -44,8 +48,11 @@ def read_transcript(path: Path, shown: str) -> Parsed:
     """
     try:
         size = path.stat().st_size
-        if size > LARGEST:
-            raise NotATranscriptError(f"{size} bytes, more than a transcript has")
+        if size > limits.transcript_bytes:
+            raise NotATranscriptError(
+                f"{size} bytes, and {limits.transcript_bytes} are allowed; where that is right, allow more: "
+                f"`--set corpus.limits.transcript_bytes={2 * size}`"
+            )
         content = path.read_bytes()
     except OSError as error:
         raise NotATranscriptError(f"cannot be read ({error.strerror or error})") from error
