@@ -37,8 +37,17 @@ deploy: $(READY)  ## every flow on the Prefect server that the environment or th
 test: $(READY)  ## all tests but the slow ones
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile
 
-test-slow: $(READY)  ## the tests that take minutes
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow
+# Each part ends within half an hour on two quiet cores. One alone: make test-slow PART=kills.
+SLOW_kills = tests/interruption tests/inbox
+SLOW_search = tests/search tests/flows
+SLOW_stack = tests/infra tests/privacy tests/doctor tests/registry
+SLOW_rest = $(filter-out $(SLOW_kills) $(SLOW_search) $(SLOW_stack),$(wildcard tests/*))
+PART ?= kills search stack rest
+test-slow: $(READY) $(PART:%=slow-%)  ## the tests that take minutes, weekly: kills, search, stack, rest
+
+slow-%: $(READY)
+	@echo "slow tests: $*"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --durations=5 $(SLOW_$*)
 
 coverage: $(READY)  ## all tests but the slow ones, with the share of lines that they run and its floor
 	@OMP_NUM_THREADS=1 COVERAGE_FILE=build/coverage/data $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile \
