@@ -63,6 +63,7 @@ def curves(model: RegisteredModel, names: list[str]) -> dict[str, list[Point]]:
 
 
 def find_run(model: RegisteredModel) -> str | None:
+    """Id of the run that holds this model's monitoring from this home; None before the first check."""
     found = MlflowClient().search_runs(
         [experiment_id(EXPERIMENT)],
         f"tags.\"{RUN_TAG}\" = '{model.run_id}' and tags.\"{HOME_TAG}\" = '{home_digest()}'",
