@@ -54,6 +54,7 @@ class PatientStorage(RDBStorage):
         self.without_heartbeat: dict[int, float] = {}  # trial id -> when it was first seen so
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
+        """As Optuna's, but tried again while the database is away; a first try that was written counts as done."""
         tries = 0
 
         def call() -> bool:
