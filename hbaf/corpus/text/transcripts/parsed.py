@@ -48,6 +48,7 @@ class Parsed:
     notes: list[str] = field(default_factory=list)
 
     def add(self, where: str, turn: Turn) -> None:
+        """Appends a turn as a row; `where` is its place in the file, as messages name it."""
         start, end = (None if time is None else repr(round(time, 6)) for time in (turn.start, turn.end))
         values = {"speaker": turn.speaker, "channel": turn.channel, "text": turn.text, "start": start, "end": end}
         self.rows.append(Row(where, values, turn.problem))

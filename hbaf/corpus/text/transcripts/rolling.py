@@ -28,6 +28,7 @@ class Cue:
 
     @property
     def words(self) -> list[str]:
+        """The words of all its lines, in order."""
         return " ".join(self.lines).split()
 
 
