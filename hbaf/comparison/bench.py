@@ -32,6 +32,7 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """`<corpus>: <audio> + <text>`, with the commonsense column where there is one: the heading of its table."""
         commonsense = f" + {self.features.commonsense}" if self.features.commonsense else ""
         return f"{self.reference.name}: {self.features.audio} + {self.features.text}{commonsense}"
 

@@ -61,6 +61,7 @@ class Cost:
     workers: int
 
     def lines(self) -> list[str]:
+        """What `--dry-run` prints, a line each; disk and downloads in GB (10^9 bytes)."""
         fetched = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in self.downloads.items())
         slowest = sorted(self.seconds_a_step.items(), key=lambda pair: -pair[1])[:3]
         return [
