@@ -1,4 +1,4 @@
-"""`hbaf`: the command, its verbs by name, and how errors are told.
+"""`hbaf`: the command, its verbs by name, and how errors are shown.
 
 Everything heavy is imported inside the verb that needs it, so that `hbaf --help` answers at once.
 """

@@ -88,7 +88,7 @@ class CorpusParameters(Parameters):
     gate_share: Share = Field(
         0.1,
         description="Share of the train dialogues set aside for promotion, where the corpus names no splits; nothing "
-        "that learns or chooses sees them. 0: promotion looks at the test split.",
+        "that learns or chooses sees them. 0: promotion uses the test split.",
     )
     seed: int = Field(0, ge=0, description="Of the example corpus and of the assignment of dialogues to splits.")
     dialogues: int = Field(320, ge=12, description="Dialogues in the example corpus.")
@@ -200,7 +200,9 @@ class ModelParameters(Parameters):
     residual: bool = Field(True, description="False: ablation, h = H*.")
     modality_dropout: Share = Field(0.0, description="Chance that an utterance loses one modality in training.")
     pre_norm: bool = Field(False, description="True: normalise before each part of encoder and fusion, not after it.")
-    speaker_embedding: bool = Field(False, description="True: both streams are told who speaks (order of appearance).")
+    speaker_embedding: bool = Field(
+        False, description="True: both streams get who speaks as an input (order of appearance)."
+    )
     symmetric: bool = Field(False, description="True: each contrastive term is the mean of both directions.")
     supervised: float = Field(
         0.0, ge=0, description="Weight of a contrastive term that draws utterances of one emotion together."
@@ -361,14 +363,14 @@ class ComparisonParameters(Parameters):
         "nothing else uses it.",
     )
     workers: int | None = Field(None, ge=1, description="Runs at a time; default: one per core, one on a GPU.")
-    reason: str = Field("hbaf compare", description="Why the test split is looked at, for the ledger.")
+    reason: str = Field("hbaf compare", description="Why the test split is used; kept in `test-looks.jsonl`.")
 
 
 class MonitorParameters(Parameters):
     """When new conversations are no longer like those that a model was trained on."""
 
     days: float = Field(7.0, gt=0, description="How far back the conversations go that are looked at together.")
-    min_dialogues: int = Field(20, ge=2, description="With fewer dialogues nothing is said.")
+    min_dialogues: int = Field(20, ge=2, description="With fewer dialogues nothing is judged.")
     false_alarms: Share = Field(
         0.01, description="Chance that any check is flagged although nothing changed; more checks raise every bound."
     )

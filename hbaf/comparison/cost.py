@@ -41,7 +41,7 @@ UNKNOWN_WIDTH, UNKNOWN_SPEED = 768, 2.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What is said before anything runs.
+    """What a comparison will cost, before anything runs.
 
     Attributes:
         hours, most_hours: of training, at `TYPICAL_EPOCHS` and at `max_epochs`.

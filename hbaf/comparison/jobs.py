@@ -50,9 +50,9 @@ class Job:
     Attributes:
         changes: of a tuning trial, or what tuning chose: learning_rate, dropout, dim.
         trials: tuning runs that stand behind `changes`.
-        is_trial: trained and judged on dev; the test split is not looked at.
+        is_trial: trained and judged on dev; the test split is not read.
         watch_test: note the test score of every epoch, for the column "as published".
-        reason: for the ledger of looks at the test split.
+        reason: for the list of uses of the test split.
         fold: a part of train and dev in place of the corpus's own dev; of a trial alone.
     """
 

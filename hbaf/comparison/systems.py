@@ -154,7 +154,7 @@ def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
         elif part.strip():
             parts.append(part.strip())
     names = [name for part in parts for name in group(part)]
-    # Asked for twice, as by a group and by itself with other seeds: one row, at the first place, as said last.
+    # Asked for twice, as by a group and by itself with other seeds: one row, at the first place, as given last.
     return tuple({found.name: found for found in map(entrant, names)}.values())
 
 

@@ -64,7 +64,7 @@ class Verdict:
         return f"rules changed: {'; '.join(self.rules_changed)}" if self.rules_changed else ""
 
     def remarks(self) -> list[str]:
-        """What is said below the table, a line each."""
+        """The remarks below the table, a line each."""
         return [*filter(None, (self.changed,)), *self.advice, *self.notes]
 
     def rows(self) -> list[tuple[str, str, str, str]]:

@@ -40,7 +40,7 @@ STAGES: tuple[Stage, ...] = ("search", "refit")
 
 
 class StudyPlan(BaseModel):
-    """Everything that a worker needs; kept in the study itself, so a worker is told name and database alone.
+    """Everything that a worker needs; kept in the study itself, so a worker needs its name and database alone.
 
     Attributes:
         key: of what is searched on what data: a study goes on only with the same.

@@ -75,7 +75,7 @@ def run_study(
     Args:
         workers: runs trials and refits until none is left; default: in this process, or in processes of this
             machine if there is more than one worker.
-        say: told about progress.
+        say: called with each message about progress.
     """
     plan = begin_study(reference, columns, features, model, training, search)
     url = storage_url(search)

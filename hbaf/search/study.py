@@ -227,7 +227,7 @@ def enqueue(study: SharedStudy, values: Mapping[str, float], **notes: Any) -> No
 
 
 def is_spent(study: SharedStudy) -> bool:
-    """Whether the budget is: no trial may begin, and none is under way that could fail and leave room."""
+    """Whether the budget is: no trial may begin, and none is under way that could fail and leave a trial over."""
     try:
         study.may_begin()
     except Enough:

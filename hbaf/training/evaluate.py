@@ -127,10 +127,10 @@ def predict(
 
 
 def evaluate_final(package: ModelPackage, corpus: Corpus, vectors: Vectors, *, reason: str) -> SplitPredictions:
-    """Looks at the test split. Nothing else in hbaf does, and every look is written down.
+    """Predicts on the test split. Nothing else in hbaf does, and every use is written down.
 
     Args:
-        reason: why it is looked at, for the ledger `<home>/test-looks.jsonl`.
+        reason: why it is used, for the list `<home>/test-looks.jsonl`.
 
     Raises:
         SplitError: the corpus has no test split, or was split otherwise when the model was trained.

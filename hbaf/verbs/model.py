@@ -4,7 +4,7 @@ from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Recipe, Source,
 
 
 def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, options: CorpusOptions = AS_IS) -> int:
-    """Trains once, chosen on dev, and logs run and model package to MLflow. The test split is not looked at.
+    """Trains once, chosen on dev, and logs run and model package to MLflow. The test split is not used.
 
     The corpus is validated before, and the model is registered as a candidate after.
 
@@ -29,7 +29,7 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
         f"recipe {training.recipe}, seed {training.seed}"
     )
     print(f"dev weighted F1 {run.weighted_f1:.3f}\nrun {run.run_id}\npackage {run.package}")
-    print(f"candidate {found.model} version {found.version}\nlook: {ui_command()}")
+    print(f"candidate {found.model} version {found.version}\nview: {ui_command()}")
     return 0
 
 
@@ -41,7 +41,7 @@ def evaluate(
     reason: str = "hbaf evaluate --final",
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Scores the champion on dev, or, with `--final`, on the test split; each look at that is written down.
+    """Scores the champion on dev, or, with `--final`, on the test split; each use of that is written down.
 
     Try:
 
@@ -51,8 +51,8 @@ def evaluate(
 
     Args:
         model: Registered model; default: the only one with a champion.
-        final: Look at the test split.
-        reason: Why, for the ledger of looks.
+        final: Use the test split.
+        reason: Why, for the list of uses of the test split (`test-looks.jsonl` of the home).
     """
     from hbaf import pipeline
 

@@ -74,7 +74,7 @@ def search(
         step=aloud,
     )
     print("\n".join(outcome.lines()))
-    print(f"look: {ui_command()}\nnext: hbaf promote {source}")
+    print(f"view: {ui_command()}\nnext: hbaf promote {source}")
     return 0
 
 

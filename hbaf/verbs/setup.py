@@ -55,7 +55,7 @@ def doctor(
 
     Args:
         recipe: Whose weights are looked for.
-        json_: Print a list of findings as JSON: subject, verdict (ok, note, bad), said, fix.
+        json_: Print a list of findings as JSON: subject, verdict (ok, note, bad), message, fix.
     """
     import json
     from dataclasses import asdict

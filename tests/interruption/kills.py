@@ -232,8 +232,8 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, dict[str, float]]:
         use(homes["disturbed"])
         done = rounds = 0
         while done < share[name]:
-            for room in own if rounds % 3 == 0 else own[:1]:  # the database too, so that its making is killed
-                shutil.rmtree(homes["disturbed"] / room, ignore_errors=True)
+            for name in own if rounds % 3 == 0 else own[:1]:  # the database too, so that its making is killed
+                shutil.rmtree(homes["disturbed"] / name, ignore_errors=True)
             if name == "train" and rounds % 3:
                 shutil.rmtree(homes["disturbed"] / "mlflow" / "artifacts", ignore_errors=True)
                 finish(forget_runs, folder)

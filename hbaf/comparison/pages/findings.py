@@ -39,8 +39,8 @@ class Question:
         expected: system -> sign of its difference from the reference if the claim holds; none for an open question.
         order: systems by the size of their loss, the largest first, if the claim is about an order.
         split: `test`, or `dev` for what a recipe is chosen by.
-        worst: emotions that are said to be recognised worst by the reference.
-        inertia: what a speaker's last label tells by itself is told too.
+        worst: emotions that, by the claim, the reference recognises worst.
+        inertia: what a speaker's last label tells by itself is reported too.
     """
 
     title: str

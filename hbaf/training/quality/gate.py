@@ -1,6 +1,6 @@
 """The dialogues that decide a promotion: the only reader of the gate split.
 
-Where there is no gate split, or too small a one, the test split decides, and the look is written down.
+Where there is no gate split, or too small a one, the test split decides, and this use is written down.
 """
 
 import time

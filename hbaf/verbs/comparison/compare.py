@@ -71,7 +71,7 @@ def compare(
     asked_corpora = [*sources, *(corpus or ())]
     if not asked_corpora:
         raise SettingError("which corpus? `hbaf compare example`, or a folder.")
-    parse_systems(systems)  # a misspelt name is told before anything is extracted
+    parse_systems(systems)  # a misspelt name is reported before anything is extracted
     changes = changes_of(options.set_, RUN_STAGES)
     audio, text = representations(audio, text, extractor)
     asked = ComparisonParameters(
@@ -117,7 +117,7 @@ def show(report: "Report") -> None:
     for failure in report.failures:
         console.print(f"failed: {failure}", markup=False)
     print("\n".join(f"wrote {path}" for path in report.files))
-    print(f"look: {ui_command()}, experiment hbaf-comparison")
+    print(f"view: {ui_command()}, experiment hbaf-comparison")
 
 
 def wide_console() -> "Console":

@@ -1,4 +1,4 @@
-"""What a transcript file holds, whatever its form: turns as rows, and what to tell of it."""
+"""What a transcript file holds, whatever its form: turns as rows, and what to report of it."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,8 +17,8 @@ class Turn(NamedTuple):
 
     Attributes:
         text: the words.
-        start, end: seconds from the beginning of the recording; None: not told.
-        speaker: a name or label; None: not told.
+        start, end: seconds from the beginning of the recording; None: not known.
+        speaker: a name or label; None: not known.
         channel: a number from 0, as text.
         problem: why there is no usable audio for it.
     """
