@@ -117,7 +117,7 @@ def test_scores(
 
 
 def result_table(tested: dict[str, dict[str, float]]) -> Table:
-    """Weighted F1 on the test split, whole and by what the emotion can be told from."""
+    """Weighted F1 on the test split, whole and by what the emotion can be recognised from."""
     columns = list(next(iter(tested.values())))
     table = Table(title="weighted F1 on the example's test split, by what tells the emotion")
     table.add_column("model")

@@ -50,7 +50,7 @@ def tell(found: Monitored) -> None:
         },
         payload={
             "flagged": list(found.flagged),
-            "said": found.message,
+            "message": found.message,
             "metrics": {name: value for name, value in as_metrics(found.findings).items() if value == value},
             "mlflow_run": found.run_id,
         },

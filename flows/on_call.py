@@ -19,5 +19,8 @@ def tell_of_quarantine(scored: SourceScores) -> None:
                 "prefect.resource.id": f"hbaf.source.{artifact_key(scored.source)}",
                 "prefect.resource.name": scored.source,
             },
-            payload={"said": f"{share:.0%} of this run are in quarantine: `hbaf inbox list`", "counts": scored.counts},
+            payload={
+                "message": f"{share:.0%} of this run are in quarantine: `hbaf inbox list`",
+                "counts": scored.counts,
+            },
         )

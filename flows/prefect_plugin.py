@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prefect.plugins import HookContext
 
 SEEN_IN = "3.8.8"
-TESTED = "3.8."  # in another version the command says what it always said, and wants the full name
+TESTED = "3.8."  # in another version the command behaves as without this plugin, and wants the full name
 
 
 @register_hook

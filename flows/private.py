@@ -24,14 +24,14 @@ from hbaf.pseudonyms import SHOW, shows_names
 from hbaf.validation import ValidationFailed
 
 # Whose errors speak of settings, digests, addresses and the home folder.
-TOLD = (
+SHOWN = (
     "hbaf.home", "hbaf.parameters", "hbaf.features", "hbaf.training", "hbaf.registry", "hbaf.promotion", "hbaf.search",
     "feature_store", "mlflow",
 )  # fmt: skip
 
 
 class StageError(RuntimeError):
-    """A stage failed; why is told in a file of the home folder."""
+    """A stage failed; why is written to a file of the home folder."""
 
 
 def stage(function: Callable[..., Any]) -> Any:
@@ -68,7 +68,7 @@ def shielded(name: str) -> Iterator[None]:
 def may_be_told(error: Exception) -> bool:
     """Whether the message is made of settings, digests and addresses: it is one of our own, not about a source."""
     return isinstance(error, ValidationFailed) or (
-        type(error).__module__.startswith(TOLD) and not isinstance(error, CorpusError | LeakError)
+        type(error).__module__.startswith(SHOWN) and not isinstance(error, CorpusError | LeakError)
     )
 
 

@@ -24,7 +24,7 @@ from hbaf.waiting import again
 
 SECONDS_BETWEEN_LOOKS = 2.0
 SERVER_MAY_BE_AWAY = 300.0  # seconds: a restart of the Prefect server must not end a search
-UNHEARD = 120.0  # seconds until it is said that no worker has taken a run
+UNHEARD = 120.0  # seconds until it is reported that no worker has taken a run
 T = TypeVar("T")
 
 

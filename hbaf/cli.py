@@ -1,4 +1,4 @@
-"""`hbaf`: the command, its verbs by name, and how errors are told.
+"""`hbaf`: the command, its verbs by name, and how errors are shown.
 
 Everything heavy is imported inside the verb that needs it, so that `hbaf --help` answers at once.
 """
@@ -13,9 +13,9 @@ app = App(
     name="hbaf",
     help="""Emotion recognition in conversations, from audio and words.
 
-SOURCE is `example` (made by the project itself), `imported/NAME`, or a folder: MELD's or IEMOCAP's release, an
-audformat database, or a manifest (CSV, JSONL or Parquet: dialogue, turn, speaker, text, audio, emotion ...) beside
-audio files. Each verb does the steps before it where they are missing.
+SOURCE names a corpus: `example` (synthetic, generated here), `imported/NAME` (made by `hbaf import`), or a folder with
+MELD's or IEMOCAP's release, an audformat database, or a manifest (CSV, JSONL or Parquet: dialogue, turn, speaker, text,
+audio, emotion ...) beside audio files. A command also runs the earlier steps that it needs and that were not run yet.
 
 Everything is kept in one home folder: HBAF_HOME, or the user's data directory.
 """,
@@ -25,29 +25,29 @@ Everything is kept in one home folder: HBAF_HOME, or the user's data directory.
 # verb -> what `hbaf --help` says of it, in the order of the work. Modules are imported only when their verb is called.
 VERBS = {
     "hbaf.verbs.setup:demo": "Run everything on an example corpus: make it, train, promote, score.",
-    "hbaf.verbs.corpus:validate": "Check a corpus against the rules.",
-    "hbaf.verbs.imports:import_": "Import features that others published.",
-    "hbaf.verbs.corpus:extract": "Extract the feature columns that are missing.",
-    "hbaf.verbs.store:features": "List the feature columns; verify or tidy the store.",
-    "hbaf.verbs.encoders:models": "Fetch, list and verify pretrained weights; check an extractor.",
-    "hbaf.verbs.encoders:finetune": "Fine-tune a text or speech encoder on the train split, out of fold.",
-    "hbaf.verbs.model:train": "Train a model, its epoch chosen on dev, and log run and model to MLflow.",
-    "hbaf.verbs.search:search": "Search for better settings with any number of workers; register the best.",
-    "hbaf.verbs.comparison.compare:compare": "Compare systems over seeds, with intervals and paired tests.",
+    "hbaf.verbs.corpus:validate": "Check a corpus for errors and implausible values.",
+    "hbaf.verbs.imports:import_": "Import published feature files (pickle, npz, Parquet).",
+    "hbaf.verbs.corpus:extract": "Compute the audio and text features of a corpus that are not stored yet.",
+    "hbaf.verbs.store:features": "List stored features; verify them or remove unused ones.",
+    "hbaf.verbs.encoders:models": "Fetch, list and verify pretrained weights; check your own extractor or system.",
+    "hbaf.verbs.encoders:finetune": "Fine-tune a text or speech encoder on the train split.",
+    "hbaf.verbs.model:train": "Train a model and log it to MLflow as a candidate; dev chooses the epoch.",
+    "hbaf.verbs.search:search": "Search for better hyperparameters; register the best model as a candidate.",
+    "hbaf.verbs.comparison.compare:compare": "Compare HBAF with other systems over seeds, with paired tests.",
     "hbaf.verbs.comparison.findings:findings": "Test the paper's claims on a corpus; find what improves HBAF on dev.",
-    "hbaf.verbs.comparison.reproduce:reproduce": "Run all comparisons of the paper, or say what that would cost.",
-    "hbaf.verbs.model:evaluate": "Score the champion on dev, or on the test split with --final.",
-    "hbaf.verbs.model:promote": "Make the best run the champion, if it meets every rule.",
+    "hbaf.verbs.comparison.reproduce:reproduce": "Run all comparisons of the paper, or estimate what that would cost.",
+    "hbaf.verbs.model:evaluate": "Measure the champion (the model in use) on dev, or on the test split with --final.",
+    "hbaf.verbs.model:promote": "Make the best trained model the champion, if it passes every rule.",
     "hbaf.verbs.promotion:rollback": "Make the previous champion the champion again.",
     "hbaf.verbs.promotion:card": "Show the model card of the champion.",
-    "hbaf.verbs.scoring:score": "Score conversations with the champion: a table and a report.",
-    "hbaf.verbs.inbox:inbox": "Show what arrived for scheduled scoring; score, retry or ignore it.",
-    "hbaf.verbs.inbox:rescore": "Score again what arrived since a given day, after a promotion.",
-    "hbaf.verbs.inbox:verify": "Compute published scores again here and compare.",
-    "hbaf.verbs.search:search_worker": "Run trials of a search that was started here or elsewhere.",
+    "hbaf.verbs.scoring:score": "Predict emotions in conversations with the champion; write a table and a report.",
+    "hbaf.verbs.inbox:inbox": "List conversations that arrived for scheduled scoring; score, retry or ignore them.",
+    "hbaf.verbs.inbox:rescore": "After a promotion: score conversations since a given day again with the new champion.",
+    "hbaf.verbs.inbox:verify": "Recompute published scores on this machine and compare.",
+    "hbaf.verbs.search:search_worker": "Run trials of a search that was started here or on another machine.",
     "hbaf.verbs.monitor:status": "Show the state of scoring: last success, backlog, quarantine, champion, disk.",
-    "hbaf.verbs.monitor:monitor": "Compare what was scored lately with what the model was trained on.",
-    "hbaf.verbs.privacy:why": "Trace a prediction back to model, run, features, corpus and recording.",
+    "hbaf.verbs.monitor:monitor": "Check whether recently scored conversations differ from the training data (drift).",
+    "hbaf.verbs.privacy:why": "Trace a prediction back to its model, run, features, corpus and recording.",
     "hbaf.verbs.privacy:forget": "Delete a conversation, a speaker or a corpus from everything that is kept.",
     "hbaf.verbs.setup:doctor": "Find what is wrong with this installation, and how to fix it.",
 }

@@ -4,7 +4,7 @@
     promote("example")                      # prepare, choose the best run, extract, judge, settle
     score("~/calls", purpose="research")    # prepare, score, retain
 
-A composition runs each step through `step`. Steps are functions of the rooms below, and the three of this file.
+A composition runs each step through `step`. Steps are functions of the packages imported here, and three of this file.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -261,7 +261,7 @@ def search(
 
     Args:
         workers: runs the trials; default: this process, or processes of this machine.
-        say: told about progress.
+        say: called with each message about progress.
     """
     from hbaf.search.run import run_study
 
@@ -299,7 +299,7 @@ def compare(
     Args:
         changes: settings over the recipe, by stage: {"model": {"dim": 64}}.
         page: also a page of results here.
-        say: told of every run that ends.
+        say: called when a run ends.
     """
     from hbaf.comparison.bench import cells_of, silent
     from hbaf.comparison.report import run_comparison
@@ -381,10 +381,10 @@ def evaluate(
     progress: bool = False,
     step: Step = plainly,
 ) -> Evaluated:
-    """The champion's predictions of dev, or, with `final`, of the test split; each look at that is written down.
+    """The champion's predictions of dev, or, with `final`, of the test split; each use of that is written down.
 
     Args:
-        reason: why, for the ledger of looks.
+        reason: why, for the list of uses of the test split.
     """
     from hbaf.registry.models import find_model, load_package
     from hbaf.registry.records.test_looks import share_test_looks

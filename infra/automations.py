@@ -1,6 +1,6 @@
 """What Prefect watches: a missed night, a failure, a quarantine, a dead worker, changed conversations.
 
-Applied with the deployments. HBAF_NOTIFY names a notification block (`slack-webhook/on-call`) that is told; without it
+Applied with the deployments. HBAF_NOTIFY names a notification block (`slack-webhook/on-call`) to send to; without it
 the automations act and stand in the event feed, and nobody is written to.
 """
 

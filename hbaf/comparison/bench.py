@@ -19,7 +19,7 @@ TRIAL_SEED = 1000  # far from the seeds that are reported
 
 
 def silent(message: str, count: int, of: int) -> None:
-    """Tells nobody."""
+    """Shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """`<corpus>: <audio> + <text>`, with the commonsense column where there is one: the heading of its table."""
         commonsense = f" + {self.features.commonsense}" if self.features.commonsense else ""
         return f"{self.reference.name}: {self.features.audio} + {self.features.text}{commonsense}"
 
@@ -107,7 +108,7 @@ def compare(
 
     Args:
         changes: of the command line, by stage, over every recipe.
-        say: is told of each run as it ends.
+        say: called as each run ends.
         done: is given each final run as it ends, such as to log it.
 
     Raises:

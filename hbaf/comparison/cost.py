@@ -41,7 +41,7 @@ UNKNOWN_WIDTH, UNKNOWN_SPEED = 768, 2.0
 
 @dataclass(frozen=True)
 class Cost:
-    """What is said before anything runs.
+    """What a comparison will cost, before anything runs.
 
     Attributes:
         hours, most_hours: of training, at `TYPICAL_EPOCHS` and at `max_epochs`.
@@ -61,6 +61,7 @@ class Cost:
     workers: int
 
     def lines(self) -> list[str]:
+        """What `--dry-run` prints, a line each; disk and downloads in GB (10^9 bytes)."""
         fetched = ", ".join(f"{name} {size / 1e9:.2f} GB" for name, size in self.downloads.items())
         slowest = sorted(self.seconds_a_step.items(), key=lambda pair: -pair[1])[:3]
         return [

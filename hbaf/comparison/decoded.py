@@ -78,6 +78,7 @@ def decoded_metrics(folder: Path) -> dict[str, dict[str, float]] | None:
 
 @lru_cache(maxsize=4)
 def corpus_of(reference: CorpusReference) -> Corpus:
+    """The corpus that a reference names; the last four stay in memory."""
     return load_corpus(reference)
 
 

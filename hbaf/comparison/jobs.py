@@ -50,9 +50,9 @@ class Job:
     Attributes:
         changes: of a tuning trial, or what tuning chose: learning_rate, dropout, dim.
         trials: tuning runs that stand behind `changes`.
-        is_trial: trained and judged on dev; the test split is not looked at.
+        is_trial: trained and judged on dev; the test split is not read.
         watch_test: note the test score of every epoch, for the column "as published".
-        reason: for the ledger of looks at the test split.
+        reason: for the list of uses of the test split.
         fold: a part of train and dev in place of the corpus's own dev; of a trial alone.
     """
 
@@ -75,8 +75,8 @@ class Job:
         training = self.final_training().model_dump(mode="json", exclude_defaults=True)
         decides = {
             # Defaults are left out: an option that is new and off changes no run of before.
-            "features": without(features),
-            "training": without(training),
+            "features": _without(features),
+            "training": _without(training),
             "arguments": self.entrant.arguments(self.model, self.model_changes()),
             "base": self.entrant.base if not self.entrant.is_hbaf else "hbaf",
             "code": self.entrant.digest(),
@@ -90,26 +90,31 @@ class Job:
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def folder(self) -> Path:
+        """Where the run is kept, named by the beginning of its key; it need not exist."""
         return directory("comparison", "runs") / self.key()[:20]
 
     def final_training(self) -> TrainingParameters:
+        """The comparison's training settings with the entrant's and tuning's changes; one member, no chain."""
         chosen = {name: self.changes[name] for name in ("learning_rate",) if name in self.changes}
         # The chain is a row's, and so is the mean of seeds: what is trained and kept is one system alone.
         own = {**self.entrant.training, **chosen, "label_chain": "none", "members": 1}
         return TrainingParameters(**{**self.training.model_dump(), **own})
 
     def model_changes(self) -> dict[str, Any]:
+        """What of `changes` goes to the system: everything but the learning rate."""
         return {name: value for name, value in self.changes.items() if name != "learning_rate"}
 
     def loading(self) -> "Loading":
+        """What has to be read and fitted for this job; jobs with an equal key share it."""
         return Loading(self.reference, self.columns, self.features, self.fold)
 
     def label(self) -> str:
+        """One line for people: corpus, representations, system and fold, without the seed."""
         fold = "" if self.fold is None else f" fold {self.fold.name()}"
         return f"{self.reference.name} {self.features.audio} + {self.features.text} {self.entrant.name}{fold}"
 
 
-def without(values: dict[str, Any]) -> dict[str, Any]:
+def _without(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in NOT_IN_KEY}
 
 
@@ -173,6 +178,11 @@ class Outcome:
     chain: bool = False
 
     def predictions(self, split: str) -> pd.DataFrame:
+        """The table of `dev` or `test`, with the chain where this row has it.
+
+        Raises:
+            FileNotFoundError: the job failed, or is a trial, which has no predictions of test.
+        """
         return pd.read_parquet(self.folder / f"{split}{'-chain' if self.chain else ''}.parquet")
 
     def alone(self) -> "Outcome":
@@ -309,6 +319,7 @@ class Loading:
     fold: Fold | None = None
 
     def key(self) -> str:
+        """sha256 of what decides the inputs: corpus, splits, columns, fitted settings, hbaf's version, fold."""
         says = {
             "corpus": self.reference.digest,
             "splits": self.reference.splits_digest,

@@ -1,6 +1,6 @@
 """Which optional settings improve HBAF, by dev alone: one at a time against the base, then those together that helped.
 
-No run here looks at the test split; the bench keeps them apart from those that do.
+No run here reads the test split; the bench keeps them apart from those that do.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ SWITCHES = (
 
 RECIPE = Question(
     "A better recipe",
-    "Each optional setting alone against the base, on dev: no test split was looked at.",
+    "Each optional setting alone against the base, on dev: no test split was used.",
     ("hbaf", *SWITCHES),
 )
 

@@ -32,7 +32,7 @@ def run_comparison(
     Args:
         changes: `{stage: {name: value}}` over every recipe.
         page: also a page of results here.
-        say: is told of each run as it ends.
+        say: called as each run ends.
     """
     log = comparison_log(cells, asked)
     log.begin()

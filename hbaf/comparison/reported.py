@@ -37,4 +37,5 @@ class Report:
 
     @property
     def failures(self) -> list[str]:
+        """A line for each run that failed: cell, system, reason."""
         return [f"{row.cell}, {row.system}: {failure}" for row in self.rows for failure in row.failures]

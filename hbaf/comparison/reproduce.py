@@ -68,6 +68,7 @@ def missing_import(name: str) -> str:
 
 
 def representations_of_the_paper() -> tuple[str, ...]:
+    """Names of the audio representations of the paper's Figure 6."""
     return tuple(AUDIO_ALONE)
 
 

@@ -85,16 +85,24 @@ class Entrant:
     chain: bool = False
 
     def with_chain(self) -> "Entrant":
+        """The same system with the label chain behind it; itself if it has one."""
         return self if self.chain else entrant(self.name + CHAIN, self.seeds)
 
     def without_chain(self) -> "Entrant":
+        """The same system without the label chain; both are made from one and the same run."""
         return entrant(self.name.removesuffix(CHAIN), self.seeds) if self.chain else self
 
     @property
     def is_hbaf(self) -> bool:
+        """Whether it is HBAF or a variant of it, whose arguments are `ModelParameters`."""
         return self.standing in ("hbaf", "variant")
 
     def kind(self) -> type[nn.Module]:
+        """The class of the system.
+
+        Raises:
+            hbaf.own_class.OwnClassError: a class of the user's own that is not there.
+        """
         if self.is_hbaf:
             return HBAF
         return own_class(self.base) if is_own(self.base) else SYSTEMS[self.base]
@@ -146,7 +154,7 @@ def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
         elif part.strip():
             parts.append(part.strip())
     names = [name for part in parts for name in group(part)]
-    # Asked for twice, as by a group and by itself with other seeds: one row, at the first place, as said last.
+    # Asked for twice, as by a group and by itself with other seeds: one row, at the first place, as given last.
     return tuple({found.name: found for found in map(entrant, names)}.values())
 
 
@@ -192,7 +200,7 @@ def _settings_of(name: str) -> tuple[str, dict[str, Any]]:
     if not equals:
         return name, {}
     head, _, key = before.rpartition(":")
-    return head, dict(read_setting(name, part) for part in f"{key}={after}".split(","))
+    return head, dict(_read_setting(name, part) for part in f"{key}={after}".split(","))
 
 
 def _standing_of(base: str) -> tuple[Standing, dict[str, Any], set[str]]:
@@ -212,7 +220,7 @@ def _standing_of(base: str) -> tuple[Standing, dict[str, Any], set[str]]:
     )
 
 
-def read_setting(name: str, part: str) -> tuple[str, Any]:
+def _read_setting(name: str, part: str) -> tuple[str, Any]:
     key, equals, value = part.partition("=")
     if not equals or not key.strip():
         raise UnknownSystem(f"{name}: {part!r} is not of the form NAME=VALUE.")

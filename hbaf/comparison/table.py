@@ -44,7 +44,7 @@ class Row:
         p: of that difference, corrected (Holm) over the rows of the block table; None likewise.
         over_floor, p_over_floor: the same against logistic regression with the label chain.
         as_published: mean over seeds of the best test score of any epoch; None where it was not asked for.
-        failures: what failed runs said.
+        failures: the error messages of failed runs.
     """
 
     cell: str

@@ -107,6 +107,7 @@ class Corpus:
         return self.utterances[self.utterances["dialogue_id"].isin(chosen)]
 
     def with_utterances(self, utterances: pd.DataFrame) -> "Corpus":
+        """A copy with another utterance table; splits and everything else stay."""
         return replace(self, utterances=utterances)
 
 
@@ -137,16 +138,19 @@ class CorpusReference:
 
 
 def empty_set_aside() -> pd.DataFrame:
+    """A `Corpus.set_aside` without rows: `row`, `rule` and `found`, all text."""
     return pd.DataFrame(
         {"row": pd.Series(dtype="str"), "rule": pd.Series(dtype="str"), "found": pd.Series(dtype="str")}
     )
 
 
 def empty_splits() -> pd.DataFrame:
+    """A `Corpus.splits` without rows: `dialogue_id` and `split`, both text."""
     return pd.DataFrame({"dialogue_id": pd.Series(dtype="str"), "split": pd.Series(dtype="str")})
 
 
 def utterance_id(corpus: str, dialogue_id: str, turn: int) -> str:
+    """`<corpus>/<dialogue>/<turn>`: unique, because the turns of a dialogue do not repeat."""
     return f"{corpus}/{dialogue_id}/{turn}"
 
 

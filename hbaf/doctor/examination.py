@@ -1,4 +1,4 @@
-"""Every look, in the order in which one would mend things."""
+"""Every check, in the order in which one would mend things."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -8,33 +8,33 @@ from hbaf.doctor.finding import Finding, bad
 from hbaf.home import prepare_environment, without_passwords
 from hbaf.parameters import FeatureParameters
 
-Look = Callable[[], Iterable[Finding]]
+Check = Callable[[], Iterable[Finding]]
 
 
 def examine(features: FeatureParameters | None = None) -> list[Finding]:
-    """Looks at everything; a look that fails is a finding and ends none of the others.
+    """Checks everything; a check that fails is a finding and ends none of the others.
 
     Args:
         features: whose weights are looked for; default: the recipe `demo`'s.
     """
-    findings = _looked("home", home.look)
-    looks: dict[str, Look] = {"versions": versions.look, "environment": environment.look, "gpu": gpu.look}
+    findings = _checked("home", home.look)
+    checks: dict[str, Check] = {"versions": versions.look, "environment": environment.look, "gpu": gpu.look}
     if not any(finding.verdict == "bad" and finding.subject == "home" for finding in findings):
         prepare_environment()
-        looks |= {
+        checks |= {
             "weights": partial(weights.look, features or FeatureParameters()),
             "prefect": prefect_server.look,
             "mlflow": stores.look_at_mlflow,
             "search storage": stores.look_at_studies,
         }
-    for name, look in looks.items():
-        findings += _looked(name, look)
-    return findings + _looked("licences", weights.licences)
+    for name, check in checks.items():
+        findings += _checked(name, check)
+    return findings + _checked("licences", weights.licences)
 
 
-def _looked(name: str, look: Look) -> list[Finding]:
+def _checked(name: str, check: Check) -> list[Finding]:
     try:
-        return list(look())
+        return list(check())
     except Exception as error:  # the doctor itself must not need a doctor
-        message = without_passwords(f"could not be looked at: {type(error).__name__}: {error}")
+        message = without_passwords(f"could not be checked: {type(error).__name__}: {error}")
         return [bad(name, message, "mend what the message names, then run `hbaf doctor` again")]

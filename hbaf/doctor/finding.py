@@ -1,4 +1,4 @@
-"""What a look at one thing found."""
+"""What a check of one thing found."""
 
 from dataclasses import dataclass
 from typing import Literal

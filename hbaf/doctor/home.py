@@ -1,4 +1,4 @@
-"""The home folder: can it be written, how much room is left, who else wrote it."""
+"""The home folder: can it be written, how much space is left, who else wrote it."""
 
 import os
 import shutil
@@ -8,14 +8,14 @@ from hbaf.doctor.finding import Finding, bad, note, ok
 from hbaf.home import FORMAT_VERSION, HomeError, home_folder
 
 SPACE_WANTED = 5e9  # bytes: a model with its features and packages of some searches
-ROOMS = ("corpora", "features", "scores", "runs", "mlflow", "cache")
+FOLDERS = ("corpora", "features", "scores", "runs", "mlflow", "cache")
 
 
 def look() -> Iterator[Finding]:
-    """Whether the home folder can be written and has room."""
+    """Whether the home folder can be written and has free space."""
     try:
         folder = home_folder()
-        for place in (folder, *(folder / name for name in ROOMS if (folder / name).exists())):
+        for place in (folder, *(folder / name for name in FOLDERS if (folder / name).exists())):
             probe = place / f".probe-{os.getpid()}.tmp"
             probe.write_text("probe")
             probe.unlink()
@@ -31,6 +31,6 @@ def look() -> Iterator[Finding]:
         yield ok("disk", message)
     else:
         yield bad("disk", message, f"free {SPACE_WANTED / 1e9:.0f} GB, or move HBAF_HOME to another disk")
-    left = [file for name in ROOMS for file in (folder / name).rglob(".*.tmp")] if folder.exists() else []
+    left = [file for name in FOLDERS for file in (folder / name).rglob(".*.tmp")] if folder.exists() else []
     if left:
         yield note("home", f"{len(left)} temporary files of killed processes", "`hbaf forget` removes old ones")

@@ -19,7 +19,7 @@ def look(features: FeatureParameters) -> Iterator[Finding]:
     for modality, name in names(features).items():
         settings: dict[str, Any] = dict(features.settings.get(modality, {}))
         if "download" not in settings and ":" not in name and name not in ("compare2016", "egemaps", "mfcc"):
-            settings["download"] = False  # a look must not fetch gigabytes
+            settings["download"] = False  # a check must not fetch gigabytes
         try:
             extractor = make_extractor(name, **settings)
         except ValueError as error:

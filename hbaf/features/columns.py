@@ -32,10 +32,12 @@ class Columns:
     commonsense: ColumnReference | None = None
 
     def by_modality(self) -> dict[str, ColumnReference]:
+        """Modality ("audio", "text" and, where there is one, "commonsense") -> column."""
         named = {"audio": self.audio, "text": self.text, "commonsense": self.commonsense}
         return {modality: column for modality, column in named.items() if column is not None}
 
     def digests(self) -> dict[str, str]:
+        """Modality -> digest of what its extractor depends on."""
         return {modality: column.digest for modality, column in self.by_modality().items()}
 
 

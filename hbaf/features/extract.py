@@ -53,6 +53,7 @@ class ColumnReference:
     context: int = 0
 
     def column(self) -> Column:
+        """The column as the feature store names it."""
         return Column(self.digest, self.name, self.dim)
 
 

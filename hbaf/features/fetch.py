@@ -44,6 +44,7 @@ class FetchedModel:
     licence: str
 
     def message(self) -> str:
+        """One line for people: id, beginning of the revision, MB, licence."""
         return f"{self.model} {self.revision[:12]}  {self.size / 1e6:8.1f} MB  {self.licence}"
 
 
@@ -97,11 +98,13 @@ def list_weights() -> list[str]:
 
 
 def read_lock() -> dict[str, FetchedModel]:
+    """`<model>@<revision>` -> model, of every fetched one; empty before the first."""
     path = home_folder() / LOCK
     return {key: FetchedModel(**facts) for key, facts in json.loads(path.read_text()).items()} if path.exists() else {}
 
 
 def write_lock(models: dict[str, FetchedModel]) -> None:
+    """Replaces the lock as a whole; the keys are those of `read_lock`."""
     content = {key: asdict(model) for key, model in sorted(models.items())}
     write_atomically(home_folder() / LOCK, json.dumps(content, indent=1).encode())
 

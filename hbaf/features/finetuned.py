@@ -107,6 +107,7 @@ def dialogue_digest(corpus: str, dialogue: str) -> str:
 
 
 def encoders_directory() -> Path:
+    """The folder of the home that holds fine-tuned encoders; made if absent."""
     return directory("encoders")
 
 
@@ -229,6 +230,7 @@ class FineTuned:
         self.context: int = facts["settings"].get("context", 0)
 
     def identity(self) -> dict[str, object]:
+        """What the vectors depend on: the encoder, its part, and digests of what it learned from."""
         facts = self.encoder.facts
         return {
             "name": KIND,

@@ -15,7 +15,7 @@ from hbaf.model.each_way import each_way
 from hbaf.training.data import Dialogue, LengthBuckets, Vectors, collate, make_dialogues, read_vectors
 from hbaf.training.package import ModelPackage
 
-SHOWN = 0.02  # a turn with a smaller share of the attention is not told
+SHOWN = 0.02  # a turn with a smaller share of the attention is not shown
 SHARD = 1024  # utterances whose vectors are in memory at a time; a longer dialogue is one shard
 
 
@@ -23,7 +23,7 @@ class Predictor:
     """What both modalities, audio alone and text alone suggest for every utterance, as calibrated probabilities.
 
     Args:
-        attention: to how many other turns of the dialogue each prediction looked most is told too; 0: to none.
+        attention: to how many other turns of the dialogue each prediction looked most is given too; 0: none.
     """
 
     def __init__(self, package: ModelPackage, *, batch_dialogues: int = 32, attention: int = 0):

@@ -36,6 +36,7 @@ class DialogueBatch:
     label: Tensor
 
     def to(self, device: torch.device | str) -> "DialogueBatch":
+        """A copy on another device; without waiting where memory is pinned."""
         moved = {
             item.name: value.to(device, non_blocking=True)
             for item in fields(self)

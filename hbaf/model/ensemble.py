@@ -22,6 +22,7 @@ class Ensemble(nn.Module):
         self.register_buffer("temperatures", torch.ones(len(members)))
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
+        """Logits (B, U, C): log of the mean over members m of softmax(logits_m / T_m)."""
         return self.mean([member(batch) for member in self.members])
 
     def mean(self, outputs: Sequence[SystemOutput]) -> SystemOutput:

@@ -93,6 +93,7 @@ class Chained(nn.Module):
         self.chain = chain
 
     def forward(self, batch: DialogueBatch) -> SystemOutput:
+        """The system's output with log marginals (B, U, C) in the place of its logits (B, U, C)."""
         output: SystemOutput = self.system(batch)
         return replace(output, logits=self.chain(output.logits, batch.speaker, batch.mask))
 
@@ -109,8 +110,11 @@ def previous_turns(speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _by_speaker(speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """The order (B, U) that puts each speaker's turns one after another, and whether a turn in it follows on the one
-    before it."""
+    """The order that puts each speaker's turns one after another, and where a turn in it follows on the one before it.
+
+    Returns:
+        (B, U) int64 and (B, U) bool.
+    """
     key = torch.where(mask, speaker, speaker.amax() + 1)  # padding comes last
     key, order = key.sort(dim=1, stable=True)
     joined = torch.zeros_like(mask)

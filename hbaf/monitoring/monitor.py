@@ -85,7 +85,7 @@ def monitor_scores(
     findings = compare(window, reference, parameters)
     message = summary(champion.label, findings, parameters)
     if away:
-        message += f". {tracking_address()} cannot be reached: this look is no point of its curves"
+        message += f". {tracking_address()} cannot be reached: this check is not in its curves"
         run_id = ""
     else:
         run_id = log_look(champion, as_metrics(findings), now, {"hbaf.monitor.flagged": _names(findings)})
@@ -165,7 +165,7 @@ def summary(model: str, findings: Findings, parameters: MonitorParameters) -> st
 def as_json(result: Monitored) -> str:
     """The result for programs."""
     findings = result.findings
-    message: dict[str, object] = {"model": result.model, "said": result.message, "flagged": list(result.flagged)}
+    message: dict[str, object] = {"model": result.model, "message": result.message, "flagged": list(result.flagged)}
     if findings is not None:
         message |= {"judged": findings.judged, "metrics": {k: v for k, v in as_metrics(findings).items() if v == v}}
     return json.dumps({**message, "page": str(result.page or ""), "run": result.run_id}, indent=1)

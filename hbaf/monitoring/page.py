@@ -81,7 +81,7 @@ def write_monitor_page(
 
     Args:
         since, now: seconds since 1970, the window.
-        curves: metric -> (time, value) of every look, oldest first.
+        curves: metric -> (time, value) of every check, oldest first.
     """
     views = [_view(check) for check in sorted(findings.checks, key=lambda check: not check.flagged)]
     emotions = list(findings.labels_now)
@@ -138,7 +138,7 @@ def _view(check: Check) -> dict[str, Any]:
 
 
 def _curve(name: str, points: Sequence[tuple[float, float]]) -> dict[str, str]:
-    """A line from the first look to the last, in a box of 100 x 24 with the value's own range, y downwards."""
+    """A line from the first check to the last, in a box of 100 x 24 with the value's own range, y downwards."""
     values = [value for _, value in points]
     low, high = min(values), max(values)
     height = (high - low) or 1.0

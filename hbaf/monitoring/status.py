@@ -63,7 +63,7 @@ class Status:
         return json.dumps({**asdict(self), "ok": not self.problems}, indent=1)
 
     def lines(self) -> list[tuple[str, str]]:
-        """For people: a name and what is to be said."""
+        """For people: a name and a message."""
         oldest = f", the oldest for {self.oldest_hours:.1f} h" if self.backlog else ""
         running = f", {self.running} running" if self.running else ""
         return [

@@ -1,4 +1,4 @@
-"""What a forget will remove, worked out before anything is: nothing of it can be told any more once rows are gone."""
+"""What a forget will remove, worked out before anything is: none of it can be found any more once rows are gone."""
 
 import hashlib
 import os

@@ -179,8 +179,9 @@ def rollback(name: str | None = None, *, reason: str = "") -> Move:
 
 
 def _move(move: Move, what: str, reason: str) -> Move:
-    """Writes into the registry what will be, then makes it so: a kill between two aliases leaves a move that whoever
-    takes the next turn finishes, from any machine.
+    """Writes the move into the registry, then carries it out.
+
+    A process that is killed between two aliases leaves a move that the next one finishes, from any machine.
     """
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     line = {
@@ -193,8 +194,9 @@ def _move(move: Move, what: str, reason: str) -> Move:
 
 
 def finish_move(name: str) -> None:
-    """Finishes the move that the journal of a model names, where there is one; call it in turn. Each step may be done
-    twice. A move to a version that was deleted meanwhile is taken back.
+    """Finishes the move that the journal of a model names, where there is one; call it in turn.
+
+    Each step may be done twice. A move to a version that was deleted meanwhile is taken back.
     """
     client = MlflowClient()
     try:

@@ -23,8 +23,9 @@ def best_run(
     margin: float = PromotionParameters().search_margin,
     experiment: str = EXPERIMENT,
 ) -> RunReference:
-    """A finished run of a corpus: the one named, or else, of all variants with these splits, the candidate of the
-    newest search, or the run with the best weighted F1 on dev.
+    """A finished run of a corpus: the one named, or else the best of all variants with these splits.
+
+    The best is the candidate of the newest search, or the run with the highest weighted F1 on dev.
 
     Args:
         margin: a single run of another variant goes before the candidate of a search if it is ahead by more.

@@ -140,7 +140,7 @@ def _counts(corpus: Corpus) -> dict[str, dict[str, int]]:
 
 
 def _looks(corpus: Corpus) -> dict[str, int]:
-    """How often anything looked at the test split of this assignment from this home."""
+    """How often anything used the test split of this assignment from this home."""
     lines = read_lines(home_folder() / "test-looks.jsonl")
     digest = corpus.splits_digest()
     reasons = Counter(look.get("reason") == "promotion" for look in lines if look.get("splits_digest") == digest)

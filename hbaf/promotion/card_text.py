@@ -118,7 +118,7 @@ def _protocol(figures: Figures, facts: PackageFacts) -> str:
     return (
         f"Scaling, selection and weights are fitted on train; the epoch, temperature and threshold are chosen on dev; "
         f"the scores here are of the {figures.split} split. Recipe {code(facts.training.recipe)}, seed "
-        f"{facts.training.seed}. The test split of this assignment was looked at {times(looks['all'])} from this "
+        f"{facts.training.seed}. The test split of this assignment was looked at {_times(looks['all'])} from this "
         f"home so far: {looks['promotion']} for promotions, {others} for other reasons. Weighted F1 on dev was "
         f"{facts.dev_metrics.get('weighted_f1', math.nan):.3f}, a number that flatters: dev chose the epoch."
     )
@@ -256,5 +256,5 @@ PAGE = """<!doctype html>
 """
 
 
-def times(number: int) -> str:
+def _times(number: int) -> str:
     return "once" if number == 1 else f"{number} times"

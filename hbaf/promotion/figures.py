@@ -15,7 +15,7 @@ class Figures:
         calibration_error: of the calibrated probabilities.
         bins: of the reliability plot: (mean confidence, share right, utterances).
         certain: `share` of the labelled utterances at or above the threshold, and their `precision`.
-        looks: looks at the test split of this assignment so far, and how many of these were promotions.
+        looks: uses of the test split of this assignment so far, and how many of these were promotions.
     """
 
     split: str

@@ -36,7 +36,7 @@ NAN = float("nan")
 NOTES = {
     "gate": "decided on dialogues set aside at assignment, which neither fit nor search has seen",
     "test": "no gate split large enough (the corpus brings its own splits, is small, or has `gate_share` 0): decided "
-    "on the test split, and this look is in the ledger",
+    "on the test split, and this use is in the list of its uses",
 }
 
 

@@ -42,10 +42,12 @@ class Rule:
 
     @property
     def asked(self) -> str:
+        """The rule in words with its threshold, where it has one."""
         return self.asks if math.isnan(self.threshold) else f"{self.asks} {self.threshold:g}"
 
     @property
     def outcome(self) -> str:
+        """`passed`, `failed` or `does not apply`."""
         return {True: "passed", False: "failed", None: "does not apply"}[self.passed]
 
 
@@ -68,8 +70,9 @@ def against_champion(
 def against_floors(
     candidate: SplitPredictions, floors: dict[str, SplitPredictions], given: PromotionParameters
 ) -> tuple[Rule, ...]:
-    """The rules for a first model: better than always saying one emotion beyond doubt, and not behind the regression
-    beyond doubt. It replaces nothing, and the regression cannot serve in its place: it is no model of ours to register.
+    """The rules for a first model: better than always saying one emotion, and not behind the regression, beyond doubt.
+
+    It replaces nothing, and the regression cannot serve in its place: it is no model of ours to register.
     """
     difference = _difference(candidate, floors["majority"], given)
     rules = [_effect(difference, given, "majority")]
@@ -146,6 +149,7 @@ def _calibration(candidate: SplitPredictions, champion: SplitPredictions, given:
 
 
 def calibration_error(predictions: SplitPredictions) -> float:
+    """Expected calibration error over the labelled utterances, 0..1."""
     labelled = predictions.truth != UNLABELLED
     return expected_calibration_error(predictions.probability[labelled], predictions.truth[labelled])
 

@@ -9,7 +9,7 @@ def dialogues_learned_from(facts: PackageFacts, corpus: Corpus) -> frozenset[str
     """Dialogues of a corpus that were in train or dev when the model was trained.
 
     Returns:
-        None where that cannot be told: an older version of the corpus, or other splits, that are not in this home.
+        None where that cannot be known: an older version of the corpus, or other splits, that are not in this home.
     """
     origin = facts.origin
     if origin.get("corpus") != corpus.name:

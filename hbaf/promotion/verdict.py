@@ -49,10 +49,12 @@ class Verdict:
 
     @property
     def promoted(self) -> bool:
+        """Whether the candidate is the champion now, also where it was before."""
         return self.outcome in ("promoted", "unchanged")
 
     @property
     def title(self) -> str:
+        """One line: model, version, what became of it, and why."""
         words = {"promoted": "champion", "unchanged": "champion as before", "waiting": "waits for approval"}
         return f"{self.model} version {self.version}: {words.get(self.outcome, 'not promoted')}, {self.reason}"
 
@@ -62,7 +64,7 @@ class Verdict:
         return f"rules changed: {'; '.join(self.rules_changed)}" if self.rules_changed else ""
 
     def remarks(self) -> list[str]:
-        """What is said below the table, a line each."""
+        """The remarks below the table, a line each."""
         return [*filter(None, (self.changed,)), *self.advice, *self.notes]
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -70,6 +72,7 @@ class Verdict:
         return [(rule.name, rule.detail, rule.asked, rule.outcome) for rule in self.rules]
 
     def markdown(self) -> str:
+        """The verdict as Markdown: title, scores, the table of rules, remarks."""
         lines = [f"**{plain(self.title)}**", "", plain(self.compared()), ""]
         if self.rules:
             lines += ["| rule | measured | asked | outcome |", "| --- | --- | --- | --- |"]
@@ -78,6 +81,7 @@ class Verdict:
         return "\n".join(lines).strip()
 
     def compared(self) -> str:
+        """One line with the weighted F1 of both, 0..1; "nan" where they cannot be compared."""
         return (
             f"weighted F1 on {self.split}: candidate {self.candidate:.3f}, against {self.champion:.3f} ({self.against})"
         )
@@ -93,10 +97,12 @@ class Verdict:
         return tags | {VERDICT_TAG: self.as_json()}
 
     def as_json(self) -> str:
+        """JSON with null for NaN; `from_json` reads it back."""
         return json.dumps(without_nan(asdict(self)))
 
     @staticmethod
     def from_json(content: str) -> "Verdict":
+        """A verdict as `as_json` wrote it; one from before notes, rules_changed or advice existed has them empty."""
         values: dict[str, Any] = json.loads(content)
         rules = tuple(Rule(**{**rule, "value": _number(rule["value"])}) for rule in values.pop("rules"))
         numbers = {name: _number(values.pop(name)) for name in ("candidate", "champion")}

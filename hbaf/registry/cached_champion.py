@@ -84,8 +84,9 @@ def model_that_scored(label: str, run_id: str) -> RegisteredModel:
 
 
 def kept(model: RegisteredModel) -> RegisteredModel:
-    """The same model with its package in the home, copied once: what a run made never changes. A copy that was changed
-    is replaced.
+    """The same model with its package in the home, copied once: what a run made never changes.
+
+    A copy that was changed is replaced.
     """
     place = _copy_of(model.run_id)
     if not _is_whole(place):

@@ -48,6 +48,7 @@ class RegisteredModel:
 
     @property
     def label(self) -> str:
+        """`name/version`, as outputs and tags show it."""
         return f"{self.name}/{self.version}"
 
 
@@ -169,4 +170,9 @@ def _fetched(version: "ModelVersion") -> RegisteredModel:
 
 
 def load_package(model: RegisteredModel, device: str = "cpu") -> ModelPackage:
+    """The model's package in evaluation mode; `device` is one of torch's.
+
+    Raises:
+        PackageError: its folder holds no package, or one of a newer format.
+    """
     return ModelPackage.load(model.folder, device)

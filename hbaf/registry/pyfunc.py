@@ -21,11 +21,13 @@ class EmotionModel(PythonModel):
     """
 
     def load_context(self, context: PythonModelContext) -> None:
+        """MLflow calls it once, before the first `predict`: loads the package."""
         from hbaf.inference.predictor import Predictor
 
         self.predictor = Predictor.load(Path(context.artifacts["package"]))
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+        """Predictions for the rows of `model_input`, see the class; `params` of MLflow are ignored."""
         from hbaf.inference.rows import predict_rows
 
         # The features of a request are not kept: the store of a long-lived server would grow without anyone asking.

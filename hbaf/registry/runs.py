@@ -173,6 +173,7 @@ def run_key(reference: CorpusReference, columns: Columns, settings: dict[str, An
 
 
 def digests(reference: CorpusReference, columns: Columns) -> dict[str, str]:
+    """What a run was trained on: `corpus_digest`, `splits_digest` and `<modality>_column` of each column."""
     found = {"corpus_digest": reference.digest, "splits_digest": reference.splits_digest}
     return found | {f"{modality}_column": digest for modality, digest in columns.digests().items()}
 

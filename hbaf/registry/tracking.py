@@ -68,21 +68,26 @@ class MlflowRunLog:
         self.client = MlflowClient()
 
     def log_parameters(self, values: Mapping[str, object]) -> None:
+        """Settings of the run, as text; what is longer than MLflow takes (6000 characters) is cut."""
         self.client.log_batch(self.run_id, params=[Param(k, str(v)[:PARAMETER_LIMIT]) for k, v in values.items()])
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Adds a point to each curve; names are made fit for MLflow (`metric_name`), step None is written as 0."""
         now = int(time.time() * 1000)
         self.client.log_batch(
             self.run_id, metrics=[Metric(metric_name(k), float(v), now, step or 0) for k, v in values.items()]
         )
 
     def log_tags(self, values: Mapping[str, str]) -> None:
+        """Sets tags of the run; one that is there is overwritten."""
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
 
     def log_figure(self, figure: "Figure", name: str) -> None:
+        """Keeps a figure as the artifact `name`, whose suffix decides the format."""
         self.client.log_figure(self.run_id, figure, name)
 
     def log_file(self, path: Path, folder: str = "") -> None:
+        """Uploads a file as an artifact, into `folder` of the run; "" is its top."""
         self.client.log_artifact(self.run_id, str(path), folder or None)
 
 

@@ -46,7 +46,7 @@ class PatientStorage(RDBStorage):
     """Optuna's database storage; outlives a restart of the database, and sweeps stale trials only in its turn.
 
     A trial is stale when its heartbeat stopped, or when it runs without ever having had one: its worker died, or lost
-    the database, between taking it and the first beat. That is told by this process's own clock.
+    the database, between taking it and the first beat. That is measured by this process's own clock.
     """
 
     def __init__(self, url: str, **settings: Any):
@@ -54,6 +54,7 @@ class PatientStorage(RDBStorage):
         self.without_heartbeat: dict[int, float] = {}  # trial id -> when it was first seen so
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Any = None) -> bool:
+        """As Optuna's, but tried again while the database is away; a first try that was written counts as done."""
         tries = 0
 
         def call() -> bool:

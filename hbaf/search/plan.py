@@ -40,7 +40,7 @@ STAGES: tuple[Stage, ...] = ("search", "refit")
 
 
 class StudyPlan(BaseModel):
-    """Everything that a worker needs; kept in the study itself, so a worker is told name and database alone.
+    """Everything that a worker needs; kept in the study itself, so a worker needs its name and database alone.
 
     Attributes:
         key: of what is searched on what data: a study goes on only with the same.
@@ -64,9 +64,11 @@ class StudyPlan(BaseModel):
     search: SearchParameters
 
     def space(self) -> SearchSpace:
+        """The ranges that are searched, around this plan's settings of model and training."""
         return search_space(self.model, self.training, self.search.space)
 
     def study_name(self, stage: Stage) -> str:
+        """The study's name in the database; the refits have a study of their own, `<name>.refit`."""
         return self.study if stage == "search" else f"{self.study}.refit"
 
     def folder(self) -> Path:
@@ -155,6 +157,7 @@ def read_plan(name: str, storage: str) -> StudyPlan:
 
 
 def token_file(study: str) -> str:
+    """Path in the feature store of the token that proves to a worker that it reads the search's own store."""
     return f"search-tokens/{study}"
 
 

@@ -28,10 +28,12 @@ class Refit:
 
     @property
     def mean(self) -> float:
+        """Mean of `scores`, 0..1."""
         return statistics.fmean(self.scores.values())
 
     @property
     def deviation(self) -> float:
+        """Sample standard deviation of `scores`; 0 for a single seed."""
         return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else 0.0
 
 
@@ -53,6 +55,7 @@ def queue_refits(plan: StudyPlan, search: SharedStudy, refit: SharedStudy) -> li
 
 
 def best_trials(study: SharedStudy, top: int) -> list[TrialResult]:
+    """The `top` complete trials with the highest dev weighted F1, best first; of equals the earlier one."""
     complete = [t for t in results(study) if t.state == "complete" and t.value is not None and math.isfinite(t.value)]
     return sorted(complete, key=lambda trial: (-float(trial.value or 0), trial.number))[:top]
 

@@ -75,7 +75,7 @@ def run_study(
     Args:
         workers: runs trials and refits until none is left; default: in this process, or in processes of this
             machine if there is more than one worker.
-        say: told about progress.
+        say: called with each message about progress.
     """
     plan = begin_study(reference, columns, features, model, training, search)
     url = storage_url(search)
@@ -123,32 +123,32 @@ class LocalProcesses:
         """
         try:
             for number in range(self.plan.search.workers):
-                self.start(number)
+                self._start(number)
             while self.running:
                 time.sleep(0.3)
                 check()
                 self.study.tell()
                 for number, process in list(self.running.items()):
                     if process.poll() is not None:
-                        self.ended(number)
+                        self._ended(number)
         finally:
             self.stop()
             clean_up("progress", self.study.tell)
 
-    def start(self, number: int) -> None:
+    def _start(self, number: int) -> None:
         environment = {**os.environ, STORAGE_VARIABLE: self.study.storage}
         if "OMP_NUM_THREADS" not in environment:
             environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // self.plan.search.workers))
         if self.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpu_of(number, self.gpus, self.plan.search.workers_per_gpu)
         command = [sys.executable, "-m", "hbaf.search.worker", self.plan.study, str(number)]
-        with self.log_file(number).open("wb") as log:
+        with self._log_file(number).open("wb") as log:
             self.running[number] = subprocess.Popen(
                 command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self.starts[number] = self.starts.get(number, 0) + 1
 
-    def ended(self, number: int) -> None:
+    def _ended(self, number: int) -> None:
         process = self.running.pop(number)
         if process.returncode == 0:
             return
@@ -156,12 +156,12 @@ class LocalProcesses:
         if self.study.is_done():
             return
         if process.returncode == 2 or self.starts[number] >= STARTS_A_WORKER:
-            last = self.log_file(number).read_text(errors="replace").strip().splitlines()[-8:]
+            last = self._log_file(number).read_text(errors="replace").strip().splitlines()[-8:]
             raise SearchError(
                 f"{self.plan.study}: worker {number} ended with {process.returncode}, started {self.starts[number]} "
                 "times. It said:\n  " + "\n  ".join(last)
             )
-        self.start(number)
+        self._start(number)
 
     def stop(self) -> None:
         """Ends all workers; what they were at is queued again."""
@@ -182,7 +182,7 @@ class LocalProcesses:
         for process in list(self.running.values()):
             process.kill()
 
-    def log_file(self, number: int) -> Path:
+    def _log_file(self, number: int) -> Path:
         return self.plan.folder() / f"worker-{number}.log"
 
 

@@ -33,7 +33,7 @@ def remove_studies(url: str, about: Callable[[Mapping[str, Any]], bool]) -> list
 
     Args:
         url: of the database; one that does not exist yet is not made.
-        about: told a study's attributes.
+        about: called with a study's attributes.
 
     Returns:
         The names of the studies.

@@ -131,8 +131,9 @@ class SharedStudy(optuna.Study):
         self._tell_gone(gone)
 
     def release(self, given_up: Callable[[FrozenTrial], bool]) -> None:
-        """Fails running trials whose worker is known to be gone, without waiting for their heartbeats, and queues them
-        again, however often: they are not at fault.
+        """Fails running trials whose worker is known to be gone, without waiting for their heartbeats.
+
+        They are queued again, however often: they are not at fault.
         """
         with self.turn():
             running = self.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
@@ -191,7 +192,6 @@ def open_study(
     Raises:
         SearchError: there is no such study, or its database cannot be reached.
     """
-
     storage = open_storage(url, heartbeat=search.heartbeat)
     if create:
         with turn(storage, name):
@@ -227,7 +227,7 @@ def enqueue(study: SharedStudy, values: Mapping[str, float], **notes: Any) -> No
 
 
 def is_spent(study: SharedStudy) -> bool:
-    """Whether the budget is: no trial may begin, and none is under way that could fail and leave room."""
+    """Whether the budget is: no trial may begin, and none is under way that could fail and leave a trial over."""
     try:
         study.may_begin()
     except Enough:

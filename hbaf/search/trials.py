@@ -36,10 +36,12 @@ class SearchTrial:
         self.notes = trial.user_attrs
 
     def note(self, **facts: Any) -> None:
+        """Keeps facts with the trial in the database; they must be JSON, and one of the same name is replaced."""
         for name, value in facts.items():
             self.trial.set_user_attr(name, value)
 
     def pruner(self) -> "Pruner":
+        """A callback for training that ends this trial early where the others were better."""
         return Pruner(self.trial)
 
 
@@ -51,6 +53,11 @@ class Pruner(Callback):
         self.epochs: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Reports the epoch's dev weighted F1.
+
+        Raises:
+            Pruned: dev loss was not finite, or the score is below the median of the other trials at this epoch.
+        """
         assert isinstance(module, SystemTraining)
         self.epochs.append(dict(module.epoch_metrics))
         if not math.isfinite(module.epoch_metrics[MONITORED]):
@@ -61,8 +68,10 @@ class Pruner(Callback):
 
 
 class Heartbeat:
-    """Signs of life of a trial, from a thread that ends with this block, with the thread that began it, and with the
-    process: a trial whose owner is gone must become stale.
+    """Signs of life of a trial, from a thread of their own.
+
+    It ends with this block, with the thread that began it, and with the process: a trial whose owner is gone must
+    become stale.
     """
 
     def __init__(self, trial: int, storage: PatientStorage):

@@ -126,8 +126,10 @@ def load_data(plan: StudyPlan, fold: Fold | None = None) -> RunData:
 
 
 def run_trial(trial: SearchTrial, plan: StudyPlan, data: Sequence[RunData]) -> float:
-    """Trains with the trial's values, once for each fold; returns the mean dev weighted F1 of the kept checkpoints,
-    0..1, with the label chain behind them where the settings ask for one. The first fold's curve is what prunes.
+    """Trains with the trial's values, once for each fold; the first fold's curve is what prunes.
+
+    Returns:
+        Mean dev weighted F1 of the kept checkpoints, 0..1, with the label chain where the settings ask for one.
     """
     settings = one_member(plan, trial)
     training = settings.training
@@ -191,8 +193,13 @@ def log_folds(log: MlflowRunLog, scores: Sequence[float]) -> float:
 
 
 def run_refit(trial: SearchTrial, plan: StudyPlan, data: Callable[[], Sequence[RunData]]) -> float:
-    """Trains one of the best settings with a fresh seed. The first seed's model is the one that is kept: it is named
-    before any of them has been looked at, and learns from the corpus's own train. With folds, their mean is the score.
+    """Trains one of the best settings with a fresh seed.
+
+    The first seed's model is the one that is kept: it is named before any score is known, and learns from the corpus's
+    own train.
+
+    Returns:
+        Dev weighted F1, 0..1; with folds their mean.
     """
     model, training = plan.space().settings(trial.values)
     setting, seed = int(trial.notes["setting"]), int(trial.notes["seed"])

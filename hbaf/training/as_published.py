@@ -24,9 +24,11 @@ class TestWatcher(Callback):
         self.epochs: list[float] = []
 
     def state_dict(self) -> dict[str, list[float]]:
+        """For the checkpoint: `epochs`, weighted F1 on test (0..1) after each epoch up to now."""
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, list[float]]) -> None:
+        """Takes up the scores of the epochs before the run was interrupted."""
         self.epochs = list(state_dict["epochs"])
 
     def on_validation_batch_end(
@@ -38,6 +40,7 @@ class TestWatcher(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        """Scores the test split behind the last dev batch, with the weights that dev was scored with."""
         # At the last batch, not at the end of the epoch: averaged weights are taken out again by then.
         if batch_idx == trainer.num_val_batches[0] - 1:
             assert isinstance(pl_module, SystemTraining)

@@ -28,6 +28,7 @@ class AveragedWeights(WeightAveraging):
         self.steps_an_epoch = 1
 
     def on_train_start(self, trainer, module) -> None:  # type: ignore[no-untyped-def]  # as Lightning's
+        """Notes how many steps an epoch has, which is known only now; `should_update` counts with it."""
         self.steps_an_epoch = trainer.num_training_batches
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:

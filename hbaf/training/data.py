@@ -111,12 +111,14 @@ class Representation:
         )
 
     def save(self, folder: Path) -> None:
+        """Writes audio_selection.safetensors, and text_scaling.safetensors where text is scaled."""
         self.audio.save(folder / "audio_selection.safetensors")
         if self.text is not None:
             self.text.save(folder / "text_scaling.safetensors")
 
     @staticmethod
     def load(folder: Path, features: FeatureParameters) -> "Representation":
+        """Reads what `save` wrote; `speaker_relative` was not fitted, so it comes from the parameters."""
         text = folder / "text_scaling.safetensors"
         return Representation(
             audio=AudioSelection.load(folder / "audio_selection.safetensors"),

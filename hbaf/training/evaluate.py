@@ -64,10 +64,12 @@ class SplitPredictions:
     gates: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
+        """`metrics` of the labelled utterances: weighted and macro F1, UAR, accuracy and F1 of each class, 0..1."""
         labelled = self.truth != UNLABELLED
         return metrics(self.truth[labelled], self.probability.argmax(1)[labelled], self.emotions)
 
     def weighted_f1(self) -> float:
+        """0..1, over the labelled utterances."""
         return self.metrics()["weighted_f1"]
 
     def loss(self) -> float:
@@ -81,6 +83,7 @@ class SplitPredictions:
         return counts_by(self.dialogue_ids, self.truth, self.probability.argmax(1), len(self.emotions))[1]
 
     def as_frame(self) -> pd.DataFrame:
+        """One row per utterance: ids, `truth` (None without a label), `label`, `p_<emotion>`, and a column per gate."""
         return pd.DataFrame(
             {
                 "utterance_id": self.utterance_ids,
@@ -124,10 +127,10 @@ def predict(
 
 
 def evaluate_final(package: ModelPackage, corpus: Corpus, vectors: Vectors, *, reason: str) -> SplitPredictions:
-    """Looks at the test split. Nothing else in hbaf does, and every look is written down.
+    """Predicts on the test split. Nothing else in hbaf does, and every use is written down.
 
     Args:
-        reason: why it is looked at, for the ledger `<home>/test-looks.jsonl`.
+        reason: why it is used, for the list `<home>/test-looks.jsonl`.
 
     Raises:
         SplitError: the corpus has no test split, or was split otherwise when the model was trained.

@@ -61,6 +61,7 @@ class SystemTraining(lightning.LightningModule):
         self.epoch_metrics: dict[str, float] = {}
 
     def configure_optimizers(self) -> Any:
+        """Adam or AdamW; with a schedule or a warm-up also the learning rate's share, set anew at every step."""
         given = self.training_parameters
         kind = torch.optim.AdamW if given.optimizer == "adamw" else torch.optim.Adam
         optimizer = kind(
@@ -79,21 +80,29 @@ class SystemTraining(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: DialogueBatch, device: torch.device, index: int) -> DialogueBatch:
+        """Lightning cannot move a `DialogueBatch` by itself."""
         return batch.to(device)
 
     def on_train_epoch_start(self) -> None:
+        """Empties the sums of the epoch before, and has the sampler shuffle by the number of this epoch."""
         self.train_sums = {}
         # Lightning tells the epoch to plain samplers only; without this every epoch would see the same batches.
         loader: Any = self.trainer.train_dataloader
         loader.batch_sampler.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: DialogueBatch, batch_idx: int) -> None:
+        """Seeds dropout at the first batch of each epoch."""
         # Dropout follows from seed and epoch alone, so a run that was killed and goes on ends bit-equal on a CPU. Not
         # at the start of the epoch: making a data loader's iterator draws a number, before or after that.
         if batch_idx == 0:
             torch.manual_seed(epoch_seed(self.training_parameters.seed, self.current_epoch))
 
     def training_step(self, batch: DialogueBatch, index: int) -> Tensor:
+        """The loss of a batch, Eq. 23: mean cross-entropy of labelled utterances plus the system's weighted terms.
+
+        Raises:
+            hbaf.stop.Stopped: the run was asked to end.
+        """
         check()
         output: SystemOutput = self.system(batch)
         logits = output.logits
@@ -115,6 +124,11 @@ class SystemTraining(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: DialogueBatch, index: int) -> None:
+        """Keeps loss and prediction of each labelled dev utterance; metrics are made when the epoch ends.
+
+        Raises:
+            hbaf.stop.Stopped: the run was asked to end.
+        """
         check()
         output: SystemOutput = self.system(batch)
         at = batch.label != UNLABELLED
@@ -124,6 +138,7 @@ class SystemTraining(lightning.LightningModule):
         self.dev_parts.append((cross_entropy + extra, logits.argmax(-1), batch.label[at]))
 
     def on_validation_epoch_end(self) -> None:
+        """Logs dev loss (nat per utterance) and weighted F1 for early stopping; all metrics go to `epoch_metrics`."""
         losses, predicted, truth = (torch.cat(part).float() for part in zip(*self.dev_parts, strict=True))
         self.dev_parts = []
         found = metrics(truth.long().cpu().numpy(), predicted.long().cpu().numpy(), self.emotions)
@@ -138,10 +153,13 @@ class SystemTraining(lightning.LightningModule):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or absent: Lightning's own pass through the temporary folder, and a move from another
-    disk can be killed half-way."""
+    """Checkpoints that are whole or absent.
+
+    Lightning's own pass through the temporary folder, and a move from another disk can be killed half-way.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Serialises in memory, then writes under another name and renames."""
         content = io.BytesIO()
         torch.save(checkpoint, content)
         write_atomically(Path(path), content.getvalue())
@@ -161,15 +179,18 @@ class History(Callback):
         self.bar: Any = None
 
     def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint: `epochs`, the metrics of each epoch up to now."""
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the epochs of an interrupted run and logs them again, because the resumed run has a new run log."""
         self.epochs = [dict(epoch) for epoch in state_dict["epochs"]]
         for step, epoch in enumerate(self.epochs, 1):  # into a run log that is new: the interrupted one has ended
             if self.run_log is not None:
                 self.run_log.log_metrics(epoch, step=step)
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Ends a resumed run at once if early stopping had ended it before it was killed; shows the progress bar."""
         stopper = trainer.early_stopping_callback
         # Killed between its last epoch and its end: Lightning forgets that the run had stopped.
         if stopper is not None and (stopper.wait_count >= stopper.patience or stopper.stopped_epoch > 0):
@@ -183,6 +204,7 @@ class History(Callback):
             self.bar.add_task("", total=trainer.max_epochs, completed=trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Writes the epoch's metrics of train and dev to file, run log and progress bar."""
         assert isinstance(module, SystemTraining)
         module.add_train_metrics()
         self.epochs.append(module.epoch_metrics)
@@ -196,6 +218,7 @@ class History(Callback):
             self.bar.update(self.bar.task_ids[0], advance=1, description=message)
 
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
+        """Takes the progress bar away when training ends."""
         if self.bar is not None:
             self.bar.stop()
 

@@ -44,6 +44,7 @@ class MemberLog:
         self.prefix = f"member/{member}/" if member else ""
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """The first member's metrics keep their names, so that a run of one member reads as ever."""
         self.log.log_metrics({f"{self.prefix}{name}": value for name, value in values.items()}, step=step)
 
 

@@ -72,6 +72,14 @@ class PackageFacts:
 
 @dataclass(frozen=True)
 class ModelPackage:
+    """A trained system with all that a prediction needs.
+
+    Attributes:
+        facts: what was trained on what; package.json.
+        representation: fitted on train; turns raw vectors into the system's inputs.
+        system: HBAF, an ensemble of it, or either with the label chain.
+    """
+
     facts: PackageFacts
     representation: Representation
     system: nn.Module
@@ -161,6 +169,6 @@ def build_untrained(facts: PackageFacts) -> HBAF:
 
 
 def misses_by_settings(model: ModelParameters) -> dict[str, bool]:
-    """ "audio" and "text" -> whether the settings alone say that a model can do without it."""
+    """Whether the settings alone say that a model can do without a modality, for "audio" and for "text"."""
     dropped = model.variant == "bimodal" and model.modality_dropout > 0
     return {"audio": dropped or model.variant == "text", "text": dropped or model.variant == "audio"}

@@ -16,7 +16,7 @@ def validate(
     all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Checks a corpus against the rules and prints what a person can act on; exit code 1 if a critical rule fails.
+    """Checks a corpus for errors and implausible values, with advice; exit code 1 if a critical rule fails.
 
     Try:
 
@@ -27,9 +27,9 @@ def validate(
         hbaf validate ~/MELD.Raw --set 'validation.seconds=[0.1, 30]'
 
     Args:
-        docs: Also write Data Docs (HTML) and the broken rows (CSV) into the home folder.
-        log: Also log the result to MLflow; an equal one is logged once.
-        all_: Show every rule, the kept ones too.
+        docs: Also write Data Docs (HTML) and the rows that break a rule (CSV) into the home folder.
+        log: Also log the result to MLflow; an unchanged result is logged once.
+        all_: Show every rule, also those that passed.
     """
     from rich.console import Console
 
@@ -60,7 +60,7 @@ def validate(
 
 
 def extract(source: Source, *, recipe: Recipe = "paper", options: CorpusOptions = AS_IS) -> int:
-    """Validates a corpus and extracts the feature columns that a recipe reads; only what is missing.
+    """Validates a corpus and computes the features that a recipe needs; stored ones are not computed again.
 
     Try:
 

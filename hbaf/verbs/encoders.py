@@ -14,7 +14,10 @@ def finetune(
     context: int | None = None,
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Fine-tunes a text or speech encoder on the train split; features of train are made out of fold.
+    """Fine-tunes a text or speech encoder to classify emotions on the train split.
+
+    The features of train utterances come from encoders that have not seen them (one for each fold of train), so that
+    a model trained on these features does not overfit to them.
 
     Try:
 
@@ -25,9 +28,9 @@ def finetune(
         hbaf finetune ~/calls --audio speech:microsoft/wavlm-base-plus --set finetune.frozen_layers=8
 
     Args:
-        text: Text encoder to begin with: `minilm`, `roberta-large`, `encoder:ID`.
-        audio: Speech model to begin with, instead: `wav2vec2`, `speech:ID`.
-        context: Turns before that the text encoder reads with each one; default: none.
+        text: Pretrained text encoder to start from: `minilm`, `roberta-large`, `encoder:ID`.
+        audio: Or pretrained speech model to start from: `wav2vec2`, `speech:ID`.
+        context: Number of previous turns that the text encoder reads with each turn; default: 0.
     """
     from hbaf import pipeline
     from hbaf.parameters import FineTuneParameters
@@ -55,7 +58,7 @@ def models(
     recipe: Recipe = "paper",
     set_: Set = None,  # cyclopts wants a list
 ) -> int:
-    """Brings pretrained weights, lists and verifies them, or holds an own extractor or system against its contract.
+    """Lists, downloads and verifies pretrained weights, or checks an extractor or system that you wrote.
 
     Try:
 
@@ -70,10 +73,10 @@ def models(
         hbaf models check ./mine.py:MyFeatures ./mine.py:MyFusion
 
     Args:
-        action: `list` what is here; `fetch` what a recipe needs, from the Hugging Face hub; `verify` every byte against
-            the checksums recorded then; `check` runs the contract of extractors, or that of systems.
-        names: Extractors, for `fetch` and `check`; default: those of the recipe with its `--set`. For `check` also a
-            system's class, as `./mine.py:MyFusion`.
+        action: `list` the weights here; `fetch` those of a recipe from the Hugging Face hub; `verify` the files against
+            the checksums recorded then; `check` tests whether an extractor or system works with hbaf.
+        names: Extractors to `fetch` or `check`; default: those of the recipe with `--set`. For `check` also a system's
+            class, as `./mine.py:MyFusion`.
     """
     from hbaf.features import fetch
     from hbaf.features.columns import names as named

@@ -20,9 +20,9 @@ def import_(
     seed: int = 0,
     options: CorpusOptions = AS_IS,
 ) -> int:
-    r"""Imports features that others published: as a corpus of their own, or as columns of a corpus that is here.
+    r"""Imports published features: as a new corpus, or with `--for` as feature columns of an existing one.
 
-    Pickles are read without running anything in them.
+    Pickle files are read without running any code in them.
 
     Try:
 
@@ -34,13 +34,13 @@ def import_(
         hbaf import praat8.npz --like npz --for ~/MELD.Raw
 
     Args:
-        file: pickle, npz or Parquet.
-        like: The file's structure.
-        name: What corpus and columns are called; default: the file's name.
-        for_: A SOURCE whose utterances get the columns; no corpus is made.
-        emotions: Names of the label numbers in order, with commas, where the file is neither of IEMOCAP nor of MELD.
-        dev_share: Of the train dialogues, moved to dev where the file names no dev split.
-        seed: Of that choice.
+        file: Pickle, npz or Parquet file.
+        like: Layout of the file: the publication or format that it follows.
+        name: Name of the corpus and its columns; default: the file's name.
+        for_: Existing corpus (a SOURCE) whose utterances get the columns; no new corpus is made.
+        emotions: Emotion names in the order of the label numbers, comma-separated; not needed for IEMOCAP and MELD.
+        dev_share: Share of the train dialogues (0..1) moved to dev where the file has no dev split.
+        seed: Random seed of that choice.
     """
     from hbaf import pipeline
     from hbaf.corpus.published.load import load_published

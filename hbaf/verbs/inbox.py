@@ -31,7 +31,9 @@ def inbox(
     model: str | None = None,
     set_: SourceSet = None,
 ) -> int:
-    """Shows what arrived for scheduled scoring, scores what is ready, and sends on or leaves out what is held.
+    """Lists conversations that arrived for scheduled scoring; scores, retries or ignores them.
+
+    A conversation that cannot be scored is held in quarantine until it is retried or ignored.
 
     Try:
 
@@ -44,12 +46,13 @@ def inbox(
         hbaf inbox ignore calls/test-call --reason "a test of the line"
 
     Args:
-        action: `list`; `score` a folder or URL now; `retry` or `ignore` an entry.
-        name: For `score` the folder or URL; for `retry` and `ignore` the entry's name, or `all` in quarantine to retry.
-        source: Only this source, by its name.
-        reason: For `ignore`: why.
-        all_: For `list`: what is published too.
-        model: For `score`: registered model; default: the only one with a champion.
+        action: `list` the entries; `score` a folder or URL now; `retry` or `ignore` an entry.
+        name: For `score` the folder or URL; for `retry` and `ignore` the entry's name; `retry all`: everything in
+            quarantine.
+        source: Show only the source of this name.
+        reason: For `ignore`: why; recorded with the entry.
+        all_: For `list`: also show conversations whose scores are published.
+        model: For `score`: name of the registered model; default: the only one with a champion.
     """
     from hbaf.home import prepare_environment
     from hbaf.inbox.entries import Inbox, InboxError
@@ -79,10 +82,10 @@ def rescore(
     model: str | None = None,
     set_: SourceSet = None,
 ) -> int:
-    """Scores again, with the champion of now, what arrived in a source since a day: after a promotion.
+    """After a promotion: scores conversations that arrived since a given day again, with the new champion.
 
-    The earlier score of a conversation stands until the new one is published. Interrupted, it is finished by the same
-    command or by the next scheduled run.
+    The earlier scores of a conversation stay published until the new ones are. If interrupted, run the same command
+    again, or let the next scheduled run finish it.
 
     Try:
 
@@ -90,7 +93,7 @@ def rescore(
 
     Args:
         since: Day or moment, as 2026-11-01 or 2026-11-01T18:30, in UTC.
-        model: Registered model; default: the only one with a champion.
+        model: Name of the registered model; default: the only one with a champion.
     """
     from hbaf.home import prepare_environment
     from hbaf.inbox.rescore import rescore as again
@@ -110,9 +113,9 @@ def verify(
     set_: SourceSet = None,
     quiet: Quiet = False,
 ) -> int:
-    """Replays published conversations with this environment and says whether it still says the same; else exit code 1.
+    """Scores published conversations again on this machine and compares; exit code 1 if a result differs.
 
-    Audio is decoded, features are extracted and the model version that scored them predicts, all anew.
+    Nothing is reused: audio is decoded, features are extracted, and the same model version predicts.
 
     Try:
 
@@ -121,8 +124,9 @@ def verify(
         hbaf verify ~/calls --conversations 0
 
     Args:
-        conversations: How many, drawn by seed; 0: all.
-        quiet: Only the summary.
+        conversations: How many conversations, drawn at random; 0: all.
+        seed: Random seed of that choice.
+        quiet: Print only the summary.
     """
     from hbaf.home import directory, prepare_environment
     from hbaf.inbox.verify_scores import verify_scores

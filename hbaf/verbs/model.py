@@ -4,9 +4,9 @@ from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Recipe, Source,
 
 
 def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, options: CorpusOptions = AS_IS) -> int:
-    """Trains once, chosen on dev, and logs run and model package to MLflow. The test split is not looked at.
+    """Trains one model and logs run and model to MLflow; dev chooses the epoch, the test split is not used.
 
-    The corpus is validated before, and the model is registered as a candidate after.
+    The corpus is validated first; the model is registered as a candidate that `hbaf promote` can make the champion.
 
     Try:
 
@@ -15,7 +15,7 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
         hbaf train ~/calls --set training.seed=1 --set model.variant=text
 
     Args:
-        again: Train even if the same run is there already.
+        again: Train even if a run with the same data and settings exists.
     """
     from hbaf import pipeline
     from hbaf.registry.tracking import ui_command
@@ -29,7 +29,7 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
         f"recipe {training.recipe}, seed {training.seed}"
     )
     print(f"dev weighted F1 {run.weighted_f1:.3f}\nrun {run.run_id}\npackage {run.package}")
-    print(f"candidate {found.model} version {found.version}\nlook: {ui_command()}")
+    print(f"candidate {found.model} version {found.version}\nview: {ui_command()}")
     return 0
 
 
@@ -41,7 +41,7 @@ def evaluate(
     reason: str = "hbaf evaluate --final",
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Scores the champion on dev, or, with `--final`, on the test split; each look at that is written down.
+    """Measures the champion on dev, or with `--final` on the test split; each use of the test split is recorded.
 
     Try:
 
@@ -50,9 +50,9 @@ def evaluate(
         hbaf evaluate example --final --reason "table 2 of the report"
 
     Args:
-        model: Registered model; default: the only one with a champion.
-        final: Look at the test split.
-        reason: Why, for the ledger of looks.
+        model: Name of the registered model; default: the only one with a champion.
+        final: Use the test split instead of dev.
+        reason: Why the test split is used; recorded in `test-looks.jsonl` of the home folder.
     """
     from hbaf import pipeline
 
@@ -74,9 +74,10 @@ def promote(
     yes: bool = False,
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Makes the best run of a corpus the champion, if it meets every rule; exit code 1 if not (docs/promotion.md).
+    """Makes the best model of a corpus the champion, if it passes every rule; exit code 1 if not (docs/promotion.md).
 
-    It is held against the present champion, or against the floors, on dialogues that neither fit nor search has seen.
+    It is compared with the present champion, or for a first model with simple baselines, on dialogues that neither
+    training nor search has seen.
 
     Try:
 
@@ -87,9 +88,9 @@ def promote(
         hbaf promote example --set promotion.approval=true
 
     Args:
-        model: Registered name; default `hbaf-<corpus>`.
-        run: MLflow run id; default: of all variants, the newest search's candidate or the best on dev.
-        yes: Agree beforehand where `promotion.approval` asks.
+        model: Name of the registered model; default `hbaf-<corpus>`.
+        run: MLflow run id; default: the newest search's candidate, or the run with the best weighted F1 on dev.
+        yes: Approve without being asked, where `promotion.approval` is set.
     """
     from hbaf import pipeline
     from hbaf.parameters import PromotionParameters

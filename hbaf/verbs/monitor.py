@@ -16,10 +16,10 @@ def monitor(
     set_: Set = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Compares what was scored in the last days with what the model was trained on.
+    """Checks whether the conversations scored in the last days differ from the data that the model was trained on.
 
-    Label mix, confidence, input quality, drift of both representations, and the weighted F1 that the calibrated
-    probabilities promise. Exit code 1 where something has changed beyond chance and tolerance.
+    Compared are the shares of the emotions, confidence, input quality, the features of audio and text, and the weighted
+    F1 expected from the calibrated probabilities. Exit code 1 if a change exceeds both chance and tolerance.
 
     Try:
 
@@ -29,9 +29,9 @@ def monitor(
 
     Args:
         scores: Folders of scores or published datasets; default: everything that this home scored.
-        model: Registered model; default: the only one with a champion.
+        model: Name of the registered model; default: the only one with a champion.
         output: Folder for the page; default: in the home folder.
-        json: For programs.
+        json: Print JSON, for programs.
     """
     from hbaf.home import prepare_environment
     from hbaf.parameters import MonitorParameters
@@ -63,7 +63,7 @@ def status(
     disk: float = 5,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Says how scoring is: last success, backlog, quarantine, champion, disk. Exit code 1 where a person should look.
+    """Shows the state of scoring: last success, backlog, quarantine, champion, disk; exit code 1 if something is wrong.
 
     Try:
 
@@ -72,11 +72,11 @@ def status(
         hbaf status --json --hours 50
 
     Args:
-        model: Registered model; default: the only one with a champion.
-        hours: Time since the last success, or in the backlog, after which something is wrong.
-        quarantine: Share of conversations in quarantine, 0..1, above which something is wrong.
-        disk: GB that must be free in the home folder.
-        json: For programs.
+        model: Name of the registered model; default: the only one with a champion.
+        hours: Hours since the last success, or of waiting in the backlog, after which it counts as a problem.
+        quarantine: Share of conversations in quarantine, 0..1, above which it counts as a problem.
+        disk: Free GB on the home folder's disk below which it counts as a problem.
+        json: Print JSON, for programs.
     """
     from hbaf.home import prepare_environment
 

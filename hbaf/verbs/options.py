@@ -16,19 +16,25 @@ if TYPE_CHECKING:
 Source = Annotated[
     str,
     Parameter(
-        help="`example`, `imported/NAME`, a folder (MELD's or IEMOCAP's release, an audformat database, a manifest "
-        "beside audio files, or a transcript beside each recording), or a manifest."
+        help="Corpus: `example`, `imported/NAME`, a folder (MELD's or IEMOCAP's release, an audformat database, a "
+        "manifest beside audio files, or a transcript beside each recording), or a manifest."
     ),
 ]
-Recipe = Annotated[str, Parameter(help="Set of values to start from: `paper`, `best` or `demo`.")]
+Recipe = Annotated[str, Parameter(help="Named settings to start from: `paper`, `best` or `demo` (small and quick).")]
 Set = Annotated[
     list[str] | None,
-    Parameter(name="--set", negative="", help="STAGE.NAME=VALUE, as `model.tau=0.2` or `features.audio=mfcc`."),
+    Parameter(
+        name="--set",
+        negative="",
+        help="Change one setting: STAGE.NAME=VALUE, as `model.tau=0.2` or `features.audio=mfcc`. Repeatable.",
+    ),
 ]
-Representations = Annotated[list[str] | None, Parameter(negative="", help="Representation; give it again for another.")]
+Representations = Annotated[
+    list[str] | None, Parameter(negative="", help="Representation (an extractor's name); repeatable.")
+]
 Purpose = Annotated[
     Literal["research", "personal", "commercial"],
-    Parameter(help="What the scores are for; kept with every row. `commercial` refuses what its licence forbids."),
+    Parameter(help="Use of the scores, stored with every row. `commercial` refuses models whose licence forbids it."),
 ]
 Quiet = Annotated[bool, Parameter(negative="", help="No progress bars.")]
 
@@ -48,12 +54,13 @@ class CorpusOptions:
 
     manifest: Annotated[str | None, Parameter(help="Manifest inside the folder, where there is more than one.")] = None
     reader: Annotated[
-        str | None, Parameter(help="`folder`, `meld`, `iemocap` or `audformat`; default: by what lies in the folder.")
+        str | None,
+        Parameter(help="`folder`, `meld`, `iemocap` or `audformat`; default: recognised by the folder's content."),
     ] = None
     channels: Annotated[
         str | None,
         Parameter(
-            help="Who is on which channel, from 0, as `0=agent,1=customer`: each turn is cut from its speaker's."
+            help="Speaker of each audio channel, from 0, as `0=agent,1=customer`; each turn is cut from its speaker's."
         ),
     ] = None
     set_: Set = None  # cyclopts wants a list

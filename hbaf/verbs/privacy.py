@@ -14,9 +14,9 @@ def forget(
     scores: Annotated[list[Path] | None, Parameter(negative="")] = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Removes a conversation, a speaker or a corpus from features, saved corpora, scores, reports and caches.
+    """Deletes a conversation, a speaker or a corpus from features, saved corpora, scores, reports and caches.
 
-    The recordings and manifests themselves are not touched: delete them too, or the next run reads them again. Models
+    Your own recordings and manifests are not touched: delete them too, or the next run reads them again. Models
     that were trained on the corpus are listed and stay as they are. A receipt without names is left in the home folder.
 
     Try:
@@ -28,11 +28,11 @@ def forget(
         hbaf forget --older-than 90d
 
     Args:
-        name: Corpus, dialogue (also as `corpus/dialogue`) or speaker.
-        kind: What the name names, where that is not clear.
-        older_than: In place of a name: what was last prepared or scored before that, as 12h, 90d or 8w.
-        scores: Folders of scores outside the home, given once each.
-        dry_run: Only tell what would go.
+        name: Corpus, conversation (also as `corpus/conversation`) or speaker.
+        kind: Whether the name is a conversation, a speaker or a corpus; needed only where it could be several.
+        older_than: Instead of a name: everything last prepared or scored longer ago than this, as 12h, 90d or 8w.
+        scores: Folder of scores outside the home folder; repeatable.
+        dry_run: Only list what would be deleted.
     """
     from hbaf.home import prepare_environment
     from hbaf.privacy.forget import forget as remove
@@ -67,7 +67,7 @@ def forget(
 
 
 def why(row: str, *, scores: str | None = None) -> int:
-    """Walks from a prediction back to model, run, feature shards, corpus and recording; exit code 1 where it breaks.
+    """Traces a prediction back to its model, run, features, corpus and recording; exit code 1 if a step is missing.
 
     Try:
 

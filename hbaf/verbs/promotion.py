@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def rollback(name: str | None = None, *, reason: str = "") -> int:
-    """Makes the previous champion the champion again; done twice, all is as before.
+    """Makes the previous champion the champion again; a second rollback undoes the first.
 
     Try:
 
@@ -18,8 +18,8 @@ def rollback(name: str | None = None, *, reason: str = "") -> int:
         hbaf rollback hbaf-calls --reason "anger is found everywhere since Monday"
 
     Args:
-        name: Registered model; default: the only one that has a previous champion.
-        reason: Why, for the record.
+        name: Name of the registered model; default: the only one that has a previous champion.
+        reason: Why; recorded with the change.
     """
     from hbaf.home import prepare_environment
 
@@ -33,7 +33,7 @@ def rollback(name: str | None = None, *, reason: str = "") -> int:
 
 
 def card(name: str | None = None, *, version: str | None = None, open_: bool = False) -> int:
-    """Shows the model card of the champion, or of another version that was one.
+    """Shows the model card of the champion, or of a version that was champion before.
 
     Try:
 
@@ -42,9 +42,9 @@ def card(name: str | None = None, *, version: str | None = None, open_: bool = F
         hbaf card hbaf-calls --version 3 --open
 
     Args:
-        name: Registered model; default: the only one with a champion.
-        version: Default: the champion.
-        open_: Open the page in a browser, in place of showing the text.
+        name: Name of the registered model; default: the only one with a champion.
+        version: Version number; default: the champion.
+        open_: Open the card as a page in the browser instead of printing it.
     """
     from hbaf.home import prepare_environment
 

@@ -18,7 +18,7 @@ def score(
     audio: Literal["link", "embed", "none"] = "link",
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Scores conversations with the champion: Parquet, CSV on request, and an HTML report.
+    """Predicts the emotions in conversations with the champion; writes a Parquet table and an HTML report.
 
     Try:
 
@@ -27,12 +27,12 @@ def score(
         hbaf score ~/calls --purpose research --csv --output /tmp/scored --audio embed
 
     Args:
-        model: Registered model; default: the only one with a champion.
+        model: Name of the registered model; default: the only one with a champion.
         output: Folder for the results; default: in the home folder.
-        csv: Also write scores.csv, with spreadsheet formulas disarmed.
+        csv: Also write scores.csv, safe to open in a spreadsheet (text that looks like a formula stays text).
         audformat: Also write the predictions as an audformat database.
-        keep_features: Keep the numbers that the model reads, so that a second run is quick, or nothing.
-        audio: How the report's players find the sound.
+        keep_features: `selected` stores the computed features, so that a second run is quick; `none` stores nothing.
+        audio: In the report, `link` to the recordings, `embed` them, or leave the players out (`none`).
     """
     from hbaf import pipeline
 

@@ -9,11 +9,16 @@ from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Recipe, Setting
 
 Space = Annotated[
     list[str] | None,
-    Parameter(negative="", help="NAME=LOW,HIGH for another range, NAME=VALUE to freeze: `tau=0.05,0.5`, `mu=0.2`."),
+    Parameter(
+        negative="",
+        help="NAME=LOW,HIGH changes a range, NAME=VALUE fixes a value: `tau=0.05,0.5`, `mu=0.2`. Repeatable.",
+    ),
 ]
 Storage = Annotated[
     str | None,
-    Parameter(help="Database of the study; default: HBAF_SEARCH_STORAGE in the environment, or SQLite in the home."),
+    Parameter(
+        help="Database URL of the study; default: HBAF_SEARCH_STORAGE in the environment, or SQLite in the home."
+    ),
 ]
 
 
@@ -33,9 +38,11 @@ def search(
     recipe: Recipe = "paper",
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Searches learning rate, λ1-3, μ and τ, trains the best settings again over fresh seeds, registers the candidate.
+    """Searches learning rate, λ1, λ2, λ3, μ and τ; trains the best settings again over new seeds; registers the best.
 
-    Run it again with the same study name and it goes on where it stopped.
+    Scores are weighted F1 on dev; the registered model is a candidate for `hbaf promote`.
+
+    When run again with the same study name, it continues where it stopped.
 
     Try:
 
@@ -44,14 +51,14 @@ def search(
         hbaf search ~/calls --hours 8 --space tau=0.05,0.5 --space mu=0.2
 
     Args:
-        trials: Finished trials of the study, over all its runs; 0 with --hours: as many as fit.
-        hours: No trial begins later than this.
-        workers: Processes of this machine.
-        study: Name; default: from corpus and settings.
-        folds: Parts of train and dev by dialogue, each of which is dev once, so a trial trains as often; 1: own dev.
-        top: Best settings that are trained again.
-        seeds: Fresh seeds of each.
-        workers_per_gpu: Workers that share one GPU.
+        trials: Number of trials that the study ends with, over all its runs; 0 with --hours: as many as fit.
+        hours: Hours after which no new trial begins.
+        workers: Number of processes on this machine.
+        study: Name of the study; default: made from corpus and settings.
+        folds: Cross-validation over train and dev by dialogue: a trial trains once per fold. 1: the corpus's own dev.
+        top: Number of best settings that are trained again.
+        seeds: Number of new seeds for each of them.
+        workers_per_gpu: Number of workers that share one GPU.
     """
     from hbaf import pipeline
     from hbaf.parameters import SearchParameters
@@ -74,14 +81,14 @@ def search(
         step=aloud,
     )
     print("\n".join(outcome.lines()))
-    print(f"look: {ui_command()}\nnext: hbaf promote {source}")
+    print(f"view: {ui_command()}\nnext: hbaf promote {source}")
     return 0
 
 
 def search_worker(study: str, *, storage: Storage = None, number: int = 0) -> int:
-    """Runs trials of a study that `hbaf search` or `train-hbaf` began, here or on another machine, until it is done.
+    """Runs trials of a study that `hbaf search` or the flow `train-hbaf` started, until the study is done.
 
-    It must see the same feature store and the same MLflow; it checks both before it begins.
+    It may run on another machine, but must reach the same feature store and MLflow; it checks both before it begins.
 
     Try:
 
@@ -89,7 +96,7 @@ def search_worker(study: str, *, storage: Storage = None, number: int = 0) -> in
 
     Args:
         study: Name of the study.
-        number: Of this worker among its fellows, such as a task number of Slurm.
+        number: A number that no other worker has, such as the task number of Slurm.
     """
     from hbaf.home import prepare_environment
     from hbaf.parameters import SearchParameters

@@ -10,7 +10,7 @@ from hbaf.verbs.options import Recipe, Set, settings
 
 
 def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: int = 320, seed: int = 0) -> int:
-    """Makes the example corpus, trains HBAF, text only and audio only, promotes and scores: the whole way.
+    """Runs every step on the example corpus: make it, train HBAF, text only and audio only, promote, score.
 
     Try:
 
@@ -19,9 +19,9 @@ def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: in
         hbaf demo --audio mfcc        # without openSMILE, whose licence forbids commercial use
 
     Args:
-        audio: Audio representation.
-        dialogues: Size of the example corpus.
-        seed: Of corpus and training.
+        audio: Audio features: openSMILE's ComParE 2016, or MFCC.
+        dialogues: Number of dialogues in the example corpus.
+        seed: Random seed of corpus and training.
     """
     # The flows are above this package, and it never imports them. Not with -m: each process that the demo starts would
     # run that module's imports again, ten seconds of them.
@@ -42,20 +42,20 @@ def doctor(
     set_: Set = None,
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
 ) -> int:
-    """Looks at versions, home folder, GPU, weights, servers and licences; exit code 1 if something is wrong.
+    """Checks versions, home folder, GPU, weights, servers and licences; exit code 1 if something is wrong.
 
-    Servers are those that the environment or the active Prefect profile names; each gets a trial write, which is
-    removed again.
+    Servers are those that the environment or the active Prefect profile names. Each is tested with one write, which
+    is removed again.
 
     Try:
 
         hbaf doctor
 
-        hbaf doctor --set features.text=roberta-large     # are these weights here, and whole
+        hbaf doctor --set features.text=roberta-large     # are these weights present and undamaged
 
     Args:
-        recipe: Whose weights are looked for.
-        json_: Print a list of findings as JSON: subject, verdict (ok, note, bad), said, fix.
+        recipe: Recipe whose pretrained weights are checked.
+        json_: Print the findings as a JSON list with the keys subject, verdict (ok, note, bad), message, fix.
     """
     import json
     from dataclasses import asdict

@@ -16,7 +16,7 @@ def features(
     grace_hours: float = 24.0,
     store: str | None = None,
 ) -> int:
-    """Lists the feature columns with size, missing rows and who uses them; checks or tidies the store.
+    """Lists stored feature columns with size, missing rows and the runs that use them; verifies or cleans the store.
 
     Try:
 
@@ -27,10 +27,10 @@ def features(
         hbaf features --collect --dry-run
 
     Args:
-        collect: Remove columns that no run in MLflow refers to, and leftovers of killed writers.
-        verify: Read every byte and hold it against its checksum; exit code 1 if something is damaged.
-        dry_run: With --collect: only tell.
-        grace_hours: Columns with rows younger than this stay: somebody may be about to train on them.
+        collect: Remove columns that no run in MLflow uses, and temporary files of killed processes.
+        verify: Compare every file with its checksum; exit code 1 if something is damaged.
+        dry_run: With --collect: only list what would be removed.
+        grace_hours: With --collect: keep columns with rows younger than this; a run may be about to use them.
         store: Folder or URL of the store; default: in the home folder.
     """
     from rich.console import Console

@@ -1,4 +1,4 @@
-"""The rules of the house: which way imports go, which library lives in which room, no circles, everything imports."""
+"""The rules of the architecture: which way imports go, where a library may be imported, no circles, imports work."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("feature_store", "hbaf", "flows", "infra")  # each imports those before it; flows and infra not each other
 
-# The order of hbaf, from the ground up, as in docs/architecture.md: a room imports itself and rooms before it.
+# The order of hbaf, from the ground up, as in docs/architecture.md: a package imports itself and those before it.
 ORDER = (
     "hbaf.stop",
     "hbaf.waiting",
@@ -92,7 +92,7 @@ def imports_of(module: str) -> tuple[str, ...]:
     return tuple(near if near in known else name for near, name in zip(beside, found, strict=True))
 
 
-def room(module: str) -> str:
+def part(module: str) -> str:
     return next((name for name in ORDER if module == name or module.startswith(name + ".")), "")
 
 
@@ -105,15 +105,15 @@ def test_imports_go_one_way(module: str) -> None:
         assert PACKAGES.index(top) <= PACKAGES.index(own), f"{module} imports {imported}"
         assert {own, top} != {"flows", "infra"}, f"{module} imports {imported}"
         if module == "hbaf":
-            assert room(imported) in ("hbaf.parameters", "hbaf.pipeline"), f"hbaf offers {imported}"
-        elif own == top == "hbaf" and room(imported) != room(module):
-            assert room(module), f"{module}: a room without a place in the order"
-            assert room(imported), f"{imported}: a room without a place in the order"
-            assert ORDER.index(room(imported)) < ORDER.index(room(module)), f"{module} imports {imported}"
+            assert part(imported) in ("hbaf.parameters", "hbaf.pipeline"), f"hbaf offers {imported}"
+        elif own == top == "hbaf" and part(imported) != part(module):
+            assert part(module), f"{module}: not in the order"
+            assert part(imported), f"{imported}: not in the order"
+            assert ORDER.index(part(imported)) < ORDER.index(part(module)), f"{module} imports {imported}"
 
 
 def test_the_order_is_the_documented_one() -> None:
-    """The table of docs/architecture.md names every room, from the ground up."""
+    """The table of docs/architecture.md names every package, from the ground up."""
     table = (ROOT / "docs" / "architecture.md").read_text()
     named = re.findall(r"`(hbaf/\w+)(?:/|\.py)`", table.partition("## What passes")[0])
     assert [name.replace("/", ".") for name in named] == list(ORDER)
@@ -125,10 +125,12 @@ def test_no_folder_is_too_full() -> None:
 
 
 @pytest.mark.parametrize("module", modules())
-def test_libraries_live_in_their_rooms(module: str) -> None:
+def test_libraries_live_in_their_packages(module: str) -> None:
     for imported in imports_of(module):
-        rooms = LIVES_IN.get(imported.split(".")[0])
-        assert rooms is None or module.startswith(rooms), f"{module} imports {imported}, which lives in {rooms}"
+        packages = LIVES_IN.get(imported.split(".")[0])
+        assert packages is None or module.startswith(packages), (
+            f"{module} imports {imported}, which lives in {packages}"
+        )
 
 
 def test_the_paper_needs_torch_alone() -> None:

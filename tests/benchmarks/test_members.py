@@ -1,7 +1,7 @@
 """What five members cost beside one: scoring of ready features as `hbaf score` does it, and bytes on disk.
 
 Reading of vectors, padding, forward passes (both modalities, each alone), label chain, attention and rows are the
-ordinary ones; weights and vectors are made up. Told in processor time, which a busy machine changes least.
+ordinary ones; weights and vectors are made up. Measured in processor time, which a busy machine changes least.
 
     make bench BENCH=members
 """

@@ -137,7 +137,9 @@ def test_a_claim_holds_only_if_the_test_says_so(gap: float, p: float, said: str)
 def test_verdicts_on_orders_and_on_the_worst_emotions() -> None:
     question = Question("", "", ("hbaf", "hbaf-a", "hbaf-b"), order=("hbaf-a", "hbaf-b"))
     paper = [one("hbaf", None), one("hbaf-a", -0.04, 0.01), one("hbaf-b", -0.01, 0.6)]
-    assert verdict(question, paper, {}) == ("The order is the paper's (a -4.0, b -1.0); told from nothing at all: a.")
+    assert verdict(question, paper, {}) == (
+        "The order is the paper's (a -4.0, b -1.0); distinguishable from no effect: a."
+    )
     other = [one("hbaf", None), one("hbaf-a", 0.0, 0.9), one("hbaf-b", -0.01, 0.6)]
     assert "another one (b -1.0, a +0.0); but none" in verdict(question, other, {})
     worst = Question("", "", ("hbaf",), worst=("fear", "disgust"))

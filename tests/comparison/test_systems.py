@@ -1,4 +1,4 @@
-"""Names of systems: what each stands for, and what is told where none stands behind it."""
+"""Names of systems: what each stands for, and what message comes where none stands behind it."""
 
 import hashlib
 from pathlib import Path

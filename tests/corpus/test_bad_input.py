@@ -1,4 +1,4 @@
-"""Bad input of every kind that we know: what it costs, what is said of it, and that nothing else suffers.
+"""Bad input of every kind that we know: what it costs, what message comes, and that nothing else suffers.
 
 A folder of three dialogues is damaged in its third one. The first two must come out as they do without the third, bit
 for bit. docs/bad-input.md lists the cases with the messages that they really give; after a change of either,
@@ -525,14 +525,14 @@ BEGIN, END = "<!-- cases -->\n", "<!-- end of cases -->\n"
 def table_of(messages: dict[str, str]) -> str:
     lines = []
     for group, cases in CASES.items():
-        lines += [f"\n## {group}\n", "| what is wrong | costs | what is said |", "|---|---|---|"]
+        lines += [f"\n## {group}\n", "| what is wrong | costs | message |", "|---|---|---|"]
         for case in cases:
             said = messages[case.what].replace("|", "\\|").replace("\n", "<br>")
             lines.append(f"| {case.what} | {case.costs} | {f'`{said}`' if said else ''} |")
     return "\n".join(lines) + "\n\n"
 
 
-def test_the_docs_say_what_is_said(messages: dict[str, str]) -> None:
+def test_the_docs_show_the_messages(messages: dict[str, str]) -> None:
     if len(messages) < len(ALL):
         pytest.skip("only with all the cases before it")
     before, _, rest = DOCS.read_text().partition(BEGIN)

@@ -80,7 +80,7 @@ def extract(folder: Path, dialogues: int, read: bool = False) -> dict[str, float
 
 
 def asked(folder: Path) -> int:
-    """How many utterances the extractor was asked for since the last look."""
+    """How many utterances the extractor was asked for since the last check."""
     file = folder / "asked"
     count = sum(map(int, file.read_text().split())) if file.exists() else 0
     file.unlink(missing_ok=True)

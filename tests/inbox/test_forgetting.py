@@ -22,7 +22,7 @@ from tests.privacy.test_markers import held
 
 __all__ = ["database"]  # a fixture
 MARKS = ("markername", "markerword", "markerbroken", "markercopy")
-# Rooms without anything of people: weights, keys, servers' own files, and the journal, which ends with its forget.
+# Folders without anything of people: weights, keys, servers' own files, and the journal, which ends with its forget.
 NOTHING_OF_PEOPLE = {"champions", "encoders", "receipts", "forgetting", "prefect", "stack", "monitoring", "examples"}
 DOCS = Path(__file__).parents[2] / "docs" / "privacy.md"
 
@@ -93,8 +93,8 @@ def test_one_that_was_killed_is_completed_by_the_next_scoring(
 
 def test_every_room_is_registered_and_documented(scored: SourceParameters, home: Path) -> None:
     registered = {folder for store in STORES for folder in store.folders}
-    rooms = {place.name for place in home.iterdir() if place.is_dir()}
-    assert rooms - registered <= NOTHING_OF_PEOPLE
+    folders = {place.name for place in home.iterdir() if place.is_dir()}
+    assert folders - registered <= NOTHING_OF_PEOPLE
     documented = set(re.findall(r"`(\w+)/`", DOCS.read_text()))
     assert registered - {"docs", "validated", "mlflow", "search", "runs"} <= documented, "those are rows of their own"
 

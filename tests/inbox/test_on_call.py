@@ -92,7 +92,7 @@ def test_the_monitor_looks_without_mlflow(source: Path, capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert code == ("CHANGED" in said)
     assert "hbaf-calls/1: 9 utterances of 3 conversations" in said
-    assert f"{NOWHERE} cannot be reached: this look is no point of its curves" in said
+    assert f"{NOWHERE} cannot be reached: this check is not in its curves" in said
     page = Path(said.splitlines()[-1].removeprefix("report: "))
     assert "expected weighted F1" in page.read_text().replace("Expected", "expected")
 

@@ -300,7 +300,7 @@ def test_what_is_switched_off_is_not_built(make_model, settings, removed):
 
 
 def test_without_fusion_the_streams_are_classified(make_batch, make_model):
-    """Also: what stands in where a modality is missing, and that each stream is told to ignore it as a key."""
+    """Also: what stands in where a modality is missing, and that each stream ignores it as a key."""
     model, batch = make_model(fusion=False), make_batch((4,), no_audio=[(0, 1)], no_text=[(0, 2)])
     audio, text, commonsense = batch.audio.clone(), batch.text.clone(), batch.commonsense.clone()
     audio[0, 1] = model.missing_audio

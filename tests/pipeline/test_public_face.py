@@ -24,8 +24,8 @@ def test_every_name_is_the_pipelines_and_documented() -> None:
 
 def test_no_name_is_a_package_of_hbaf() -> None:
     """`import hbaf.search.run` sets `hbaf.search`: a function of that name would be there or not by chance."""
-    rooms = {path.stem for path in (ROOT / "hbaf").iterdir()}
-    assert not rooms & set(hbaf.__all__)
+    parts = {path.stem for path in (ROOT / "hbaf").iterdir()}
+    assert not parts & set(hbaf.__all__)
 
 
 def test_another_name_is_an_attribute_error() -> None:

@@ -1,4 +1,4 @@
-"""Scores that a plausible model could have said of a made-up quarrel, with and without what could do harm."""
+"""Scores that a plausible model could have given to a made-up quarrel, with and without what could do harm."""
 
 import json
 from pathlib import Path

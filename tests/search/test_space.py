@@ -1,4 +1,4 @@
-"""The search space follows the parameter models; what is asked for wrongly is said so."""
+"""The search space follows the parameter models; what is asked for wrongly is reported."""
 
 import pytest
 

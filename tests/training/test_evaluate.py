@@ -1,4 +1,4 @@
-"""Metrics against scikit-learn and by hand; the ledger of looks at a test split."""
+"""Metrics against scikit-learn and by hand; the list of uses of a test split."""
 
 import numpy as np
 import pandas as pd

@@ -31,7 +31,7 @@ TABLE2 = {
     "hbaf-no-contrastive": "w/o contrastive learning",
 }
 BLUE, ORANGE = "#33618f", "#d98b3a"
-# Of the compared systems: what a row may claim is told by its colour.
+# Of the compared systems: what a row may claim is shown by its colour.
 SHADES = {"floor": "#9a9a9a", "published": BLUE, "reading": "#8fabc8", "own": "#6a8f4e", "hbaf": ORANGE}
 KINDS = {"floor": "floor", "published": "published", "reading": "our reading", "own": "your own", "hbaf": "HBAF"}
 PIXELS_PER_INCH = 160

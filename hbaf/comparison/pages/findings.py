@@ -39,8 +39,8 @@ class Question:
         expected: system -> sign of its difference from the reference if the claim holds; none for an open question.
         order: systems by the size of their loss, the largest first, if the claim is about an order.
         split: `test`, or `dev` for what a recipe is chosen by.
-        worst: emotions that are said to be recognised worst by the reference.
-        inertia: what a speaker's last label tells by itself is told too.
+        worst: emotions that, by the claim, the reference recognises worst.
+        inertia: what a speaker's last label tells by itself is reported too.
     """
 
     title: str
@@ -231,17 +231,17 @@ def verdict(question: Question, answers: Sequence[Answer], classes: dict[str, fl
         listed = ", ".join(f"{_short(name)} {_signed(by_name[name].difference)}" for name in found)
         same = "The order is the paper's" if found == there else "The order is another one"
         return f"{same} ({listed}); " + (
-            f"told from nothing at all: {', '.join(_short(name) for name in known)}."
+            f"distinguishable from no effect: {', '.join(_short(name) for name in known)}."
             if known
-            else "but none of these differences can be told from chance."
+            else "but none of these differences can be distinguished from chance."
         )
     if len(answers) > MANY and not question.expected:
         certain = [one for one in answers[1:] if one.p < 1 - LEVEL]
         most = max(answers[1:], key=lambda one: one.difference or 0.0)
         names = ", ".join(f"`{_short(one.system)}`" for one in certain) or "none"
         return (
-            f"Of {len(answers) - 1} differences these can be told from chance after correction: {names}. The largest "
-            f"gain is that of `{_short(most.system)}`, {_signed(most.difference)} "
+            f"Of {len(answers) - 1} differences these can be distinguished from chance after correction: {names}. "
+            f"The largest gain is that of `{_short(most.system)}`, {_signed(most.difference)} "
             f"[{_signed(most.gap_low)}, {_signed(most.gap_high)}]."
         )
     parts = []
@@ -252,7 +252,9 @@ def verdict(question: Question, answers: Sequence[Answer], classes: dict[str, fl
             right = side == question.expected[one.system]
             judged = ("Holds" if right else "The contrary holds") if sure else "Not shown"
         else:
-            judged = ("better" if side > 0 else "worse") if sure else "no difference that can be told from chance"
+            judged = (
+                ("better" if side > 0 else "worse") if sure else "no difference that can be distinguished from chance"
+            )
             judged = f"`{_short(one.system)}`: {judged}"
         gap = f"{_signed(one.difference)} [{_signed(one.gap_low)}, {_signed(one.gap_high)}], p {one.p:.3f}"
         parts.append(f"{judged}, {gap}")

@@ -70,7 +70,7 @@ def facts(comparison: Comparison) -> str:
         f"{', '.join(widths) or '–'}; the same batches, optimiser, early stopping on dev and code for all systems.",
         *([trained(ended[0].training)] if ended else []),
         f"- Tuning on dev: {f'{asked.trials} trials of each system' if asked.trials > 1 else 'none, of no system'}.",
-        f"- Each run looked at the test split once at its end, {looks} looks{often}; the ledger is "
+        f"- Each run used the test split once, at its end: {looks} uses{often}, listed in "
         "`test-looks.jsonl` in the home and the experiment `hbaf-test-looks` in MLflow.",
         f"- {', '.join(versions)}.",
     ]

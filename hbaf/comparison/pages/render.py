@@ -36,14 +36,14 @@ def shown(rows: Sequence[Row]) -> pd.DataFrame:
             "weighted F1": f"{percent(row.f1)} ± {percent(row.deviation)}" if scored else "failed",
             "95 %": f"[{percent(row.low)}, {percent(row.high)}]" if scored else "",
             "Δ": "" if row.difference is None else f"{100 * row.difference:+.1f}",
-            "p": "" if row.p is None else f"{row.p:.3f}{starred(row.p)}",
-            "Δ floor": "" if row.over_floor is None else f"{100 * row.over_floor:+.1f}{starred(row.p_over_floor)}",
+            "p": "" if row.p is None else f"{row.p:.3f}{_starred(row.p)}",
+            "Δ floor": "" if row.over_floor is None else f"{100 * row.over_floor:+.1f}{_starred(row.p_over_floor)}",
             "dev": percent(row.dev_f1),
             "macro F1": percent(row.macro_f1),
             "UAR": percent(row.uar),
             "acc.": percent(row.accuracy),
             **{name: percent(value) for name, value in row.classes.items()},
-            "parameters": count(row.parameters) if scored else "",
+            "parameters": _count(row.parameters) if scored else "",
             "s/epoch": f"{row.seconds_an_epoch:.2f}" if scored else "",
             "trials": str(row.trials) if row.trials > 1 else "–",
             "seeds": str(row.seeds),
@@ -55,15 +55,16 @@ def shown(rows: Sequence[Row]) -> pd.DataFrame:
     return frame if any(row.over_floor is not None for row in rows) else frame.drop(columns="Δ floor", errors="ignore")
 
 
-def starred(p: float | None) -> str:
+def _starred(p: float | None) -> str:
     return "*" if p is not None and p < SIGNIFICANT else ""
 
 
 def percent(value: float) -> str:
+    """0..1 as per cent with one decimal; a dash for NaN."""
     return "–" if np.isnan(value) else f"{100 * value:.1f}"
 
 
-def count(parameters: int) -> str:
+def _count(parameters: int) -> str:
     return f"{parameters / 1e6:.2f} M" if parameters >= 1e5 else f"{parameters / 1e3:.1f} k"
 
 
@@ -77,6 +78,7 @@ def blocks(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 
 def by_cell(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """Name of the cell -> its rows, in the order in which cells first occur."""
     return [(name, [row for row in rows if row.cell == name]) for name in dict.fromkeys(row.cell for row in rows)]
 
 
@@ -117,11 +119,12 @@ def as_markdown(rows: Sequence[Row]) -> str:
 
 
 def md_line(values: Sequence[object]) -> str:
+    """A line of a Markdown table; bars in values are escaped."""
     return "| " + " | ".join(str(value).replace("|", "\\|") for value in values) + " |"
 
 
 def latex(rows: Sequence[Row], caption: str) -> str:
-    """A booktabs table of one cell; needs `\\usepackage{booktabs}`."""
+    r"""A booktabs table of one cell; needs `\usepackage{booktabs}`."""
     frame = shown(rows).set_index("system")
     parts = []
     for title, of in blocks(rows):
@@ -139,6 +142,7 @@ def latex(rows: Sequence[Row], caption: str) -> str:
 
 
 def tex(text: str) -> str:
+    """Plain text for LaTeX: & % _ # escaped, the dash and ≥ as commands; other special signs stay as they are."""
     for sign in "&%_#":
         text = text.replace(sign, "\\" + sign)
     return text.replace("–", "--").replace("≥", r"$\geq$")

@@ -52,15 +52,18 @@ class LineBank:
     reactions: tuple[str, ...]
 
     def words_line(self, chance: random.Random, topic: str, emotion: str) -> str:
+        """A line whose words tell the emotion, mostly with a tail that does too; at most 20 words with the tail."""
         line = fill(chance, chance.choice(self.situations[topic][emotion]))
         tail = chance.choice(TAILS[emotion])
         fits = len(line.split()) + len(tail.split()) <= LONGEST_LINE
         return f"{line} {tail}" if fits and chance.random() < TAIL_SHARE else line
 
     def voice_line(self, chance: random.Random, topic: str) -> str:
+        """A statement on a topic that fits every emotion: only the voice tells which."""
         return fill(chance, chance.choice(self.statements[topic]))
 
     def context_line(self, chance: random.Random) -> str:
+        """A short reaction that fits good and bad news: only the turns before tell the emotion."""
         return f"{chance.choice(OPENERS)} {chance.choice(self.reactions)}"
 
 

@@ -1,4 +1,4 @@
-"""What reading a pickle would cost, told from its opcodes before anything of it is built.
+"""What reading a pickle would cost, worked out from its opcodes before anything of it is built.
 
 A pickle of 34 bytes can ask for gigabytes, one of 245 bytes for a tuple that holds itself twice in each of a hundred
 steps: hashing, comparing or copying that takes for ever, and deep ones overflow the stack of the interpreter.
@@ -50,8 +50,8 @@ def check_cost(content: bytes) -> None:
     stack: list[_Size] = []
     memo: dict[int, _Size] = {}
     spent, allowed = 0, LARGEST_TUPLE + 4 * len(content)
-    for number, (opcode, told, place) in enumerate(pickletools.genops(content)):
-        name, argument = opcode.name, told or 0
+    for number, (opcode, given, place) in enumerate(pickletools.genops(content)):
+        name, argument = opcode.name, given or 0
         if name == "FRAME" and argument > len(content) - (place or 0):
             raise ValueError("a frame longer than the file")
         if name in _PUT and int(argument) > number:

@@ -84,7 +84,7 @@ def _index(frame: pd.DataFrame) -> Iterator[Segment]:
 
 
 def values_of(header: Path, database: Any, columns: ColumnMap, name: str, segments: list[Segment]) -> list[str | None]:
-    """One of our columns, for each segment: what is said of it, else of its file, else None."""
+    """One of our columns, for each segment: what the tables hold of it, else of its file, else None."""
     said: dict[Segment, tuple[str, str]] = {}
     for table_id, value, segment in _statements(database, columns, name):
         earlier, where = said.setdefault(segment, (value, table_id))

@@ -166,7 +166,7 @@ def _label_set(manifest: Manifest, found: set[str]) -> tuple[str, ...]:
 
 
 def _check_bad_share(file: Path, set_aside: pd.DataFrame, placed: int, allowed: float) -> None:
-    set_aside = set_aside[set_aside["rule"] != NO_TRANSCRIPT]  # said, but no row of anything
+    set_aside = set_aside[set_aside["rule"] != NO_TRANSCRIPT]  # reported, but no row of anything
     bad, total = len(set_aside), placed + len(set_aside)
     if bad <= allowed * total and bad < total:
         return

@@ -1,4 +1,4 @@
-"""IEMOCAP as it is released: five sessions of two actors each, with transcripts, labels and one wav per utterance.
+r"""IEMOCAP as it is released: five sessions of two actors each, with transcripts, labels and one wav per utterance.
 
     SessionN/dialog/EmoEvaluation/<dialogue>.txt    [6.2901 - 8.2357]\\tSes01F_impro01_F000\\tneu\\t[2.5, 2.5, 2.5]
     SessionN/dialog/transcriptions/<dialogue>.txt   Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.

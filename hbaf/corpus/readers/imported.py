@@ -24,7 +24,7 @@ def read_imported(parameters: CorpusParameters) -> Corpus:
     """
     folder = home_folder() / "imported" / safe_name(parameters.name or "")
     if parameters.name is None or not (folder / "corpus.json").is_file():
-        known = ", ".join(imported_names()) or "nothing yet"
+        known = ", ".join(_imported_names()) or "nothing yet"
         raise CorpusError(
             f"imported/{parameters.name or ''}: nothing was imported under that name; there is: {known}. "
             "Import the file first: `hbaf import FILE --like ...`."
@@ -32,7 +32,7 @@ def read_imported(parameters: CorpusParameters) -> Corpus:
     return load_corpus(folder)
 
 
-def imported_names() -> list[str]:
+def _imported_names() -> list[str]:
     return sorted(path.parent.name for path in (home_folder() / "imported").glob("*/corpus.json"))
 
 

@@ -12,7 +12,7 @@ from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, folded
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.manifest_values import NO_VALUE, BadRow, seconds
-from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, FORMS, SUFFIXES, Told, read_transcript
+from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, FORMS, SUFFIXES, ReadSummary, read_transcript
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError, SetAside
 from hbaf.parameters import LimitParameters
 
@@ -41,21 +41,21 @@ def read_transcripts(
     if file is not None:
         manifest.file = file
         path = _named(root, file)
-        told = Told()
+        summary = ReadSummary()
         try:
             parsed = read_transcript(path, _shown(path, root), limits)
         except NotATranscriptError as error:
             raise CorpusError(f"{path}: not a transcript: {error}. A transcript is {FORMS}.") from error
-        told.add(_shown(path, root), parsed)
+        summary.add(_shown(path, root), parsed)
         _add(manifest, path.stem, _Recordings(files).of(path), parsed.rows, root)
         manifest.set_aside += parsed.set_aside
-        manifest.notes += told.lines()
+        manifest.notes += summary.lines()
         return manifest
-    told = Told()
+    summary = ReadSummary()
     dialogues = _dialogues(files)
     for name, (recording, transcripts) in dialogues.items():
-        _read_best(manifest, name, recording, transcripts, root, told, limits)
-    manifest.notes += told.lines()
+        _read_best(manifest, name, recording, transcripts, root, summary, limits)
+    manifest.notes += summary.lines()
     if not manifest.rows and not manifest.set_aside:
         return None
     with_one = {recording for recording, _ in dialogues.values()}
@@ -77,9 +77,9 @@ def read_recording(
         name: of the dialogue.
     """
     manifest = Manifest("transcripts", [*_COLUMNS], {column: column for column in _COLUMNS})
-    told = Told()
-    _read_best(manifest, name, recording, sorted(transcripts, key=_rank), root, told, limits)
-    manifest.notes += told.lines()
+    summary = ReadSummary()
+    _read_best(manifest, name, recording, sorted(transcripts, key=_rank), root, summary, limits)
+    manifest.notes += summary.lines()
     return manifest
 
 
@@ -176,7 +176,7 @@ def _read_best(
     recording: Path | None,
     transcripts: list[Path],
     root: Path,
-    told: Told,
+    summary: ReadSummary,
     limits: LimitParameters,
 ) -> None:
     refused: list[SetAside] = []
@@ -188,7 +188,7 @@ def _read_best(
             if recording or path.suffix.lower() != ".json":  # a JSON beside nothing is somebody's settings
                 refused.append((f"{shown}:1", "not a transcript", str(error)))
             continue
-        told.add(shown, parsed)
+        summary.add(shown, parsed)
         _add(manifest, name, recording, parsed.rows, root)
         manifest.set_aside += parsed.set_aside
         manifest.notes += [f"{where.removesuffix(':1')}: not read ({found})" for where, _, found in refused]

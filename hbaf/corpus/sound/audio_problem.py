@@ -38,11 +38,13 @@ class NativeAudio:
 
 
 def check_rate(rate: int, path: Path) -> None:
+    """Raises AudioProblem where a sample rate (Hz) is outside `RATES`."""
     if not RATES[0] <= rate <= RATES[1]:
         raise AudioProblem("implausible sample rate", path, "The header is damaged; export it again.", f"{rate} Hz")
 
 
 def check_size(values: int, path: Path) -> None:
+    """Raises AudioProblem where more than `MAX_VALUES` samples, over all channels, would be decoded at once."""
     if values > MAX_VALUES:
         raise AudioProblem(
             "too long to decode at once", path, "Give start and end of the utterance, or cut the file.",
@@ -51,20 +53,24 @@ def check_size(values: int, path: Path) -> None:
 
 
 def damaged(path: Path, found: str = "") -> AudioProblem:
+    """The problem of a file whose decoding fails midway; `found` is what the decoder says."""
     return AudioProblem("cut short or damaged", path, "Copy or export it again.", found)
 
 
 def not_audio(path: Path) -> AudioProblem:
+    """The problem of a file that no decoder knows."""
     return AudioProblem(
         "not audio", path, "Its content is no kind of sound that is known here; check the path, or convert it."
     )
 
 
 def no_samples(path: Path) -> AudioProblem:
+    """The problem of a file that decodes to nothing."""
     return AudioProblem("no samples", path, "The file is a header without sound; export it again.")
 
 
 def shorter_than_promised(path: Path, found: str) -> AudioProblem:
+    """The problem of a file that ends before its header says; `found` names both lengths."""
     return AudioProblem(
         "shorter than its header says",
         path,

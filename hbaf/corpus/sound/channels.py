@@ -43,7 +43,7 @@ def assign_channels(rows: Iterable[tuple[str, dict[str, Any]]], channels: dict[s
 
     Args:
         rows: (where, values) with `speaker` and `channel`; the values are changed in place.
-        channels: speaker -> channel from 0; empty: nobody said who is where.
+        channels: speaker -> channel from 0; empty: not given.
 
     Raises:
         CorpusError: rows whose speaker the mapping does not name.
@@ -74,7 +74,7 @@ def stop_where_channels_differ(corpus: str, utterances: pd.DataFrame) -> None:
         utterances: with the columns `audio` and `audio_problem`, after measuring.
 
     Raises:
-        CorpusError: they do, and nobody said who is on which channel.
+        CorpusError: they do, and it is not known who is on which channel.
     """
     recordings: dict[str, bool] = {}
     first = ""

@@ -136,6 +136,7 @@ def _decoded_frames(container: Any, stream: Any, origin: float, path: Path) -> I
 
 
 def format_changes(path: Path) -> AudioProblem:
+    """The problem of a file whose sample rate or number of channels is not the same throughout."""
     return AudioProblem("format changes midway", path, "Convert it to WAV or FLAC first.")
 
 

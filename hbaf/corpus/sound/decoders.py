@@ -29,7 +29,7 @@ __all__ = ["AudioProblem", "NativeAudio", "read_native"]
 
 # Sizes that recorders write before they know the size: 0, the largest number, 2 GB less a header ...
 OPEN_SIZE = 0x7FFF_0000
-LIKELY_OPEN_SIZE = 1 << 30  # open too if the size of the whole file is told rightly, or left open as well
+LIKELY_OPEN_SIZE = 1 << 30  # open too if the size of the whole file is stated rightly, or left open as well
 
 
 def read_native(path: Path, start: float | None = None, end: float | None = None) -> NativeAudio:

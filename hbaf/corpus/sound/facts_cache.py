@@ -35,6 +35,7 @@ class FactsCache:
         return found
 
     def put(self, key: str | None, facts: dict[str, Any]) -> None:
+        """Keeps the facts of a recording, written with others every two seconds; without a key they are not kept."""
         if key is None:
             return
         self._waiting.append((key, json.dumps(facts)))

@@ -152,6 +152,7 @@ def _names_its_kind(head: bytes) -> bool:
 
 
 def part_of(path: Path, begin: int, end: int) -> bytes:
+    """The bytes of a file from `begin` up to, but not including, `end`."""
     with path.open("rb") as file:
         file.seek(begin, os.SEEK_SET)
         return file.read(end - begin)

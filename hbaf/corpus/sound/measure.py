@@ -57,6 +57,7 @@ def _voiced_share(samples: np.ndarray, rate: int) -> float:
 
 
 def main(memory: int) -> None:
+    """Prints "ready", then a line of facts for each line of stdin, until it ends; `memory` is its bound in bytes."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # systems without such a limit
         import resource
 

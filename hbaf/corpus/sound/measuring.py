@@ -70,6 +70,11 @@ class Decoder:
         self.memory = 0
 
     def measure(self, recording: Recording, limits: LimitParameters) -> Facts | str:
+        """The facts of each segment, or in one sentence why the recording was given up: too slow, or its process died.
+
+        Raises:
+            WorkerError: the process could not start.
+        """
         answer, question = self._start(limits.sound_memory)
         question.write(json.dumps([str(recording.path), recording.segments]) + "\n")
         question.flush()
@@ -89,6 +94,7 @@ class Decoder:
         )
 
     def close(self) -> None:
+        """Kills the process, where there is one; the next `measure` starts another."""
         if self.process is not None:
             self.process.kill()
             self.process.communicate()

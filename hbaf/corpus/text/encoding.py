@@ -1,6 +1,6 @@
 """Bytes of a text file -> text: UTF-8, UTF-16 and UTF-32, or else the older encoding whose letters fit best.
 
-An older encoding has no mark, so it is told by what comes out: letters that a language uses, in words of one script.
+An older encoding has no mark, so it is recognised by what comes out: letters that a language uses, words of one script.
 Statistical detectors need more text than a call has; this one weighs fewer encodings, and says when it is not sure.
 """
 
@@ -49,7 +49,7 @@ class Decoded:
 
     Attributes:
         damaged: single bytes were not UTF-8 (they stay as surrogates, to be found by row).
-        note: what to tell where the encoding was told by its letters; empty for Unicode.
+        note: what to report where the encoding was recognised by its letters; empty for Unicode.
     """
 
     text: str

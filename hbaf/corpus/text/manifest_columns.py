@@ -49,6 +49,7 @@ def _without_unit(column: str) -> str:
 
 
 def refuse_doubled(path: Path, names: list[str]) -> None:
+    """Raises CorpusError where a name stands twice in a header; empty names may."""
     doubled = sorted({name for name in names if name and names.count(name) > 1})
     if doubled:
         raise CorpusError(f"{path}: column {doubled[0]!r} stands in the header twice. Rename or remove one.")
@@ -107,4 +108,5 @@ def carried_name(name: str) -> str:
 
 
 def plain(name: str) -> str:
+    """A column's name in lower case, of ASCII letters and digits alone: "Start Time" and "start_time" are the same."""
     return re.sub(r"[^a-z0-9]", "", name.lower())

@@ -14,6 +14,7 @@ from typing import Any
 
 
 def main(path: str, memory: int, most_bytes: int, most_cells: int) -> dict[str, Any]:
+    """Reads a workbook; what it gives, and in which case, is described at the head of this file."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # systems without such a limit
         import resource
 

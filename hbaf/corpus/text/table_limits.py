@@ -12,10 +12,12 @@ def check_bytes(path: Path, found: int, limits: LimitParameters) -> None:
 
 
 def check_rows(path: Path, found: int, limits: LimitParameters) -> None:
+    """Raises CorpusError where a table has more rows than allowed."""
     _check(path, "rows", found, limits.table_rows, "table_rows")
 
 
 def check_cells(path: Path, found: int, limits: LimitParameters) -> None:
+    """Raises CorpusError where a table has more cells, empty ones too, than allowed."""
     _check(path, "cells", found, limits.table_cells, "table_cells")
 
 

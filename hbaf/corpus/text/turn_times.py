@@ -1,4 +1,4 @@
-"""When turns of one recording end, where only their starts are told; and which have no place of their own in it.
+"""When turns of one recording end, where only their starts are given; and which have no place of their own in it.
 
 Such a turn would silently last to the end of the recording, with everybody else's words in it.
 """

@@ -9,10 +9,10 @@ DOUBLE_ENCODED = re.compile(f"[ÂÃ][{re.escape(_FOLLOWING)}]|â[\x80€][{re.es
 
 
 def repair_windows_1252(text: str) -> str:
-    """Puts right what is left of a Windows-1252 text read as something else; everything else stays as it is.
+    r"""Puts right what is left of a Windows-1252 text read as something else; everything else stays as it is.
 
     Three kinds: UTF-8 that was read as Windows-1252 or Latin-1 ("doesnâ€™t"), Windows-1252 that was read as Latin-1
-    ("doesn\\x92t"), and single bytes that are not UTF-8 (lone surrogates, as `surrogateescape` leaves them).
+    ("doesn\x92t"), and single bytes that are not UTF-8 (lone surrogates, as `surrogateescape` leaves them).
     """
     text = re.sub("[\udc80-\udcff]", lambda found: _windows_1252(ord(found[0]) - 0xDC00), text)
     text = DOUBLE_ENCODED.sub(_undo_double_encoding, text)

@@ -35,6 +35,7 @@ class Functionals:
         self._smile: Any = None
 
     def identity(self) -> dict[str, object]:
+        """What the vectors depend on: openSMILE's set and the version of this extractor."""
         return {"name": self.name, "version": VERSION, "set": self.set, "level": "functionals"}
 
     def extract(self, items: Sequence[np.ndarray] | Sequence[str]) -> np.ndarray:

@@ -80,6 +80,7 @@ class Mfcc:
         self.name = name
 
     def identity(self) -> dict[str, object]:
+        """What the vectors depend on: the version of this extractor alone, it has no settings."""
         return {"name": "mfcc", "version": VERSION}
 
     def extract(self, items: Sequence[np.ndarray] | Sequence[str]) -> np.ndarray:

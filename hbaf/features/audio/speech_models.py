@@ -98,6 +98,7 @@ class SpeechModel:
         self.batch_size, self.device = batch_size, device
 
     def identity(self) -> dict[str, object]:
+        """What the vectors depend on: weights, layer and length of the parts; neither batch size nor device."""
         return {
             "name": self.name,
             "version": VERSION,

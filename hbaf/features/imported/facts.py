@@ -42,9 +42,11 @@ class Imported:
         self._identity = dict(facts["identity"])
 
     def identity(self) -> dict[str, object]:
+        """What the vectors depend on, as noted at the import."""
         return dict(self._identity)
 
     def extract(self, items: Sequence[np.ndarray] | Sequence[str]) -> np.ndarray:
+        """Always raises CorpusError: published features cannot be computed."""
         raise CorpusError(
             f"{self.name}: published features cannot be computed for other utterances. Import a file that has them: "
             "`hbaf import FILE --like ... --for SOURCE`."
@@ -52,10 +54,19 @@ class Imported:
 
 
 def is_imported(name: str) -> bool:
+    """Whether an extractor's name stands for published features: `imported:...`."""
     return name.startswith(f"{KIND}:")
 
 
 def imported_facts(model: str) -> dict[str, Any]:
+    """What was noted of one feature at the import: `dim`, `modality`, `identity` and more.
+
+    Args:
+        model: `<name>` or `<name>/<feature>`, what stands behind `imported:`.
+
+    Raises:
+        CorpusError: nothing was imported under that name, or it has several features and none is named.
+    """
     name, _, feature = model.partition("/")
     try:
         described: dict[str, dict[str, Any]] = json.loads(facts_file(name).read_text())
@@ -75,4 +86,5 @@ def imported_facts(model: str) -> dict[str, Any]:
 
 
 def facts_file(name: str) -> Path:
+    """Where the facts of an import lie; the file need not exist."""
     return directory("imported-columns") / f"{safe_name(name)}.json"

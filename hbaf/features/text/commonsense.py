@@ -75,6 +75,7 @@ class Comet:
         self.max_length = checked_length(name, max_length, config)
 
     def identity(self) -> dict[str, object]:
+        """What the vectors depend on: weights, relations, pooling and query length; neither batch size nor device."""
         return {
             "name": "comet",
             "version": VERSION,

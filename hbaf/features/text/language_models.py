@@ -107,6 +107,7 @@ class LanguageModel:
         self.max_length = checked_length(name, max_length, config)
 
     def identity(self) -> dict[str, object]:
+        """What the vectors depend on: weights, layers, pooling, length and context; neither batch size nor device."""
         return {
             "name": self.name,
             "version": VERSION,
@@ -216,7 +217,7 @@ def quiet_loading() -> Iterator[None]:
 
 
 def chosen_device(device: str) -> str:
-    """ "cpu" or "cuda"."""
+    """`"auto"` -> "cuda" where there is a GPU, else "cpu"; any other device as it is named."""
     import torch
 
     if device == "auto":

@@ -1,1 +1,1 @@
-"""What MLflow keeps beside models: comparisons, fine-tunings, monitoring, test looks, validations."""
+"""What MLflow keeps beside models: comparisons, fine-tunings, monitoring, uses of test splits, validations."""

@@ -56,6 +56,7 @@ class ComparisonLog:
         self._guarded(self._begin)
 
     def add(self, run: NestedRun) -> None:
+        """Logs a run below the parent; one that is there already is not logged again."""
         if run.key not in self.known:
             self._guarded(lambda: self._add(run))
 

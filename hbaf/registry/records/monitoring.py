@@ -1,4 +1,4 @@
-"""What the monitor found, in MLflow: one run per model version with a point per look, so that MLflow draws curves."""
+"""What the monitor found, in MLflow: one run per model version with a point per check, so that MLflow draws curves."""
 
 import time
 from collections.abc import Mapping
@@ -44,12 +44,12 @@ def log_look(model: RegisteredModel, values: Mapping[str, float], at: float, tag
 
 
 def log_report(run_id: str, page: Path) -> None:
-    """Keeps a look's page with the run, under the time of the look."""
+    """Keeps a check's page with the run, under the time of the check."""
     MlflowClient().log_artifact(run_id, str(page), time.strftime("looks/%Y-%m-%dT%H%M%SZ", time.gmtime()))
 
 
 def curves(model: RegisteredModel, names: list[str]) -> dict[str, list[Point]]:
-    """Every earlier point of these metrics, oldest first; empty where nobody looked yet."""
+    """Every earlier point of these metrics, oldest first; empty before the first check."""
     run_id = find_run(model)
     if run_id is None:
         return {name: [] for name in names}
@@ -63,6 +63,7 @@ def curves(model: RegisteredModel, names: list[str]) -> dict[str, list[Point]]:
 
 
 def find_run(model: RegisteredModel) -> str | None:
+    """Id of the run that holds this model's monitoring from this home; None before the first check."""
     found = MlflowClient().search_runs(
         [experiment_id(EXPERIMENT)],
         f"tags.\"{RUN_TAG}\" = '{model.run_id}' and tags.\"{HOME_TAG}\" = '{home_digest()}'",

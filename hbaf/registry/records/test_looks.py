@@ -1,7 +1,7 @@
-"""The ledger of every look at a test split, as a table in MLflow: whoever reads a score can count the looks behind it.
+"""The list of every use of a test split, as a table in MLflow: whoever reads a score can count the uses behind it.
 
 The home's `test-looks.jsonl` is written first, by `hbaf.training.evaluate`, and always; this copies it. When MLflow
-cannot be reached the copy is late, never the look.
+cannot be reached the copy is late, never the list.
 """
 
 import json
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 def share_test_looks() -> int | None:
-    """Writes the home's ledger to MLflow: one run per home in the experiment `hbaf-test-looks`, the table its artifact.
+    """Writes the home's list to MLflow: one run per home in the experiment `hbaf-test-looks`, the table its artifact.
 
     Returns:
-        How many looks the table has; None when MLflow could not be reached: the next call makes up for it.
+        How many uses the table has; None when MLflow could not be reached: the next call makes up for it.
     """
     path = home_folder() / "test-looks.jsonl"
     if not path.exists():
@@ -33,7 +33,7 @@ def share_test_looks() -> int | None:
         with alone(path.with_name(".test-looks.lock")):
             looks = read_lines(path)
             client, run_id = MlflowClient(), _ledger_run()
-            # The whole table each time: what a break in MLflow kept out comes with the next look.
+            # The whole table each time: what a break in MLflow kept out comes with the next use.
             columns = list(dict.fromkeys(name for look in looks for name in look))
             table = {"columns": columns, "data": [[look.get(name, "") for name in columns] for look in looks]}
             client.log_dict(run_id, table, TABLE)
@@ -43,7 +43,7 @@ def share_test_looks() -> int | None:
         return len(looks)
     except Exception as error:  # the database, the network, the disk: none of them may cost the score just computed
         check(error)
-        log.warning("the ledger of test looks is kept in %s; MLflow did not take it (%s)", path, error)
+        log.warning("the list of uses of test splits is kept in %s; MLflow did not take it (%s)", path, error)
         return None
 
 

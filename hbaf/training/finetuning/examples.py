@@ -66,9 +66,11 @@ class TextExamples:
         self.lengths = np.array([len(tokens) for tokens in self.tokens])
 
     def load_model(self) -> Any:
+        """The base language model, with fresh weights from disk."""
         return load_text_model(self.base.weights)
 
     def means(self, model: Any, rows: Sequence[int]) -> torch.Tensor:
+        """(B, D): mean of the last layer over the tokens of the turn itself; turns before are context alone."""
         device = next(model.parameters()).device
         ((order, ids, mask),) = length_batches([self.tokens[row] for row in rows], len(rows), self.padding)
         mask = mask.to(device)
@@ -77,6 +79,7 @@ class TextExamples:
         return masked_mean(states.float(), own)[np.argsort(order)]
 
     def items(self, rows: Sequence[int]) -> list[Any]:
+        """What the language model's `extract` takes: the texts, with the turns before where it reads them."""
         return [self.texts[row] for row in rows]
 
 
@@ -95,6 +98,7 @@ class SpeechExamples:
         self.lengths = np.zeros(len(self.segments)) if known is None else np.minimum(known, seconds)
 
     def load_model(self) -> Any:
+        """The base speech model with fresh weights; its convolutional front end is frozen, SpecAugment off."""
         model = load_speech_model(self.base.weights)
         freeze_front_end(model)
         model.config.mask_time_prob = 0.0  # SpecAugment fails on signals shorter than its masks
@@ -102,6 +106,7 @@ class SpeechExamples:
         return model
 
     def means(self, model: Any, rows: Sequence[int]) -> torch.Tensor:
+        """(B, D): mean of the last layer over the frames that are signal, of the first `seconds` of each utterance."""
         device = next(model.parameters()).device
         pieces = [self.base.pieces(signal[: self.samples])[0] for signal in self.items(rows)]
         samples, mask = padded(pieces)
@@ -113,6 +118,7 @@ class SpeechExamples:
         return masked_mean(hidden[-1].float(), heard)
 
     def items(self, rows: Sequence[int]) -> list[Any]:
+        """What the speech model's `extract` takes: the decoded signals, whole; rows without a segment are left out."""
         found = [self.segments[row] for row in rows]
         return [load_audio(s.path, channel=s.channel, start=s.start, end=s.end) for s in found if s is not None]
 

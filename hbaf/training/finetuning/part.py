@@ -28,6 +28,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, examples: Examples, rows: Sequence[int]) -> torch.Tensor:
+        """Logits (B, C) of the utterances at `rows`, in their order: W dropout(mean) + b."""
         logits: torch.Tensor = self.head(self.dropout(examples.means(self.encoder, rows)))
         return logits
 

@@ -43,6 +43,7 @@ class Calibration:
 
     @property
     def measured(self) -> bool:
+        """Whether there were labelled dev utterances to fit on; if not, the figures are NaN."""
         return self.utterances > 0
 
     def as_metrics(self) -> dict[str, float]:
@@ -55,6 +56,7 @@ class Calibration:
 
     @staticmethod
     def from_json(values: Mapping[str, Any] | None) -> "Calibration":
+        """Undoes `as_json`; None, of a package from before calibration, changes no probability."""
         return Calibration(**(values or {}))
 
 

@@ -1,6 +1,6 @@
 """The dialogues that decide a promotion: the only reader of the gate split.
 
-Where there is no gate split, or too small a one, the test split decides, and the look is written down.
+Where there is no gate split, or too small a one, the test split decides, and this use is written down.
 """
 
 import time
@@ -39,7 +39,7 @@ def gate_predictions(package: ModelPackage, corpus: Corpus, vectors: Vectors, sp
     else:
         dialogues = make_dialogues(corpus, vectors, package.representation, corpus.in_split(GATE))
         found = predict(package.system, dialogues, package.facts.emotions)
-    return calibrated(found, package)
+    return _calibrated(found, package)
 
 
 def predictions_beside(
@@ -60,10 +60,10 @@ def predictions_beside(
     dialogues = make_dialogues(corpus, vectors, package.representation, rows)
     if system is not None:
         return predict(system, dialogues, package.facts.emotions)
-    return calibrated(predict(package.system, dialogues, package.facts.emotions), package)
+    return _calibrated(predict(package.system, dialogues, package.facts.emotions), package)
 
 
-def calibrated(predictions: SplitPredictions, package: ModelPackage) -> SplitPredictions:
+def _calibrated(predictions: SplitPredictions, package: ModelPackage) -> SplitPredictions:
     return replace(
         predictions, probability=at_temperature(predictions.probability, package.facts.calibration.temperature)
     )
@@ -84,8 +84,9 @@ def of_dialogues(predictions: SplitPredictions, wanted: Collection[str]) -> Spli
 def paired_calibration_difference(
     candidate: SplitPredictions, other: SplitPredictions, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 0
 ) -> Difference:
-    """Difference of the expected calibration errors with a paired bootstrap over dialogues: on few dialogues it is
-    mostly chance too.
+    """Difference of the expected calibration errors, candidate - other, with a paired bootstrap over dialogues.
+
+    On few dialogues it is mostly chance, like the difference of the scores.
 
     Args:
         other: of the same utterances.

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from hbaf.comparison.bench import Say
     from hbaf.comparison.reported import Report
 
-Sources = Annotated[list[str] | None, Parameter(help="As SOURCE of every verb; several are compared one by one.")]
+Sources = Annotated[
+    list[str] | None, Parameter(help="Corpora, each as SOURCE of the other commands; results are shown for each.")
+]
 TABLE_WIDTH = 130
 
 
@@ -38,9 +40,12 @@ def compare(
     write: Path | None = None,
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Compares systems over seeds: mean, deviation, interval and a paired test against HBAF. Chosen on dev alone.
+    """Compares HBAF with other systems over several seeds on the test split.
 
-    Every run is kept: the same command goes on where it was stopped, and another one takes what is there.
+    Tables show mean and standard deviation over seeds, a confidence interval, and a paired test against HBAF. Epochs
+    and settings are chosen on dev alone.
+
+    Every run is kept: the same command continues where it was stopped, and other comparisons reuse its runs.
 
     Try:
 
@@ -51,18 +56,18 @@ def compare(
         hbaf compare example --systems hbaf,hbaf-audio,hbaf:gate=false,hbaf@paper --audio mfcc --audio egemaps
 
     Args:
-        sources: Corpora.
-        corpus: The same as an option.
-        systems: Names and groups with commas between: `all`, `floors`, `published`, `readings`, `ablations`,
+        sources: Corpora, each as SOURCE of the other commands; results are shown for each.
+        corpus: The same, as an option.
+        systems: Names and groups, comma-separated: `all`, `floors`, `published`, `readings`, `ablations`,
             `decisions`, `contrast`, `modalities`; see docs/comparison.md.
-        seeds: Runs of each system.
-        recipe: Values to start from, for every system: width, learning rate, batches, features.
-        trials: Tuning runs on dev of each system, over learning rate, dropout and width; below 2 there is none.
-        ensemble: Also compare the mean of each system's seeds, in a table of its own.
-        chain: Also compare all systems with the label chain behind them, in a table of its own; `mmgcn+chain` is one.
-        selection: `as-published` adds a column with the epoch chosen by the test split, as a warning.
-        workers: Runs at a time; default: one per core.
-        write: Also write a page of results here, as docs/results.md is.
+        seeds: Number of runs of each system.
+        recipe: Named settings for every system: width, learning rate, batches, features.
+        trials: Tuning runs of each system on dev, over learning rate, dropout and width; below 2: no tuning.
+        ensemble: Also compare ensembles (the mean of each system's seeds), in a table of their own.
+        chain: Also compare all systems with the label chain, in a table of its own; `mmgcn+chain` asks for one system.
+        selection: `as-published` adds a column with the epoch chosen on the test split, to show how much that inflates.
+        workers: Number of runs at a time; default: one per core.
+        write: Also write a page of results to this file, like docs/results.md.
     """
     from hbaf import pipeline
     from hbaf.comparison.systems import parse_systems
@@ -71,7 +76,7 @@ def compare(
     asked_corpora = [*sources, *(corpus or ())]
     if not asked_corpora:
         raise SettingError("which corpus? `hbaf compare example`, or a folder.")
-    parse_systems(systems)  # a misspelt name is told before anything is extracted
+    parse_systems(systems)  # a misspelt name is reported before anything is extracted
     changes = changes_of(options.set_, RUN_STAGES)
     audio, text = representations(audio, text, extractor)
     asked = ComparisonParameters(
@@ -117,7 +122,7 @@ def show(report: "Report") -> None:
     for failure in report.failures:
         console.print(f"failed: {failure}", markup=False)
     print("\n".join(f"wrote {path}" for path in report.files))
-    print(f"look: {ui_command()}, experiment hbaf-comparison")
+    print(f"view: {ui_command()}, experiment hbaf-comparison")
 
 
 def wide_console() -> "Console":

@@ -25,9 +25,9 @@ def findings(
     words: Annotated[bool, Parameter(negative="")] = False,
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Asks the five claims of the paper and its open decisions of a corpus, or which settings improve HBAF on dev.
+    """Tests the paper's five claims and open design decisions on a corpus, or finds settings that improve HBAF on dev.
 
-    Every run is kept, and runs of `hbaf compare` with the same settings are taken.
+    Every run is kept, and runs of `hbaf compare` with the same settings are reused.
 
     Try:
 
@@ -38,16 +38,16 @@ def findings(
         hbaf findings ~/MELD.Raw --ask recipe --audio imported:praat8 --write docs/findings.md
 
     Args:
-        sources: Corpora.
-        ask: `claims`: five claims and the decisions, on test; `recipe`: each optional setting alone, on dev.
-        seeds: Runs of each system.
-        recipe: Values to start from.
-        systems: Only these, and the questions that they can answer; default: all that the questions need.
-        folds: Parts of train and dev by dialogue, each of which is dev once (`recipe` alone); 1: the corpus's own dev.
-        workers: Runs at a time; default: one per core.
-        write: Page in which the block of this corpus and question is written anew; default: the terminal.
-        figures: Folder for Figures 6 to 8 and Table 2, as PDF and PNG (`claims` alone).
-        words: Show what was said in Figure 7.
+        sources: Corpora, each as SOURCE of the other commands.
+        ask: `claims`: the claims and decisions, on test; `recipe`: each optional setting by itself, on dev.
+        seeds: Number of runs of each system.
+        recipe: Named settings to start from.
+        systems: Run only these, and answer the questions that they allow; default: all systems needed.
+        folds: For `recipe`: folds of a cross-validation over train and dev; 1: the corpus's own dev.
+        workers: Number of runs at a time; default: one per core.
+        write: Markdown page whose section on this corpus and question is replaced; default: print to the terminal.
+        figures: For `claims`: folder for Figures 6 to 8 and Table 2, as PDF and PNG.
+        words: Show the transcripts in Figure 7; they are private, so off by default.
     """
     from hbaf import pipeline
     from hbaf.comparison.bench import cells_of, compare, silent

@@ -22,9 +22,9 @@ def reproduce(
     write: Path | None = None,
     quiet: Quiet = False,
 ) -> int:
-    """Runs what the paper's claims rest on: systems and representations (Figure 6), ablations (Table 2), contrast.
+    """Runs all comparisons of the paper: systems and representations (Figure 6), ablations (Table 2), contrastive loss.
 
-    Runs that were made before, by `hbaf compare` too, are taken. `--dry-run` says hours, disk and downloads, and does
+    Earlier runs, also those of `hbaf compare`, are reused. `--dry-run` estimates hours, disk and downloads, and does
     nothing else.
 
     Try:
@@ -36,15 +36,15 @@ def reproduce(
     Args:
         corpus: `meld`, `iemocap` or `example`.
         root: Folder of the unpacked release.
-        seeds: Runs of each system.
-        recipe: Values to start from; `paper` is the full width.
-        audio: Audio of the systems; default: the recipe's.
-        text: Text of all; default: `roberta-large`, the paper's, or the recipe's for `example`.
-        representations: Of audio, for Figure 6, with commas between; default: the paper's six.
-        trials: Tuning runs on dev of each compared system.
-        workers: Runs at a time; default: one per core.
-        dry_run: Say hours, disk and downloads.
-        write: A page of results here.
+        seeds: Number of runs of each system.
+        recipe: Named settings to start from; `paper` has the full model size.
+        audio: Audio features of the compared systems; default: the recipe's.
+        text: Text features of all runs; default: `roberta-large`, the paper's, or the recipe's for `example`.
+        representations: Audio features compared in Figure 6, comma-separated; default: the paper's six.
+        trials: Tuning runs of each compared system on dev.
+        workers: Number of runs at a time; default: one per core.
+        dry_run: Only estimate hours, disk and downloads.
+        write: Also write a page of results to this file.
     """
     from hbaf import pipeline
     from hbaf.comparison.reproduce import paper_set, representations_of_the_paper

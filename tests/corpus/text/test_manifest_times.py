@@ -1,4 +1,4 @@
-"""Times as people and programs write them, and turns whose end or start is not told."""
+"""Times as people and programs write them, and turns whose end or start is not given."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Six turns come out of every form that tools write: words, times and, where it is told, who speaks."""
+"""Six turns come out of every form that tools write: words, times and, where it is given, who speaks."""
 
 import re
 from pathlib import Path

@@ -18,10 +18,10 @@ def read_aws(file: str, data: dict[str, Any]) -> Parsed:
     for channel, items in _aws_channels(results):
         words: list[Word] = []
         for item in dicts(items):
-            told = segments.get(str(item.get("start_time")))
+            found = segments.get(str(item.get("start_time")))
             said, mark = words_of(best(item).get("content")), item.get("type") == "punctuation"
-            segment: object = told[0] if told and not mark else None
-            speaker = told[1] if told and not mark else None
+            segment: object = found[0] if found and not mark else None
+            speaker = found[1] if found and not mark else None
             if mark and words:
                 segment = words[-1].segment
             speaker = label_of(item.get("speaker_label")) or speaker

@@ -1,4 +1,4 @@
-"""The JSON of speech recognisers -> turns; which one wrote it is told by its shape.
+"""The JSON of speech recognisers -> turns; which one wrote it is recognised by its shape.
 
 A recogniser that is not known by name is read all the same where it writes a list of entries with words and times.
 """

@@ -18,7 +18,7 @@ class Word(NamedTuple):
     Attributes:
         text: as written, a blank before it included where the recogniser writes one.
         start, end: seconds.
-        speaker: None: not told, so whoever spoke before.
+        speaker: None: not known, so whoever spoke before.
         segment: what the recogniser itself put together; a change of it begins a new turn.
         is_punctuation: belongs to the word before and never begins a turn.
     """
@@ -38,8 +38,10 @@ def turns_of_words(words: Sequence[Word], channel: str | None = None, *, pauses:
         channel: that all of them are on.
         pauses: whether a pause begins a new turn.
     """
-    told = any(word.speaker or word.segment is not None for word in words)
-    return [_turn(group, channel) for group in _groups(words, by_sentence=channel is None and not told, pauses=pauses)]
+    marked = any(word.speaker or word.segment is not None for word in words)
+    return [
+        _turn(group, channel) for group in _groups(words, by_sentence=channel is None and not marked, pauses=pauses)
+    ]
 
 
 def join_words(texts: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ _SILENCE = re.compile(r"(?:|sil|sp|spn|<sil>|<p:?>|#|_|xxx|\(?silence\)?|\{sl\}|
 
 
 class Tier(NamedTuple):
-    """A tier: its name, who it belongs to where that is told, and its intervals (start, end in seconds, text)."""
+    """A tier: its name, who it belongs to where that is given, and its intervals (start, end in seconds, text)."""
 
     name: str
     speaker: str

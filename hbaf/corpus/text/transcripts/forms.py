@@ -158,7 +158,7 @@ def _set_damaged_aside(parsed: Parsed) -> None:
     parsed.set_aside += [(where, "undecodable characters", "bytes that are not UTF-8") for where in sorted(bad)]
 
 
-class Told:
+class ReadSummary:
     """What was read, in few lines: "call1.json: Deepgram, 12 turns, 2 speakers"."""
 
     def __init__(self) -> None:
@@ -166,6 +166,7 @@ class Told:
         self._notes: dict[str, list[str]] = {}
 
     def add(self, shown: str, parsed: Parsed) -> None:
+        """Counts a file's turns and speakers towards its form; `shown` is the name that people see."""
         files, turns, speakers = self._forms.get(parsed.form, ([], 0, set()))
         speakers |= {f"{shown} {name}" for row in parsed.rows if (name := row.values["speaker"])}
         self._forms[parsed.form] = ([*files, shown], turns + len(parsed.rows), speakers)
@@ -173,17 +174,18 @@ class Told:
             self._notes.setdefault(note, []).append(shown)
 
     def lines(self) -> list[str]:
-        told = []
+        """A line for each form and each note; of several files only the first is named."""
+        lines = []
         for form, (files, turns, speakers) in self._forms.items():
             counts = Counter(name.partition(" ")[0] for name in speakers)
             most = max(counts.values(), default=0)
             people = f"{most} speaker{'s' if most != 1 else ''}" if most else "nobody named"
             if len(files) == 1:
-                told.append(f"{files[0]}: {form}, {turns} turn{'s' if turns != 1 else ''}, {people}")
+                lines.append(f"{files[0]}: {form}, {turns} turn{'s' if turns != 1 else ''}, {people}")
             else:
                 at_most = f"up to {people}" if most else people
-                told.append(f"{len(files)} transcripts of {form}, {turns} turns, {at_most} (first {files[0]})")
+                lines.append(f"{len(files)} transcripts of {form}, {turns} turns, {at_most} (first {files[0]})")
         for note, files in self._notes.items():
             others = f" and {len(files) - 1} more" if len(files) > 1 else ""
-            told.append(f"{files[0]}{others}: {note}")
-        return told
+            lines.append(f"{files[0]}{others}: {note}")
+        return lines

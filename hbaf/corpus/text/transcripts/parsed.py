@@ -1,4 +1,4 @@
-"""What a transcript file holds, whatever its form: turns as rows, and what to tell of it."""
+"""What a transcript file holds, whatever its form: turns as rows, and what to report of it."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,8 +17,8 @@ class Turn(NamedTuple):
 
     Attributes:
         text: the words.
-        start, end: seconds from the beginning of the recording; None: not told.
-        speaker: a name or label; None: not told.
+        start, end: seconds from the beginning of the recording; None: not known.
+        speaker: a name or label; None: not known.
         channel: a number from 0, as text.
         problem: why there is no usable audio for it.
     """
@@ -48,6 +48,7 @@ class Parsed:
     notes: list[str] = field(default_factory=list)
 
     def add(self, where: str, turn: Turn) -> None:
+        """Appends a turn as a row; `where` is its place in the file, as messages name it."""
         start, end = (None if time is None else repr(round(time, 6)) for time in (turn.start, turn.end))
         values = {"speaker": turn.speaker, "channel": turn.channel, "text": turn.text, "start": start, "end": end}
         self.rows.append(Row(where, values, turn.problem))

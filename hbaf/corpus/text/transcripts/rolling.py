@@ -15,7 +15,7 @@ class Cue:
 
     Attributes:
         where: the place of its time line: "call.vtt:17".
-        start, end: seconds; infinite: not told.
+        start, end: seconds; infinite: not known.
         lines: as shown, without markup.
         speaker: where the cue itself names one.
     """
@@ -28,6 +28,7 @@ class Cue:
 
     @property
     def words(self) -> list[str]:
+        """The words of all its lines, in order."""
         return " ".join(self.lines).split()
 
 
