@@ -12,10 +12,11 @@ import pandas as pd
 import feature_store
 import hbaf
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
-from hbaf.training.package import ModelPackage, PackageFacts
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+    from hbaf.training.package import ModelPackage, PackageFacts
 
 CHAMPION = "champion"
 MODEL_URI_TAG = "hbaf.model_uri"
@@ -52,7 +53,7 @@ class RegisteredModel:
         return f"{self.name}/{self.version}"
 
 
-def log_package(run_id: str, package_folder: Path, facts: PackageFacts) -> str:
+def log_package(run_id: str, package_folder: Path, facts: "PackageFacts") -> str:
     """Logs a package as a pyfunc model of the run, which is finished by that.
 
     Returns:
@@ -85,7 +86,7 @@ def log_package(run_id: str, package_folder: Path, facts: PackageFacts) -> str:
     return str(logged.model_uri)
 
 
-def requirements(facts: PackageFacts) -> list[str]:
+def requirements(facts: "PackageFacts") -> list[str]:
     """`name==version` of everything that a prediction with this model imports."""
     names = list(INFERENCE_PACKAGES)
     for extractor in (facts.features.audio, facts.features.text, facts.features.commonsense):
@@ -169,10 +170,12 @@ def _fetched(version: "ModelVersion") -> RegisteredModel:
     return RegisteredModel(version.name, str(version.version), folder / "artifacts" / "package", str(version.run_id))
 
 
-def load_package(model: RegisteredModel, device: str = "cpu") -> ModelPackage:
+def load_package(model: RegisteredModel, device: str = "cpu") -> "ModelPackage":
     """The model's package in evaluation mode; `device` is one of torch's.
 
     Raises:
         PackageError: its folder holds no package, or one of a newer format.
     """
+    from hbaf.training.package import ModelPackage  # torch: only for those who predict
+
     return ModelPackage.load(model.folder, device)

@@ -1,9 +1,10 @@
 """What scores are made for, and which licences allow it."""
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from hbaf.training.package import PackageFacts
+if TYPE_CHECKING:
+    from hbaf.training.package import PackageFacts
 
 # What a person says the scores are for; it is kept with every row.
 Purpose = Literal["research", "personal", "commercial"]
@@ -21,7 +22,7 @@ class PurposeError(ValueError):
     """A licence forbids the purpose."""
 
 
-def check_purpose(purpose: Purpose, facts: PackageFacts) -> None:
+def check_purpose(purpose: Purpose, facts: "PackageFacts") -> None:
     """Refuses what the licences of the model's features and of its training corpus do not allow.
 
     Raises:

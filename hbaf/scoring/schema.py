@@ -17,6 +17,7 @@ import hbaf
 from hbaf.scoring.unscored import UNSCORED
 
 SCHEMA_VERSION = 1
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones count in some locales
 _NAME = pa.dictionary(pa.int32(), pa.string())  # few different values: small in files and in memory
 
 COLUMNS: dict[str, pa.DataType] = {
@@ -158,3 +159,12 @@ def as_scores(table: pa.Table) -> pd.DataFrame:
             frame[name] = frame[name].astype("str").where(frame[name].notna(), None)
     frame = frame.assign(**{name: pd.Series(values, dtype="float32") for name, values in columns.items()})
     return frame.assign(corpus=frame["source"]) if "source" in frame else frame
+
+
+def as_cell(value: object) -> object:
+    """A cell that a spreadsheet shows and never runs: a leading apostrophe disarms formulas."""
+    if not isinstance(value, str):
+        return value
+    # A lone carriage return goes out without quotation marks and would begin a new row of the table.
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{value}" if value.startswith(FORMULA_STARTS) else value

@@ -11,19 +11,19 @@ from typing import Literal
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feature_store.store import FeatureStore
 from hbaf.corpus.readers.audformat_database import write_audformat
 from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.features.columns import check_identities, default_store, extract_features
-from hbaf.home import directory, portable, published, write_atomically
+from hbaf.home import directory, portable, write_atomically
 from hbaf.inference.predictor import Predictor
 from hbaf.registry.cached_champion import champion as find_champion
 from hbaf.registry.models import RegisteredModel
 from hbaf.report.pages import write_report
 from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.schema import Provenance, as_rows
+from hbaf.scoring.scores_folder import write_table
 from hbaf.scoring.unscored import UNSCORED, mark_unscored
 
 CARRIED = [
@@ -33,7 +33,6 @@ CARRIED = [
 KeepFeatures = Literal["selected", "none"]
 Players = Literal["link", "embed", "none"]  # how a report's players find the sound
 LOOKED_AT = 3  # other turns that a conversation's page names as what a prediction looked at
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the wide ones count in some locales
 
 
 @dataclass(frozen=True)
@@ -201,24 +200,3 @@ def _both_forms(scores: pd.DataFrame, rows: pa.Table) -> pa.Table:
         if name not in rows.column_names:
             rows = rows.append_column(str(name), pa.Array.from_pandas(scores[name]))
     return rows
-
-
-def write_table(rows: pa.Table, folder: Path, csv: bool) -> None:
-    """Writes scores.parquet and, where asked for, scores.csv; each is whole or the one before."""
-    with published(folder / "scores.parquet") as beside:
-        pq.write_table(rows, beside, compression="zstd")
-    if csv:
-        plain = rows.drop_columns([name for name in ("probabilities",) if name in rows.column_names])
-        safe = plain.to_pandas(integer_object_nulls=True)
-        for name in safe.select_dtypes(["object", "string"]):
-            safe[name] = safe[name].map(as_cell)
-        write_atomically(folder / "scores.csv", safe.to_csv(index=False).encode())
-
-
-def as_cell(value: object) -> object:
-    """A cell that a spreadsheet shows and never runs: a leading apostrophe disarms formulas."""
-    if not isinstance(value, str):
-        return value
-    # A lone carriage return goes out without quotation marks and would begin a new row of the table.
-    value = value.replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{value}" if value.startswith(FORMULA_STARTS) else value

@@ -14,9 +14,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hbaf.home import home_folder, located, write_atomically
+from hbaf.home import home_folder, located, published, write_atomically
 from hbaf.report.pages import write_report
-from hbaf.scoring.score import write_table
+from hbaf.scoring.schema import as_cell
 from hbaf.scoring.store import SELECTED_BY, Select
 
 TABLE, FACTS = "scores.parquet", "scores.json"
@@ -126,3 +126,15 @@ class ScoresFolder:
 def scores_folders() -> list[ScoresFolder]:
     """Those in the home, oldest name first."""
     return [ScoresFolder(file.parent) for file in sorted((home_folder() / "scores").glob(f"*/{TABLE}"))]
+
+
+def write_table(rows: pa.Table, folder: Path, csv: bool) -> None:
+    """Writes scores.parquet and, where asked for, scores.csv; each is whole or the one before."""
+    with published(folder / "scores.parquet") as beside:
+        pq.write_table(rows, beside, compression="zstd")
+    if csv:
+        plain = rows.drop_columns([name for name in ("probabilities",) if name in rows.column_names])
+        safe = plain.to_pandas(integer_object_nulls=True)
+        for name in safe.select_dtypes(["object", "string"]):
+            safe[name] = safe[name].map(as_cell)
+        write_atomically(folder / "scores.csv", safe.to_csv(index=False).encode())

@@ -18,7 +18,8 @@ from hbaf.promotion.best_run import best_run
 from hbaf.registry.models import NoModelError, find_model
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.tracking import MlflowClient
-from hbaf.scoring.score import as_cell, score_corpus
+from hbaf.scoring.schema import as_cell
+from hbaf.scoring.score import score_corpus
 from hbaf.training.data import read_vectors
 from hbaf.training.evaluate import evaluate_final
 from hbaf.training.package import ModelPackage, PackageError

@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from hbaf.scoring.score import FORMULA_STARTS, write_table
+from hbaf.scoring.schema import FORMULA_STARTS
+from hbaf.scoring.score import write_table
 
 HOSTILE = [
     '=HYPERLINK("http://127.0.0.1/"&A1)',

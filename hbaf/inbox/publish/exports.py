@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from hbaf.home import home_folder, published
 from hbaf.inbox.publish.parquet import ParquetDataset
-from hbaf.scoring.schema import COLUMNS
-from hbaf.scoring.score import as_cell
+from hbaf.scoring.schema import COLUMNS, as_cell
 
 
 def export(dataset: ParquetDataset, forms: Collection[str], folder: Path | None = None) -> list[Path]:

@@ -1,0 +1,17 @@
+"""Commands that only look something up start without the libraries that compute: torch alone costs seconds."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "lightning", "transformers", "opensmile", "great_expectations", "sklearn", "prefect", "optuna")
+
+
+@pytest.mark.parametrize(
+    "module", ["hbaf.monitoring.status", "hbaf.privacy.why", "hbaf.inbox.entries", "hbaf.promotion.aliases", "hbaf.cli"]
+)
+def test_it_imports_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
