@@ -42,7 +42,7 @@ def check_purpose(purpose: Purpose, facts: "PackageFacts") -> None:
         )
 
 
-def _what(name: str, facts: PackageFacts) -> str:
+def _what(name: str, facts: "PackageFacts") -> str:
     if name == "corpus":
         return f"the corpus {facts.origin.get('corpus', '')} it was trained on"
     return f"{name} features ({getattr(facts.features, name, '')})"
