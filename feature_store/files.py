@@ -10,6 +10,10 @@ from fsspec.implementations.local import LocalFileSystem
 from feature_store.manifest import StoreError
 
 
+class Replaced(StoreError):
+    """Another writer replaced a file since it was read."""
+
+
 class Files:
     """Files below one folder, named by paths with "/" relative to it.
 
@@ -62,18 +66,39 @@ class Files:
                 continue
         return contents
 
-    def write(self, name: str, content: bytes) -> None:
+    def version(self, name: str) -> str | None:
+        """What changes whenever a file is replaced, for `write`; "" where there is none.
+
+        None where the store replaces nothing under a condition: a local disk, and any object store but S3.
+        """
+        if "s3" not in self.system.protocol:
+            return None
+        try:
+            return str(self.system.info(self.path(name), refresh=True)["ETag"])
+        except FileNotFoundError:
+            return ""
+
+    def write(self, name: str, content: bytes, replaces: str | None = None) -> None:
         """Publishes a file; one of the same name is replaced.
 
+        Args:
+            replaces: only if its `version` is still this one; None: whatever is there.
+
         Raises:
+            Replaced: its version is another one; nothing was written.
             StoreError: it cannot be written; nothing is left behind.
         """
+        condition = {} if replaces is None else {"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}
         try:
             if self.local:
                 _write_locally(Path(self.path(name)), content)
             else:
-                self.system.pipe_file(self.path(name), content)
+                # In one request, whatever its size: the parts of an upload know no condition.
+                whole = {"chunksize": len(content) + 1} if condition else {}
+                self.system.pipe_file(self.path(name), content, **whole, **condition)
         except OSError as error:
+            if condition and self.version(name) != replaces:
+                raise Replaced(f"{self.path(name)}: another writer replaced it meanwhile.") from error
             raise StoreError(
                 f"{self.path(name)}: cannot be written ({error.strerror or error}); what was stored before is whole. "
                 "Free space or permit writing there, then run the same again."

@@ -124,13 +124,12 @@ def verify(
         conversations: How many, drawn by seed; 0: all.
         quiet: Only the summary.
     """
-    from hbaf.home import directory, prepare_environment
+    from hbaf.home import prepare_environment
     from hbaf.inbox.verify_scores import verify_scores
 
     prepare_environment()
     parameters = _parameters(source, set_)
-    published = parameters.published or str(directory("published", parameters.label))
-    found = verify_scores(parameters, published=published, conversations=conversations, seed=seed)
+    found = verify_scores(parameters, published=parameters.place, conversations=conversations, seed=seed)
     for name, what in {**found.differing, **found.not_replayed}.items():
         if not quiet:
             print(f"{name}: {what}")
