@@ -125,13 +125,15 @@ class Agreement:
         found = []
         for name in sorted(everywhere):
             line, here = known.get(name), standing[name]
+            kept = _kept(line, here)
             fault = Fault.FORGOTTEN if name in forgotten else _fault(line, here)
-            as_noted = line is not None and copies.get(name) == (line.published_digest, line.run_id, line.rows)
-            if fault is None and line is not None and line.state == State.PUBLISHED and self.postgres and not as_noted:
+            as_noted = line is not None and copies.get(name) == _noted(line, kept)
+            published = line is not None and line.state == State.PUBLISHED
+            if fault is None and published and self.postgres is not None and not as_noted:
                 fault = Fault.POSTGRES
             if fault is not None:
                 restored = as_noted and fault in (Fault.MISSING, Fault.OTHER)
-                found.append(Difference(name, fault, tuple(here), _kept(line, here), restored))
+                found.append(Difference(name, fault, tuple(here), kept, restored))
         return found
 
     def repair(self, differences: Sequence[Difference]) -> None:
@@ -203,6 +205,12 @@ def _fault(known: Conversation | None, here: Sequence[Standing]) -> Fault | None
     if len(here) == 1:
         return Fault.MOVED if elsewhere else None
     return Fault.TWICE
+
+
+def _noted(known: Conversation, kept: Standing | None) -> tuple[str | None, str | None, int | None]:
+    """What PostgreSQL shall have of it; an older ledger did not note the run of a model."""
+    run = known.run_id or (None if kept is None else kept.publication.run_id)
+    return known.published_digest, run, known.rows
 
 
 def _kept(known: Conversation | None, here: Sequence[Standing]) -> Standing | None:

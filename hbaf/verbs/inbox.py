@@ -107,12 +107,15 @@ def verify(
     *,
     conversations: int = 20,
     seed: int = 0,
+    repair: Annotated[bool, Parameter(negative="")] = False,
     set_: SourceSet = None,
     quiet: Quiet = False,
 ) -> int:
-    """Replays published conversations with this environment and says whether it still says the same; else exit code 1.
+    """Compares all that is published with the ledger, and replays some of it with this environment; else exit code 1.
 
-    Audio is decoded, features are extracted and the model version that scored them predicts, all anew.
+    Ledger and dataset (and PostgreSQL) agree when each published conversation stands there once, with the content,
+    model and number of rows that the ledger notes, and nothing else of the source does. A replay decodes audio,
+    extracts features and predicts with the model version that scored them, all anew.
 
     Try:
 
@@ -120,15 +123,32 @@ def verify(
 
         hbaf verify ~/calls --conversations 0
 
+        hbaf verify ~/calls --repair
+
     Args:
-        conversations: How many, drawn by seed; 0: all.
+        conversations: How many are replayed, drawn by seed; 0: all.
+        repair: Makes ledger and dataset agree in place of a replay, and prints what it did: what is lost is written
+            again from PostgreSQL or scored again by the next run, what was forgotten or stands twice is taken out.
         quiet: Only the summary.
     """
     from hbaf.home import prepare_environment
-    from hbaf.inbox.verify_scores import verify_scores
+    from hbaf.inbox.verify_scores import verify_agreement, verify_scores
 
     prepare_environment()
     parameters = _parameters(source, set_)
+    differences = verify_agreement(parameters, repair=repair)
+    for one in [] if quiet else differences:
+        print(f"{one.conversation}: {one.fault}{f' -> {one.mended}' if repair else ''}")
+    if not differences:
+        print("ledger and dataset agree")
+    elif repair:
+        print(f"ledger and dataset differed on {len(differences)} conversations, and were made to agree")
+    else:
+        print(
+            f"ledger and dataset DIFFER on {len(differences)} conversations; `hbaf verify {source} --repair` mends it"
+        )
+    if repair:
+        return 0
     found = verify_scores(parameters, published=parameters.place, conversations=conversations, seed=seed)
     for name, what in {**found.differing, **found.not_replayed}.items():
         if not quiet:
@@ -137,7 +157,7 @@ def verify(
     print(f"{found.rows} utterances replayed: {verdict}; largest difference of a probability {found.largest:.1e}")
     if found.not_replayed:
         print(f"{len(found.not_replayed)} conversations could not be replayed")
-    return 0 if found.same else 1
+    return 0 if found.same and not differences else 1
 
 
 class MomentError(ValueError):

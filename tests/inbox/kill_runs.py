@@ -127,11 +127,17 @@ def use(folder: Path, name: str, package: Path, database: str | None) -> None:
         import sqlalchemy as sql
 
         engine = sql.create_engine(database)
-        with engine.begin() as connection:
-            connection.exec_driver_sql("drop schema if exists hbaf cascade")
-            for table in ("meta", "sources", "arrivals", "conversations", "runs"):
-                connection.exec_driver_sql(f"drop table if exists hbaf_inbox_{table}")
+        clear(engine)
         engine.dispose()
+
+
+def clear(engine: Any) -> None:
+    """Takes ledger and result out of a database."""
+    from hbaf.inbox.ledger.tables import TABLES
+
+    TABLES.drop_all(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("drop schema if exists hbaf cascade")
 
 
 def run(folder: Path, package: Path, kills: int, seed: int, database: str | None) -> dict[str, float]:
