@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from hbaf.home import directory
 from hbaf.inbox.agreement import Agreement, Disagreement
 from hbaf.inbox.ledger.database import Ledger, database_address
-from hbaf.inbox.ledger.fence import Fence
+from hbaf.inbox.ledger.fence import CONNECTION_ENDED, Fence
 from hbaf.inbox.ledger.records import LedgerError
 from hbaf.inbox.ledger.source_ledger import SourceLedger
 from hbaf.inbox.ledger.states import RunState
@@ -105,7 +105,10 @@ def score_source(
         hbaf.registry.models.NoModelError: no champion, here or in the registry.
         hbaf.scoring.purpose.PurposeError: a licence forbids the purpose.
         hbaf.inbox.source.SourceError: the source cannot be listed.
-        hbaf.inbox.ledger.SourceBusy: another run works on it, and `wait` is False.
+        hbaf.inbox.ledger.records.LedgerError: another source is published at its place.
+        hbaf.inbox.ledger.database.SourceBusy: another run works on it, and `wait` is False.
+        hbaf.inbox.ledger.fence.LostLock: another run may have begun, so this one has stopped.
+        hbaf.inbox.agreement.Disagreement: what it published does not stand in the dataset as the ledger notes.
     """
     database = Ledger.open()
     database.of(parameters.label).check_place(parameters.place)
@@ -125,6 +128,8 @@ def score_source(
         except BaseException as error:
             message = f"{type(error).__name__}: {error}"
             clean_up("the run's entry", lambda: ledger.end_run(run, RunState.FAILED, work.sorted_counts(), message))
+            if isinstance(error, Exception) and not fence.is_locked():  # whatever failed: another may work here
+                raise fence.lost(CONNECTION_ENDED) from error
             raise
         finally:
             shutil.rmtree(work.folder, ignore_errors=True)

@@ -3,6 +3,7 @@
 A run's lock is cut as an operator or a network would: the server ends the connection that holds it.
 """
 
+import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,7 +24,7 @@ from hbaf.inbox.source import SourceParameters
 from hbaf.inbox.verify_scores import verify_agreement
 from tests.feature_store.conftest import s3_bucket, s3_server
 from tests.inbox.conftest import call
-from tests.inbox.kill_runs import clear
+from tests.inbox.kill_runs import clear, cut
 from tests.inbox.test_kills import database
 
 __all__ = ["database", "s3_bucket", "s3_server"]  # fixtures
@@ -131,15 +132,6 @@ def scores_database(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     engine.dispose()
 
 
-def cut(engine: sql.Engine) -> int:
-    """Ends the connections that hold a lock; returns how many."""
-    with engine.begin() as connection:
-        found = connection.scalars(
-            sql.text("select distinct pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1")
-        )
-        return sum(bool(connection.scalar(sql.select(sql.func.pg_terminate_backend(pid)))) for pid in list(found))
-
-
 @pytest.mark.slow  # starts PostgreSQL
 @pytest.mark.parametrize("store", ["local", "s3"])
 def test_a_run_whose_lock_was_cut_overwrites_nothing(
@@ -158,7 +150,7 @@ def test_a_run_whose_lock_was_cut_overwrites_nothing(
     with ThreadPoolExecutor(1) as pool:
         earlier: Future[SourceScores] = pool.submit(paused.run, lambda: run(source, published=place))
         assert paused.reached.wait(PATIENCE)
-        assert cut(scores_database)
+        assert cut(scores_database, random.Random(0))
         call(source, "third", 240)
         later = run(source, published=place)
         paused.go_on.set()
@@ -180,7 +172,7 @@ def test_a_run_whose_lock_was_cut_stops_though_no_other_begins(tmp_path: Path, s
         for task in tasks:
             yield step(task)
         if step.__name__ == "validate_shard":
-            assert cut(scores_database)
+            assert cut(scores_database, random.Random(0))
 
     with pytest.raises(LostLock, match="the connection that held its lock ended"):
         score_source(SourceParameters(url=str(source)), purpose="research", workers=1, map_shards=cutting)

@@ -12,6 +12,8 @@ import sqlalchemy as sql
 
 from hbaf.inbox.ledger.tables import PLACES
 
+CONNECTION_ENDED = "the connection that held its lock ended"
+
 
 class LostLock(RuntimeError):
     """Another writer may be at work, so this one has stopped; what it had not published is left to the next run."""
@@ -43,7 +45,7 @@ class Fence:
             LostLock: a lock's connection ended, or another writer has begun.
         """
         if not self.is_locked():
-            raise self.lost("the connection that held its lock ended")
+            raise self.lost(CONNECTION_ENDED)
         with self.engine.begin() as connection:
             self.check_within(connection)
 
