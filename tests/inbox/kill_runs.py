@@ -4,8 +4,8 @@
 
 Twelve arrivals: seven good calls, a copy of one, corrupt audio, a broken manifest, one that arrives while a run goes
 on, and one whose transcript comes later. Everything heavy is imported once; each attempt is a forked process that is
-really killed. Prints JSON: kills, rounds, seconds of one undisturbed run. With `--cuts` no process is killed: the server
-ends the connections that hold a run's locks, and another run begins.
+really killed. Prints JSON: kills, rounds, seconds of one undisturbed run. With `--cuts` no process is killed:
+the server ends the connections that hold a run's locks, and another run begins.
 """
 
 import argparse
