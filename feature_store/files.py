@@ -1,5 +1,6 @@
 """Whole files, on a local disk or an object store: a reader sees a file complete or not at all."""
 
+import errno
 import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -93,9 +94,7 @@ class Files:
             if self.local:
                 _write_locally(Path(self.path(name)), content)
             else:
-                # In one request, whatever its size: the parts of an upload know no condition.
-                whole = {"chunksize": len(content) + 1} if condition else {}
-                self.system.pipe_file(self.path(name), content, **whole, **condition)
+                self._put(name, content, condition)
         except OSError as error:
             if condition and self.version(name) != replaces:
                 raise Replaced(f"{self.path(name)}: another writer replaced it meanwhile.") from error
@@ -103,6 +102,16 @@ class Files:
                 f"{self.path(name)}: cannot be written ({error.strerror or error}); what was stored before is whole. "
                 "Free space or permit writing there, then run the same again."
             ) from error
+
+    def _put(self, name: str, content: bytes, condition: dict[str, str]) -> None:
+        # In one request, whatever its size: the parts of an upload know no condition.
+        whole = {"chunksize": len(content) + 1} if condition else {}
+        try:
+            self.system.pipe_file(self.path(name), content, **whole, **condition)
+        except OSError as error:
+            if not condition or error.errno != errno.ENOSYS:
+                raise
+            self.system.pipe_file(self.path(name), content)  # this S3 replaces nothing under a condition
 
     def list(self, folder: str) -> dict[str, tuple[int, float | None]]:
         """Name -> (bytes, time of change in seconds since 1970 where known) of the files and folders in a folder."""

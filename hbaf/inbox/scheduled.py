@@ -123,6 +123,7 @@ def score_source(
         work = _Run(parameters, ledger, fence, places, chosen, purpose, workers, run)
         try:
             work.until_nothing_is_ready(at_a_time, map_shards)
+            fence.check()
             work.check_agreement()
             export(places.parquet, parameters.also)
         except BaseException as error:

@@ -47,8 +47,8 @@ class Replay:
         return not self.differing
 
 
-def verify_agreement(parameters: SourceParameters, *, repair: bool = False) -> list[Difference]:
-    """What ledger and published places differ on, after the run that may be at work.
+def verify_agreement(parameters: SourceParameters, *, repair: bool = False) -> list[Difference] | None:
+    """What ledger and published places differ on, after the run that may be at work; None: the ledger knows no source.
 
     Args:
         repair: makes them agree; a ledger that does not know the source takes in what is published.
@@ -58,7 +58,7 @@ def verify_agreement(parameters: SourceParameters, *, repair: bool = False) -> l
     """
     database = Ledger.open()
     if not repair and parameters.label not in {one.source for one in database.sources()}:
-        return []
+        return None
     with database.alone(parameters.label, parameters.place) as fence:
         ledger = database.of(parameters.label, fence=fence)
         places = Places.of(parameters, database)

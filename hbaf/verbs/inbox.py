@@ -137,9 +137,11 @@ def verify(
     prepare_environment()
     parameters = _parameters(source, set_)
     differences = verify_agreement(parameters, repair=repair)
-    for one in [] if quiet else differences:
+    for one in [] if quiet else differences or []:
         print(f"{one.conversation}: {one.fault}{f' -> {one.mended}' if repair else ''}")
-    if not differences:
+    if differences is None:
+        print("the ledger of this home does not know this source: nothing to compare with")
+    elif not differences:
         print("ledger and dataset agree")
     elif repair:
         print(f"ledger and dataset differed on {len(differences)} conversations, and were made to agree")

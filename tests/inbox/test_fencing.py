@@ -18,7 +18,7 @@ from hbaf.inbox.entries import Inbox
 from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.ledger.fence import LostLock
 from hbaf.inbox.ledger.records import LedgerError
-from hbaf.inbox.publish.parquet import ParquetDataset
+from hbaf.inbox.publish.parquet import DatasetError, ParquetDataset
 from hbaf.inbox.scheduled import SourceScores, score_source
 from hbaf.inbox.source import SourceParameters
 from hbaf.inbox.verify_scores import verify_agreement
@@ -178,3 +178,44 @@ def test_a_run_whose_lock_was_cut_stops_though_no_other_begins(tmp_path: Path, s
         score_source(SourceParameters(url=str(source)), purpose="research", workers=1, map_shards=cutting)
     assert Ledger.open().runs()[0].state == "failed"
     assert run(source).counts == {"published": 1}
+
+
+def test_a_part_of_an_object_store_that_changed_since_it_was_read_is_read_again(
+    tmp_path: Path,
+    s3_bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An earlier writer had asked who may write before a newer one began, and writes only now."""
+    source, place = tmp_path / "calls", f"{s3_bucket}/out"
+    call(source, "one")
+    run(source, published=place)
+    file = f"{place.removeprefix('s3://')}/part-00001.parquet"
+    call(source, "two", 220)
+    run(source, published=place)
+    both = Files(place).read("part-00001.parquet")
+    call(source, "three", 240)
+    with Ledger.open().alone("calls", place) as fence:
+        ParquetDataset(place).remove(["calls/two"], fence)
+    assert standing(place) == utterances("one")
+    read, late = Files.read, iter([both])
+
+    def slipped_in(files: Files, name: str) -> bytes:
+        content = read(files, name)
+        if name.startswith("part-") and (other := next(late, None)) is not None:
+            files.system.pipe_file(file, other)
+        return content
+
+    monkeypatch.setattr(Files, "read", slipped_in)
+    assert run(source, published=place).counts == {"published": 1}
+    assert next(late, None) is None
+    assert standing(place) == utterances("one", "three", "two")
+
+
+def test_a_damaged_note_of_the_writer_is_named(tmp_path: Path) -> None:
+    call(tmp_path / "calls", "one")
+    note = Path(run(tmp_path / "calls").published) / "_writer.json"
+    note.write_text("{")
+    with pytest.raises(DatasetError, match="Remove it while no run is at work"):
+        run(tmp_path / "calls")
+    note.unlink()
+    assert run(tmp_path / "calls").counts == {}

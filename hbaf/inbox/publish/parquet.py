@@ -103,7 +103,7 @@ class ParquetDataset:
         return pa.concat_tables(now) if now else rows
 
     def remove(self, conversations: Collection[str], fence: Fence, parts: Collection[int] | None = None) -> None:
-        """Takes conversations out, part by part; a part without rows goes.
+        """Takes conversations out, part by part; a part without rows goes, but for S3.
 
         Args:
             parts: only out of these; default: all.
@@ -169,7 +169,7 @@ class ParquetDataset:
         fence.check()
         with self._undisturbed():
             self._note_writer(fence)
-            if len(table):
+            if len(table) or version:  # to remove a file knows no condition; one without rows is replaced under one
                 self._files.write(_file(part), sink.getvalue().to_pybytes(), version)
             else:
                 self._files.remove(_file(part))
@@ -190,6 +190,10 @@ class ParquetDataset:
             return json.loads(self._files.read(WRITER_FILE))
         except FileNotFoundError:
             return {}
+        except ValueError as error:
+            raise DatasetError(
+                f"{self.url}/{WRITER_FILE}: is not JSON. Remove it while no run is at work; the next run makes it."
+            ) from error
 
     def _note_writer(self, fence: Fence) -> None:
         """Notes the newest writer, inside the lock, and refuses an earlier one."""
