@@ -119,8 +119,8 @@ class Agreement:
             name = one.publication.conversation
             if names is None or name in known:
                 standing[name].append(one)
-        copies = {} if self.postgres is None else self.postgres.standing(self.ledger.source)
-        everywhere = standing.keys() | known.keys() | (copies.keys() if names is None else set())
+        copies = {} if self.postgres is None else self.postgres.standing(self.ledger.source, names)
+        everywhere = standing.keys() | known.keys() | copies.keys()
         forgotten = self.ledger.forgotten_among(everywhere - known.keys())
         found = []
         for name in sorted(everywhere):
@@ -147,7 +147,7 @@ class Agreement:
                 self.postgres.remove(out, self.fence)
             self.parquet.remove(out, self.fence)
         left = [one for one in differences if one.conversation not in set(out) and one.kept is not None]
-        self._keep_one([one for one in left if one.kept is not None])
+        self._keep_one(left)
         unknown = [one.kept for one in of[Fault.UNKNOWN] if one.kept is not None]
         arrivals = {one.publication.conversation: one.arrival for one in unknown}
         self.ledger.note_standing(arrivals, [one.publication for one in unknown])

@@ -147,15 +147,17 @@ class PostgresResult:
             row["probabilities"] = row["probabilities"] and list(row["probabilities"].items())
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
-    def standing(self, source: str) -> dict[str, tuple[str, str, int]]:
-        """Conversation of a source -> (digest, run of its model, rows) of the score that counts."""
+    def standing(self, source: str, names: Collection[str] | None = None) -> dict[str, tuple[str, str, int]]:
+        """Conversation of a source -> (digest, run of its model, rows) of the score that counts; of some or all."""
         asked = """
             select conversation, conversations.conversation_digest, conversations.run_id, count(turn)
             from hbaf.conversations left join hbaf.scores using (conversation, conversation_digest, run_id)
-            where conversations.source = :source group by 1, 2, 3
+            where conversations.source = :source and (:all or conversation = any(:names)) group by 1, 2, 3
         """
+        given = {"source": source, "all": names is None, "names": list(names or ())}
         with self.engine.begin() as connection:
-            return {row[0]: tuple(row[1:]) for row in connection.execute(sql.text(asked), {"source": source})}
+            rows = connection.execute(sql.text(asked), given)
+            return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
 def _blocks(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
