@@ -157,7 +157,7 @@ class Ledger:
             SourceBusy: somebody is, and `wait` is False.
         """
         known = next((one.published for one in self.sources() if one.source == source), "")
-        dataset = ParquetDataset(published or known or directory("published", source))
+        dataset = ParquetDataset(published or known or str(directory("published", source)))
         place = dataset.canonical
         with ExitStack() as stack:
             # Always in this order, so that no two wait for each other.

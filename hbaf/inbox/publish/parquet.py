@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -98,7 +99,7 @@ class ParquetDataset:
         for part in sorted(set(parts.values())):
             coming = rows.filter(pc.equal(part_of, part))
             names = pc.unique(coming["conversation"])
-            there = self._change(part, lambda there, coming=coming: _merged(there, coming), fence)
+            there = self._change(part, partial(_merged, coming), fence)
             now.append(there.filter(pc.is_in(there["conversation"], names)))
         return pa.concat_tables(now) if now else rows
 
@@ -148,7 +149,7 @@ class ParquetDataset:
 
     def _change(self, part: int, change: Callable[[pa.Table], pa.Table], fence: Fence) -> pa.Table:
         """Replaces a part by what becomes of it, unless that is the same; returns its rows now."""
-        for last in (*[False] * (TRIES - 1), True):
+        for tries_left in reversed(range(TRIES)):
             # The version first: of a part that is replaced between the two, what is written is refused.
             version, there = self._files.version(_file(part)), self.part(part)
             now = change(there)
@@ -157,10 +158,10 @@ class ParquetDataset:
             try:
                 self._write(part, now, version, fence)
             except Replaced:
-                if last:
+                if not tries_left:
                     raise
-                continue
-            return now
+            else:
+                return now
         raise AssertionError
 
     def _write(self, part: int, table: pa.Table, version: str | None, fence: Fence) -> None:
@@ -232,7 +233,7 @@ def canonical(url: str) -> str:
     return f"{SAME_SCHEME.get(scheme, scheme)}://{rest.rstrip('/')}"
 
 
-def _merged(there: pa.Table, coming: pa.Table) -> pa.Table:
+def _merged(coming: pa.Table, there: pa.Table) -> pa.Table:
     """A part with the coming conversations; the very same table where all of them stand there as they shall be."""
     touched = pc.is_in(there["conversation"], pc.unique(coming["conversation"]))
     standing = [_key(one) for one in publications_in(there.filter(touched))]
