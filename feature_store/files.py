@@ -1,5 +1,6 @@
 """Whole files, on a local disk or an object store: a reader sees a file complete or not at all."""
 
+import errno
 import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
@@ -8,6 +9,10 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from feature_store.manifest import StoreError
+
+
+class Replaced(StoreError):
+    """Another writer replaced a file since it was read."""
 
 
 class Files:
@@ -62,22 +67,51 @@ class Files:
                 continue
         return contents
 
-    def write(self, name: str, content: bytes) -> None:
+    def version(self, name: str) -> str | None:
+        """What changes whenever a file is replaced, for `write`; "" where there is none.
+
+        None where the store replaces nothing under a condition: a local disk, and any object store but S3.
+        """
+        if "s3" not in self.system.protocol:
+            return None
+        try:
+            return str(self.system.info(self.path(name), refresh=True)["ETag"])
+        except FileNotFoundError:
+            return ""
+
+    def write(self, name: str, content: bytes, replaces: str | None = None) -> None:
         """Publishes a file; one of the same name is replaced.
 
+        Args:
+            replaces: only if its `version` is still this one; None: whatever is there.
+
         Raises:
+            Replaced: its version is another one; nothing was written.
             StoreError: it cannot be written; nothing is left behind.
         """
+        condition = {} if replaces is None else {"IfMatch": replaces} if replaces else {"IfNoneMatch": "*"}
         try:
             if self.local:
                 _write_locally(Path(self.path(name)), content)
             else:
-                self.system.pipe_file(self.path(name), content)
+                self._put(name, content, condition)
         except OSError as error:
+            if condition and self.version(name) != replaces:
+                raise Replaced(f"{self.path(name)}: another writer replaced it meanwhile.") from error
             raise StoreError(
                 f"{self.path(name)}: cannot be written ({error.strerror or error}); what was stored before is whole. "
                 "Free space or permit writing there, then run the same again."
             ) from error
+
+    def _put(self, name: str, content: bytes, condition: dict[str, str]) -> None:
+        # In one request, whatever its size: the parts of an upload know no condition.
+        whole = {"chunksize": len(content) + 1} if condition else {}
+        try:
+            self.system.pipe_file(self.path(name), content, **whole, **condition)
+        except OSError as error:
+            if not condition or error.errno != errno.ENOSYS:
+                raise
+            self.system.pipe_file(self.path(name), content)  # this S3 replaces nothing under a condition
 
     def list(self, folder: str) -> dict[str, tuple[int, float | None]]:
         """Name -> (bytes, time of change in seconds since 1970 where known) of the files and folders in a folder."""

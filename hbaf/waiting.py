@@ -49,11 +49,34 @@ def alone(file: Path, *, seconds: float = FOR_EVER) -> Iterator[None]:
         lock.release()
 
 
+class HeldLock:
+    """A lock that is held by a connection to PostgreSQL, or (without one) by a file."""
+
+    def __init__(self, connection: "sql.Connection | None" = None) -> None:
+        self._connection = connection
+        self._server_process = None if connection is None else _server_process(connection)
+
+    def is_held(self) -> bool:
+        """Whether the connection that took it still lives: when it ends, the server frees the lock."""
+        if self._connection is None:
+            return True
+        import sqlalchemy as sql
+
+        try:
+            # A pool connects again without a word: another process of the server does not hold the lock.
+            return not self._connection.invalidated and _server_process(self._connection) == self._server_process
+        except sql.exc.DBAPIError:
+            self._connection.invalidate()
+            return False
+
+
 @contextmanager
 def alone_in_database(
     engine: "sql.Engine", name: str, file: Path, *, seconds: float = FOR_EVER, patience: float = 0.0
-) -> Iterator[None]:
+) -> Iterator[HeldLock]:
     """Nobody else who uses the database is inside a block of that name, on any machine.
+
+    With PostgreSQL the lock is lost when its connection is: whoever writes for long asks whether it is still held.
 
     Args:
         file: holds the lock where the database is a file (SQLite), which one machine alone uses.
@@ -67,15 +90,17 @@ def alone_in_database(
 
     if engine.dialect.name == "sqlite":
         with alone(file, seconds=seconds):
-            yield
+            yield HeldLock()
         return
     key = int.from_bytes(hashlib.sha256(f"hbaf {name}".encode()).digest()[:8], "big", signed=True)
     connection = again(lambda: _locked(engine, key, name, seconds != 0), database_is_away, patience)
+    held = HeldLock(connection)
     try:
-        yield
+        yield held
     finally:
         try:
-            connection.execute(sql.select(sql.func.pg_advisory_unlock(key)))
+            if held.is_held():
+                connection.execute(sql.select(sql.func.pg_advisory_unlock(key)))
         except sql.exc.DBAPIError:
             clean_up(f"the lock {name}", connection.invalidate)  # the server went away, and the lock with it
         finally:
@@ -108,6 +133,12 @@ def database_is_away(error: BaseException) -> bool:
     return isinstance(cause, sql.exc.OperationalError | sql.exc.InterfaceError) or (
         isinstance(cause, sql.exc.DBAPIError) and cause.connection_invalidated
     )
+
+
+def _server_process(connection: "sql.Connection") -> int:
+    import sqlalchemy as sql
+
+    return int(connection.scalar(sql.select(sql.func.pg_backend_pid())) or 0)
 
 
 def _locked(engine: "sql.Engine", key: int, name: str, wait: bool) -> "sql.Connection":

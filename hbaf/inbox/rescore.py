@@ -28,8 +28,8 @@ def rescore(
     files are gone keep their score.
     """
     ledger = Ledger.open()
-    with ledger.alone(parameters.label):
-        ledger.of(parameters.label).to_rescore(since.timestamp(), champion(model).model)
+    with ledger.alone(parameters.label, parameters.place) as fence:
+        ledger.of(parameters.label, fence=fence).to_rescore(since.timestamp(), champion(model).model)
     return score_source(
         parameters, purpose=purpose, model=model, workers=workers, at_a_time=at_a_time, map_shards=map_shards, now=now
     )

@@ -17,7 +17,9 @@ from typing import Protocol, TypeVar
 import pyarrow.parquet as pq
 
 from hbaf.home import directory
+from hbaf.inbox.agreement import Agreement, Disagreement
 from hbaf.inbox.ledger.database import Ledger, database_address
+from hbaf.inbox.ledger.fence import CONNECTION_ENDED, Fence
 from hbaf.inbox.ledger.records import LedgerError
 from hbaf.inbox.ledger.source_ledger import SourceLedger
 from hbaf.inbox.ledger.states import RunState
@@ -103,23 +105,32 @@ def score_source(
         hbaf.registry.models.NoModelError: no champion, here or in the registry.
         hbaf.scoring.purpose.PurposeError: a licence forbids the purpose.
         hbaf.inbox.source.SourceError: the source cannot be listed.
-        hbaf.inbox.ledger.SourceBusy: another run works on it, and `wait` is False.
+        hbaf.inbox.ledger.records.LedgerError: another source is published at its place.
+        hbaf.inbox.ledger.database.SourceBusy: another run works on it, and `wait` is False.
+        hbaf.inbox.ledger.fence.LostLock: another run may have begun, so this one has stopped.
+        hbaf.inbox.agreement.Disagreement: what it published does not stand in the dataset as the ledger notes.
     """
     database = Ledger.open()
-    with database.alone(parameters.label, wait=wait):
-        ledger = database.of(parameters.label, now)
+    database.of(parameters.label).check_place(parameters.place)
+    with database.alone(parameters.label, parameters.place, wait=wait) as fence:
+        ledger = database.of(parameters.label, now, fence)
         chosen = champion(model)
         check_purpose(purpose, load_predictor(chosen.model.folder).package.facts)
         places = Places.of(parameters, database)
         ledger.register(Source(parameters).shown, places.parquet.url)
+        places.parquet.claim(fence)
         run = ledger.begin_run(chosen.model, champion_from=chosen.champion_from, purpose=purpose)
-        work = _Run(parameters, ledger, places, chosen, purpose, workers, run)
+        work = _Run(parameters, ledger, fence, places, chosen, purpose, workers, run)
         try:
             work.until_nothing_is_ready(at_a_time, map_shards)
+            fence.check()
+            work.check_agreement()
             export(places.parquet, parameters.also)
         except BaseException as error:
             message = f"{type(error).__name__}: {error}"
             clean_up("the run's entry", lambda: ledger.end_run(run, RunState.FAILED, work.sorted_counts(), message))
+            if isinstance(error, Exception) and not fence.is_locked():  # whatever failed: another may work here
+                raise fence.lost(CONNECTION_ENDED) from error
             raise
         finally:
             shutil.rmtree(work.folder, ignore_errors=True)
@@ -142,8 +153,7 @@ class Places:
         wanted = parameters.postgres if parameters.postgres is not None else database_address() is not None
         if wanted and ledger.embedded:
             raise LedgerError("PostgreSQL is asked for, but HBAF_SCORES_DATABASE names no database.")
-        url = parameters.published or str(directory("published", parameters.label))
-        return cls(ParquetDataset(url), PostgresResult(ledger.engine) if wanted else None)
+        return cls(ParquetDataset(parameters.place), PostgresResult(ledger.engine) if wanted else None)
 
 
 class _Run:
@@ -153,16 +163,18 @@ class _Run:
         self,
         parameters: SourceParameters,
         ledger: SourceLedger,
+        fence: Fence,
         places: Places,
         chosen: Champion,
         purpose: Purpose,
         workers: int | None,
         run: int,
     ) -> None:
-        self.parameters, self.ledger, self.places = parameters, ledger, places
+        self.parameters, self.ledger, self.fence, self.places = parameters, ledger, fence, places
         self.champion, self.purpose, self.workers = chosen, purpose, workers
         self.counts: Counter[str] = Counter()
         self.rows = 0
+        self.done: set[str] = set()  # conversations that this run published
         self.listed: set[str] = set()
         self.failed: dict[str, str] = {}  # conversation -> why it could not be scored
         above = directory("inbox", "work", parameters.label)
@@ -239,17 +251,30 @@ class _Run:
         rows = pq.read_table(scored.file)
         if not len(rows):
             return
+        self.fence.check()
         sizes = {one.conversation: one.rows for one in publications_in(rows)}
         self.ledger.scored(list(sizes))
         parts = self.ledger.parts_for(sizes)
-        stands = self.places.parquet.replace(rows, parts)
+        stands = self.places.parquet.replace(rows, parts, self.fence)
         if self.places.postgres is not None:
-            self.places.postgres.replace(stands)
+            self.places.postgres.replace(stands, self.fence)
         publications = publications_in(stands)
         self.ledger.published(publications)
         self.failed = {name: reason for name, reason in self.failed.items() if name not in sizes}
         self.counts["published"] += len(publications)
+        self.done |= sizes.keys()
         self.rows += len(stands)
+
+    def check_agreement(self) -> None:
+        """Holds what this run published against the ledger; what differs is published again by the next run.
+
+        Raises:
+            Disagreement: something differs.
+        """
+        agreement = Agreement(self.ledger, self.places.parquet, self.places.postgres, self.fence)
+        if differences := agreement.differences(self.done):
+            agreement.repair(differences)
+            raise Disagreement(differences)
 
     def _set_failed_aside(self) -> None:
         """What could not be scored costs only itself, unless nothing could: then this installation is at fault.

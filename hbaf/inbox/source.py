@@ -28,7 +28,7 @@ from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.text.table_files import SUFFIXES as TABLE_SUFFIXES
 from hbaf.corpus.text.transcripts.forms import SUFFIXES as TRANSCRIPT_SUFFIXES
-from hbaf.home import without_password
+from hbaf.home import directory, without_password
 from hbaf.parameters import LimitParameters, Parameters, Share
 
 MARKER, FOLDER_MARKER = ".ready", "_SUCCESS"
@@ -70,6 +70,11 @@ class SourceParameters(Parameters):
     def label(self) -> str:
         """The source's name: letters, digits, `_` and `-`."""
         return safe_name(self.name or PurePosixPath(self.url.rstrip("/").replace("\\", "/")).name)
+
+    @property
+    def place(self) -> str:
+        """Folder or URL of the Parquet dataset."""
+        return self.published or str(directory("published", self.label))
 
 
 @dataclass(frozen=True)

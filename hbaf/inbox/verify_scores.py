@@ -1,4 +1,7 @@
-"""Does this environment still say what is published? Stored conversations are read, extracted and scored anew."""
+"""Is what is published right: do ledger and dataset agree, and does this environment still give the same scores?
+
+For the second, stored conversations are read, extracted and scored anew.
+"""
 
 import tempfile
 from collections import defaultdict
@@ -8,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hbaf.inbox.agreement import Agreement, Difference
+from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.read_arrivals import read_arrivals
+from hbaf.inbox.scheduled import Places
 from hbaf.inbox.shards import load_predictor
 from hbaf.inbox.source import Arrival, Source, SourceParameters
 from hbaf.registry.cached_champion import model_that_scored
@@ -39,6 +45,31 @@ class Replay:
     def same(self) -> bool:
         """Whether no row differs."""
         return not self.differing
+
+
+def verify_agreement(parameters: SourceParameters, *, repair: bool = False) -> list[Difference] | None:
+    """What ledger and published places differ on, after the run that may be at work; None: the ledger knows no source.
+
+    Args:
+        repair: makes them agree; a ledger that does not know the source takes in what is published.
+
+    Raises:
+        hbaf.inbox.ledger.records.LedgerError: another source is published at that place.
+    """
+    database = Ledger.open()
+    if not repair and parameters.label not in {one.source for one in database.sources()}:
+        return None
+    with database.alone(parameters.label, parameters.place) as fence:
+        ledger = database.of(parameters.label, fence=fence)
+        places = Places.of(parameters, database)
+        agreement = Agreement(ledger, places.parquet, places.postgres, fence)
+        if repair:
+            ledger.register(Source(parameters).shown, places.parquet.url)
+            places.parquet.claim(fence)
+        differences = agreement.differences()
+        if repair:
+            agreement.repair(differences)
+    return differences
 
 
 def verify_scores(

@@ -62,8 +62,8 @@ def _inbox(plan: Plan, receipt: Receipt) -> Receipt:
     if ledger is None:
         return receipt
     for source, conversations, arrivals in lines_of(plan.subject):
-        with ledger.alone(source):
-            ledger.of(source).forget(conversations, arrivals)
+        with ledger.alone(source) as fence:
+            ledger.of(source, fence=fence).forget(conversations, arrivals)
     for one in ledger.sources():
         # A run that goes on has begun with that, and removes what it makes.
         with suppress(SourceBusy), ledger.alone(one.source, wait=False):

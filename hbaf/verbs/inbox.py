@@ -110,12 +110,16 @@ def verify(
     *,
     conversations: int = 20,
     seed: int = 0,
+    repair: Annotated[bool, Parameter(negative="")] = False,
     set_: SourceSet = None,
     quiet: Quiet = False,
 ) -> int:
-    """Scores published conversations again on this machine and compares; exit code 1 if a result differs.
+    """Checks that all published scores are recorded correctly, and scores some again; exit code 1 on a difference.
 
-    Nothing is reused: audio is decoded, features are extracted, and the same model version predicts.
+    First the ledger is compared with the published dataset (and PostgreSQL): each published conversation must stand
+    there once, with the content, model and number of rows that were recorded, and nothing else. Then some conversations
+    are scored again on this machine. Nothing is reused for that: audio is decoded, features are extracted, and the same
+    model version predicts.
 
     Try:
 
@@ -123,18 +127,36 @@ def verify(
 
         hbaf verify ~/calls --conversations 0
 
+        hbaf verify ~/calls --repair
+
     Args:
-        conversations: How many conversations, drawn at random; 0: all.
+        conversations: How many conversations are scored again, drawn at random; 0: all.
         seed: Random seed of that choice.
+        repair: Makes ledger and dataset agree instead of scoring again, and prints what it did: lost rows are written
+            again from PostgreSQL, or scored by the next run; what was forgotten or stands twice is removed.
         quiet: Print only the summary.
     """
-    from hbaf.home import directory, prepare_environment
-    from hbaf.inbox.verify_scores import verify_scores
+    from hbaf.home import prepare_environment
+    from hbaf.inbox.verify_scores import verify_agreement, verify_scores
 
     prepare_environment()
     parameters = _parameters(source, set_)
-    published = parameters.published or str(directory("published", parameters.label))
-    found = verify_scores(parameters, published=published, conversations=conversations, seed=seed)
+    differences = verify_agreement(parameters, repair=repair)
+    for one in [] if quiet else differences or []:
+        print(f"{one.conversation}: {one.fault}{f' -> {one.mended}' if repair else ''}")
+    if differences is None:
+        print("the ledger of this home does not know this source: nothing to compare with")
+    elif not differences:
+        print("ledger and dataset agree")
+    elif repair:
+        print(f"ledger and dataset differed on {len(differences)} conversations, and were made to agree")
+    else:
+        print(
+            f"ledger and dataset DIFFER on {len(differences)} conversations; `hbaf verify {source} --repair` mends it"
+        )
+    if repair:
+        return 0
+    found = verify_scores(parameters, published=parameters.place, conversations=conversations, seed=seed)
     for name, what in {**found.differing, **found.not_replayed}.items():
         if not quiet:
             print(f"{name}: {what}")
@@ -142,7 +164,7 @@ def verify(
     print(f"{found.rows} utterances replayed: {verdict}; largest difference of a probability {found.largest:.1e}")
     if found.not_replayed:
         print(f"{len(found.not_replayed)} conversations could not be replayed")
-    return 0 if found.same else 1
+    return 0 if found.same and not differences else 1
 
 
 class MomentError(ValueError):

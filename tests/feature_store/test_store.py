@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from feature_store.files import Files, Replaced
 from feature_store.manifest import Column, KeyIndex, StoreError, key_digests
 from feature_store.store import FeatureStore
 
@@ -264,6 +265,20 @@ def test_garbage_of_an_object_store(store: FeatureStore) -> None:
     store.collect_garbage(keep=set())
     assert store.list() == []
     assert store.missing(COLUMN, ["a"]) == ["a"]
+
+
+def test_a_file_is_replaced_only_if_it_is_still_the_one_that_was_read(s3_bucket: str) -> None:
+    files = Files(s3_bucket)
+    assert files.version("a") == ""
+    files.write("a", b"1", "")
+    read = files.version("a")
+    files.write("a", b"2", read)
+    for outdated in (read, ""):
+        with pytest.raises(Replaced, match="another writer replaced it"):
+            files.write("a", b"3", outdated)
+    assert files.read("a") == b"2"
+    files.write("a", b"3")
+    assert files.read("a") == b"3"
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user whom permissions bind")

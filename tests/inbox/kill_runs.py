@@ -4,7 +4,8 @@
 
 Twelve arrivals: seven good calls, a copy of one, corrupt audio, a broken manifest, one that arrives while a run goes
 on, and one whose transcript comes later. Everything heavy is imported once; each attempt is a forked process that is
-really killed. Prints JSON: kills, rounds, seconds of one undisturbed run.
+really killed. Prints JSON: kills, rounds, seconds of one undisturbed run. With `--cuts` no process is killed:
+the server ends the connections that hold a run's locks, and another run begins.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.interruption.kills import finish, killed  # noqa: E402
+from tests.interruption.kills import finish, killed, start  # noqa: E402
 
 # What two runs may write differently: when and by whom. Everything else must be equal.
 PASSING = ["scored_at"]
@@ -127,15 +128,21 @@ def use(folder: Path, name: str, package: Path, database: str | None) -> None:
         import sqlalchemy as sql
 
         engine = sql.create_engine(database)
-        with engine.begin() as connection:
-            connection.exec_driver_sql("drop schema if exists hbaf cascade")
-            for table in ("meta", "sources", "arrivals", "conversations", "runs"):
-                connection.exec_driver_sql(f"drop table if exists hbaf_inbox_{table}")
+        clear(engine)
         engine.dispose()
 
 
-def run(folder: Path, package: Path, kills: int, seed: int, database: str | None) -> dict[str, float]:
-    chance = random.Random(seed)
+def clear(engine: Any) -> None:
+    """Takes ledger and result out of a database."""
+    from hbaf.inbox.ledger.tables import TABLES
+
+    TABLES.drop_all(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("drop schema if exists hbaf cascade")
+
+
+def undisturbed(folder: Path, package: Path, database: str | None) -> tuple[Any, float]:
+    """What is left where nothing happens, and the seconds of its first run."""
     use(folder, "undisturbed", package, database)
     first_arrivals()
     began = time.monotonic()
@@ -144,7 +151,18 @@ def run(folder: Path, package: Path, kills: int, seed: int, database: str | None
     one_arrives()
     transcript_comes()
     finish(score, folder)
-    expected = finish(left, folder)
+    return finish(left, folder), seconds
+
+
+def compare(found: Any, expected: Any, seed: int, round_: int) -> None:
+    """Ends the script where something else is left."""
+    if found != expected:
+        raise SystemExit(f"seed {seed}, round {round_}:\n{found}\ninstead of\n{expected}")
+
+
+def run(folder: Path, package: Path, kills: int, seed: int, database: str | None) -> dict[str, float]:
+    chance = random.Random(seed)
+    expected, seconds = undisturbed(folder, package, database)
     done = rounds = 0
     while done < kills:
         use(folder, "disturbed", package, database)
@@ -161,11 +179,89 @@ def run(folder: Path, package: Path, kills: int, seed: int, database: str | None
                 done += killed(score, folder, after)
                 meanwhile.join()
         finish(score, folder)
-        found = finish(left, folder)
-        if found != expected:
-            raise SystemExit(f"seed {seed}, round {rounds}:\n{found}\ninstead of\n{expected}")
+        compare(finish(left, folder), expected, seed, rounds)
         rounds += 1
     return {"kills": done, "rounds": rounds, "seconds": round(seconds, 2), "rows": len(expected[0])}
+
+
+def cut(engine: Any, chance: random.Random) -> int:
+    """Ends the connections that hold the lock of the source, of its place, or both; returns how many."""
+    import sqlalchemy as sql
+
+    # What is held for a transaction alone (`pg_advisory_xact_lock`) is a statement's, and no run's.
+    held = """
+        select distinct pid from pg_locks join pg_stat_activity using (pid)
+        where locktype = 'advisory' and granted and state = 'idle'
+    """
+    with engine.begin() as connection:
+        found = sorted(connection.scalars(sql.text(held)))
+        chosen = found if chance.random() < 0.5 else found[:1]
+        return sum(bool(connection.scalar(sql.select(sql.func.pg_terminate_backend(pid)))) for pid in chosen)
+
+
+def differing() -> Any:
+    from hbaf.inbox.source import SourceParameters
+    from hbaf.inbox.verify_scores import verify_agreement
+
+    return [
+        (one.conversation, one.fault)
+        for one in verify_agreement(SourceParameters(url=os.environ["SOURCE"], name="calls"))
+    ]
+
+
+def two_runs(folder: Path, engine: Any, chance: random.Random, seconds: float) -> tuple[int, int]:
+    """A run whose locks are cut, and one that begins meanwhile, whose locks may be cut too.
+
+    Returns:
+        Moments at which a lock was cut, and runs that noticed. A run may end with no other error.
+    """
+    results = [folder / f"run-{number}.json" for number in range(2)]
+    for result in results:
+        result.with_suffix(".error").unlink(missing_ok=True)
+    processes = [start(score, results[0])]
+    time.sleep(chance.uniform(0, 0.7 * seconds))
+    if waits := chance.random() < 0.5:
+        processes.append(start(score, results[1]))
+        time.sleep(chance.uniform(0, 0.3 * seconds))
+    cuts = bool(cut(engine, chance))
+    if not waits:
+        processes.append(start(score, results[1]))
+    if chance.random() < 0.5:
+        time.sleep(chance.uniform(0, seconds))
+        cuts += bool(cut(engine, chance))
+    for process in processes:
+        os.waitpid(process, 0)
+    errors = [error.read_text() for result in results if (error := result.with_suffix(".error")).exists()]
+    for error in errors:
+        if "LostLock: calls: this run has stopped" not in error.splitlines()[-1]:
+            raise SystemExit(error)
+    return cuts, len(errors)
+
+
+def run_cut(folder: Path, package: Path, cuts: int, seed: int, database: str) -> dict[str, float]:
+    """Two runs at a time, whose locks are cut at random moments, against the same arrivals left alone."""
+    import sqlalchemy as sql
+
+    chance = random.Random(seed)
+    expected, seconds = undisturbed(folder, package, database)
+    engine = sql.create_engine(database, poolclass=sql.NullPool)
+    began, done, noticed, rounds = time.monotonic(), 0, 0, 0
+    while done < cuts:
+        use(folder, "disturbed", package, database)
+        first_arrivals()
+        for step in (nothing, one_arrives):
+            step()
+            if step is one_arrives:
+                transcript_comes()
+            hits, errors = two_runs(folder, engine, chance, seconds)
+            done, noticed = done + hits, noticed + errors
+        if wrong := finish(differing, folder):
+            raise SystemExit(f"seed {seed}, round {rounds}: {wrong}")
+        finish(score, folder)
+        compare(finish(left, folder), expected, seed, rounds)
+        rounds += 1
+    took = round(time.monotonic() - began)
+    return {"cuts": done, "noticed": noticed, "rounds": rounds, "seconds": took, "rows": len(expected[0])}
 
 
 if __name__ == "__main__":
@@ -173,6 +269,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     parser.add_argument("package", type=Path)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--cuts", type=int, default=0, help="of the lock's connection, in place of kills")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--database")
     asked = parser.parse_args()
@@ -182,4 +279,7 @@ if __name__ == "__main__":
 
     import tests.inbox.conftest  # noqa: F401
 
-    print(json.dumps(run(asked.folder, asked.package, asked.kills, asked.seed, asked.database)))
+    if asked.cuts:
+        print(json.dumps(run_cut(asked.folder, asked.package, asked.cuts, asked.seed, asked.database)))
+    else:
+        print(json.dumps(run(asked.folder, asked.package, asked.kills, asked.seed, asked.database)))

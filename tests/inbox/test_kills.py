@@ -28,9 +28,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         postgres.stop(server)
 
 
-def kill(cached: Cached, folder: Path, kills: int, database: str | None) -> dict[str, int]:
+def kill(cached: Cached, folder: Path, number: int, database: str | None, what: str = "kills") -> dict[str, int]:
     script = Path(__file__).with_name("kill_runs.py")
-    command = [sys.executable, str(script), str(folder), str(cached.package), "--kills", str(kills)]
+    command = [sys.executable, str(script), str(folder), str(cached.package), f"--{what}", str(number)]
     done = subprocess.run(
         [*command, *(["--database", database] if database else [])],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -57,3 +57,14 @@ def test_fifty_kills(cached: Cached, tmp_path: Path, where: str, request: pytest
     told = kill(cached, tmp_path, 50, database)
     print(told)
     assert told["kills"] == 50
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_cuts_of_the_connection_that_holds_the_lock(cached: Cached, tmp_path: Path, database: str) -> None:
+    """`HBAF_CUTS=50` for as many."""
+    cuts = int(os.environ.get("HBAF_CUTS", "5"))
+    found = kill(cached, tmp_path, cuts, database, "cuts")
+    print(found)
+    assert found["cuts"] >= cuts
+    assert found["noticed"] > 0

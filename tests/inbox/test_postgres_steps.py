@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sql
 
+from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.publish.postgres import STEPS, PostgresResult
 from hbaf.scoring.schema import SCHEMA
 from tests.inbox.test_kills import database
@@ -55,7 +56,8 @@ def test_rows_of_an_older_hbaf_count_by_their_run(engine: sql.Engine, tmp_path: 
         )
     result = PostgresResult(engine)
     assert current(engine) == [("one", "joy")]
-    result.replace(rows("two", "anger"))
-    assert current(engine) == [("two", "anger")]
-    result.replace(rows("two", "anger"))
+    with Ledger(engine).alone("calls", str(tmp_path)) as fence:
+        result.replace(rows("two", "anger"), fence)
+        assert current(engine) == [("two", "anger")]
+        result.replace(rows("two", "anger"), fence)
     assert current(engine) == [("two", "anger")]

@@ -282,6 +282,7 @@ def test_a_replay_tells_whether_this_environment_still_says_the_same(source: Pat
     stored = dataset.read()
     at = stored.column_names.index("probabilities")
     changed = stored.set_column(at, stored.schema.field(at), pa.array(wrong, stored.schema.field(at).type))
-    dataset.remove(set(table["conversation"]))
-    dataset.replace(changed, dict.fromkeys(table["conversation"], 1))
+    with Ledger.open().alone("calls") as fence:
+        dataset.remove(set(table["conversation"]), fence)
+        dataset.replace(changed, dict.fromkeys(table["conversation"], 1), fence)
     assert not verify_scores(parameters, published=result.published, workers=1).same

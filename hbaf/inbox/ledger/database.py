@@ -4,25 +4,31 @@ SQLite in the home (`inbox/ledger.sqlite`), or the PostgreSQL database of HBAF_S
 it says of one source, and how that changes, is `source_ledger.py`.
 """
 
+import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import sqlalchemy as sql
 
 from hbaf.home import directory, home_folder, located, without_password, write_atomically
+from hbaf.inbox.ledger.fence import Fence, take
 from hbaf.inbox.ledger.forgotten import forget_names_of_version_1
 from hbaf.inbox.ledger.records import LedgerError, RunRecord, SourceRecord
 from hbaf.inbox.ledger.source_ledger import SourceLedger
 from hbaf.inbox.ledger.tables import CONVERSATIONS, META, RUNS, SOURCES, TABLES
-from hbaf.waiting import FOR_EVER, Busy, alone_in_database
+from hbaf.inbox.publish.parquet import ParquetDataset
+from hbaf.waiting import FOR_EVER, Busy, HeldLock, alone_in_database
 
 DATABASE = "HBAF_SCORES_DATABASE"  # environment: keeps passwords out of forms and logs
 DATABASES = "databases.json"  # in the home's inbox: which ones it published to
-VERSION = 2  # 1: names of what was forgotten stood there, and models went by their label alone
+# 1: names of what was forgotten stood there, and models went by their label alone. 2: no place had a newest writer.
+VERSION = 3
+SAFE = re.compile(r"[\w-]{0,100}")  # what a source is called, so the file of its lock is
 
 
 class SourceBusy(RuntimeError):
@@ -90,7 +96,7 @@ class Ledger:
         return cls.open() if there else None
 
     def _prepare(self) -> None:
-        with self.alone("tables"), self.engine.begin() as connection:
+        with self._locked("tables"), self.engine.begin() as connection:
             TABLES.create_all(connection)
             found = connection.scalar(sql.select(META.c.version))
             if found is None:
@@ -102,12 +108,17 @@ class Ledger:
                     if any(column["name"] == "run_id" for column in sql.inspect(connection).get_columns(table.name)):
                         continue
                     connection.execute(sql.text(f"ALTER TABLE {table.name} ADD COLUMN run_id TEXT"))
-                forget_names_of_version_1(connection, time.time())
+                if found < 2:
+                    forget_names_of_version_1(connection, time.time())
                 connection.execute(META.update().values(version=VERSION))
 
-    def of(self, source: str, clock: Callable[[], float] = time.time) -> SourceLedger:
-        """What the ledger says of one source."""
-        return SourceLedger(self.engine, source, clock)
+    def of(self, source: str, clock: Callable[[], float] = time.time, fence: Fence | None = None) -> SourceLedger:
+        """What the ledger says of one source.
+
+        Args:
+            fence: of whoever writes; every write asks whether it is still the newest.
+        """
+        return SourceLedger(self.engine, source, clock, fence)
 
     def sources(self) -> list[SourceRecord]:
         """All sources, by name."""
@@ -132,18 +143,35 @@ class Ledger:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
-    def alone(self, name: str, *, wait: bool = True) -> Iterator[None]:
-        """Nobody else is inside a block of that name; a process that dies leaves no lock behind.
+    def alone(self, source: str, published: str | None = None, *, wait: bool = True) -> Iterator[Fence]:
+        """Nobody else works on that source, or on what is published at its place, whatever the source is called.
+
+        A process that dies leaves no lock behind. One whose lock is lost while it lives is stopped by the fence at its
+        next write.
 
         Args:
-            name: of a source.
+            source: its name; "" for a place that the ledger knows no source of.
+            published: folder or URL of the dataset; default: as the ledger knows it.
 
         Raises:
             SourceBusy: somebody is, and `wait` is False.
         """
-        file = directory("inbox") / f".{name}.lock"
-        try:
-            with alone_in_database(self.engine, name, file, seconds=FOR_EVER if wait else 0):
-                yield
-        except Busy as error:
-            raise SourceBusy(f"another run works on {name}. Wait for it, or leave the work to it.") from error
+        known = next((one.published for one in self.sources() if one.source == source), "")
+        dataset = ParquetDataset(published or known or str(directory("published", source)))
+        place = dataset.canonical
+        with ExitStack() as stack:
+            # Always in this order, so that no two wait for each other.
+            locks = [stack.enter_context(self._locked(name, wait)) for name in (source, f"place {place}")]
+            yield take(self.engine, place, source, dataset.token, lambda: all(lock.is_held() for lock in locks))
+
+    @contextmanager
+    def _locked(self, name: str, wait: bool = True) -> Iterator[HeldLock]:
+        plain = name if SAFE.fullmatch(name) else hashlib.sha256(name.encode()).hexdigest()[:16]
+        file = directory("inbox") / f".{plain}.lock"
+        with ExitStack() as stack:
+            try:
+                seconds = FOR_EVER if wait else 0
+                held = stack.enter_context(alone_in_database(self.engine, name, file, seconds=seconds))
+            except Busy as error:
+                raise SourceBusy(f"another run works on {name}. Wait for it, or leave the work to it.") from error
+            yield held

@@ -5,13 +5,15 @@ it waits or is in quarantine: the earlier score stands until a later one superse
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sql
 
 from hbaf.home import located, portable
 from hbaf.inbox.ledger.decisions import Decision, decide
+from hbaf.inbox.ledger.fence import Fence
 from hbaf.inbox.ledger.forgotten import ForgottenNames
 from hbaf.inbox.ledger.records import Conversation, Found, LedgerError
 from hbaf.inbox.ledger.states import (
@@ -33,6 +35,7 @@ from hbaf.inbox.ledger.tables import (
     in_blocks,
     update_conversations,
 )
+from hbaf.inbox.publish.parquet import ParquetDataset, canonical
 from hbaf.inbox.publish.publication import Publication
 from hbaf.inbox.source import Arrival
 from hbaf.registry.models import RegisteredModel
@@ -44,16 +47,29 @@ Columns = Mapping[str, Any]
 class SourceLedger:
     """One source; each method is one transaction. Times are the clock's, in seconds since 1970."""
 
-    def __init__(self, engine: sql.Engine, source: str, clock: Callable[[], float]) -> None:
-        self.engine, self.source, self.clock = engine, source, clock
+    def __init__(self, engine: sql.Engine, source: str, clock: Callable[[], float], fence: Fence | None = None) -> None:
+        self.engine, self.source, self.clock, self.fence = engine, source, clock, fence
+
+    @contextmanager
+    def _writing(self) -> Iterator[sql.Connection]:
+        """A transaction of the newest writer.
+
+        Raises:
+            hbaf.inbox.ledger.fence.LostLock: another writer has begun; nothing was changed.
+        """
+        with self.engine.begin() as connection:
+            if self.fence is not None:
+                self.fence.check_within(connection)
+            yield connection
 
     def register(self, url: str, published: str) -> None:
         """Notes where the source is and where its scores go.
 
         Raises:
-            LedgerError: another place has that name already.
+            LedgerError: another place has that name already, or another source is published at that place.
         """
-        with self.engine.begin() as connection:
+        self.check_place(published)
+        with self._writing() as connection:
             known = connection.execute(sql.select(SOURCES).where(SOURCES.c.source == self.source)).mappings().first()
             if known is None:
                 connection.execute(
@@ -71,10 +87,30 @@ class SourceLedger:
                     "anew."
                 )
 
+    def check_place(self, published: str) -> None:
+        """Refuses a place that another source is published at: each would take the other's rows for its own.
+
+        Raises:
+            LedgerError: there is one.
+        """
+        with self.engine.begin() as connection:
+            places = {row.source: located(row.published) for row in connection.execute(sql.select(SOURCES))}
+        others = {name for name, place in places.items() if canonical(place) == canonical(published)}
+        # Of two sources that an older hbaf published at one place, the first one that writes again keeps it.
+        owner = ParquetDataset(published).owner or (
+            self.source if self.source in others else min(others, default=self.source)
+        )
+        if owner != self.source:
+            raise LedgerError(
+                f"{self.source} cannot be published in {published}: the scores of {owner} are, and two sources at one "
+                "place would take each other's rows out. Give this one another place: `--set source.published=FOLDER`"
+                + (" and another name: `--set source.name=NAME`." if self.source in places else ".")
+            )
+
     def begin_run(self, model: RegisteredModel, *, champion_from: str, purpose: str) -> int:
         """Notes a run; one that a dead process left `running` on this source has failed."""
         now = self.clock()
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             left = (RUNS.c.source == self.source) & (RUNS.c.state == RunState.RUNNING)
             dead = {"state": RunState.FAILED, "ended_at": now, "error": "interrupted: its process ended"}
             connection.execute(RUNS.update().where(left).values(dead))
@@ -90,15 +126,15 @@ class SourceLedger:
             return int(made.inserted_primary_key[0])
 
     def end_run(self, run: int, state: RunState, counts: Mapping[str, int], error: str = "") -> None:
-        """Notes how a run ended."""
+        """Notes how a run ended; that it failed also when another one has begun since."""
         values = {"state": state, "ended_at": self.clock(), "counts": json.dumps(counts), "error": error[:500]}
-        with self.engine.begin() as connection:
+        with self.engine.begin() if state is RunState.FAILED else self._writing() as connection:
             connection.execute(RUNS.update().where(RUNS.c.run == run).values(**values))
 
     def note(self, arrivals: Sequence[Arrival], quiet_minutes: float | None) -> None:
         """Takes in a listing: what is new or changed waits or becomes `new`; what a person ignores stays ignored."""
         now, listed = self.clock(), {arrival.name for arrival in arrivals}
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             asked = sql.select(ARRIVALS).where(ARRIVALS.c.source == self.source)
             known = {row["arrival"]: row for row in connection.execute(asked).mappings()}
             names = ForgottenNames(connection, self.source)
@@ -147,14 +183,14 @@ class SourceLedger:
 
         One that changed meanwhile stays `new`; what a person did meanwhile stays too.
         """
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             for arrival in arrivals:
                 same = (ARRIVALS.c.fingerprint == arrival.fingerprint) & ARRIVALS.c.state.in_((State.NEW, State.READ))
                 self._move_arrivals(connection, [arrival.name], State.READ, {"reason": ""}, only=same)
 
     def quarantine(self, arrival: str, reason: str) -> None:
         """Sets an arrival aside that cannot be read; it comes back by itself when its files change."""
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             asked = ARRIVALS.c.state.in_((State.NEW, State.READ, State.QUARANTINED))  # a person may have ignored it
             self._move_arrivals(connection, [arrival], State.QUARANTINED, {"reason": _kept(reason)}, only=asked)
             # What a killed run left half done of it is not asked for again before its files change.
@@ -162,7 +198,7 @@ class SourceLedger:
 
     def quarantine_conversations(self, reasons: Mapping[str, str]) -> None:
         """Sets conversations aside that cannot be scored; they come back when their arrival changes."""
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             rows = [{"conversation": name, "reason": _kept(reason)} for name, reason in reasons.items()]
             self._move(connection, rows, State.QUARANTINED)
 
@@ -183,7 +219,7 @@ class SourceLedger:
 
     def files_are_gone(self, arrivals: Collection[str]) -> None:
         """Notes that the files of arrivals that were to be read again are not there any more."""
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             for some in in_blocks(arrivals):
                 place = (CONVERSATIONS.c.source == self.source) & CONVERSATIONS.c.arrival.in_(some)
                 connection.execute(CONVERSATIONS.update().where(place).values(rescore=False))
@@ -196,7 +232,7 @@ class SourceLedger:
         new: list[dict[str, Any]] = []
         changed: list[dict[str, Any]] = []
         left: set[str] = set()  # digests that a conversation does not have any more
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             known = self._known(connection, [one.name for one in found])
             holders = self._holders(connection, {one.digest for one in found})
             forgotten = ForgottenNames(connection, self.source).among([one.name for one in found], "digest")
@@ -235,7 +271,7 @@ class SourceLedger:
 
     def scored(self, names: Collection[str]) -> None:
         """Notes that conversations were scored."""
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             self._move(connection, [{"conversation": name} for name in names], State.SCORED)
 
     def parts_for(self, sizes: dict[str, int]) -> dict[str, int]:
@@ -245,7 +281,7 @@ class SourceLedger:
             sizes: conversation -> rows.
         """
         own = CONVERSATIONS.c.source == self.source
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             parts = {name: row.part for name, row in self._known(connection, list(sizes)).items()}
             placed: list[dict[str, Any]] = []
             part = int(connection.scalar(sql.select(sql.func.max(CONVERSATIONS.c.part)).where(own)) or 1)
@@ -264,22 +300,65 @@ class SourceLedger:
 
     def published(self, publications: Sequence[Publication]) -> None:
         """Notes what stands in every place that the results go to."""
-        rows = [
-            {
-                "conversation": one.conversation,
-                "reason": "",
-                "published_digest": one.digest,
-                "model_version": one.model_version,
-                "run_id": one.run_id,
-                "rows": one.rows,
-                "unscored": one.unscored,
-                "published_at": self.clock(),
-                "rescore": False,
-            }
-            for one in publications
-        ]
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
+            rows = [{**self._published(one), "reason": "", "rescore": False} for one in publications]
             self._move(connection, rows, State.PUBLISHED)
+
+    def _published(self, one: Publication) -> dict[str, Any]:
+        return {
+            "conversation": one.conversation,
+            "published_digest": one.digest,
+            "model_version": one.model_version,
+            "run_id": one.run_id,
+            "rows": one.rows,
+            "unscored": one.unscored,
+            "published_at": self.clock(),
+        }
+
+    def conversations(self, names: Collection[str] | None = None) -> dict[str, Conversation]:
+        """Conversation -> what is noted of it, of some or all."""
+        with self.engine.begin() as connection:
+            if names is not None:
+                return self._known(connection, list(names))
+            asked = sql.select(CONVERSATIONS).where(CONVERSATIONS.c.source == self.source)
+            return {row["conversation"]: Conversation.of(row) for row in connection.execute(asked).mappings()}
+
+    def forgotten_among(self, names: Collection[str]) -> set[str]:
+        """Those of these conversations that were forgotten."""
+        with self.engine.begin() as connection:
+            return ForgottenNames(connection, self.source).among(names, "digest")
+
+    def publish_again(self, names: Collection[str]) -> None:
+        """Notes that what was published of conversations is there no more: the next run scores them again."""
+        nothing = dict.fromkeys(("published_digest", "model_version", "run_id", "unscored", "published_at"))
+        with self._writing() as connection:
+            known = self._known(connection, list(names))
+            update_conversations(connection, self.source, [{"conversation": name, **nothing} for name in known])
+            held = [{"conversation": name} for name, one in known.items() if one.state == State.PUBLISHED]
+            self._move(connection, held, State.VALIDATED)
+
+    def note_standing(self, arrivals: Mapping[str, str], publications: Sequence[Publication]) -> None:
+        """Notes conversations that were found in the dataset as published there, in whatever state they are.
+
+        Args:
+            arrivals: conversation -> the arrival that it came in, by its rows.
+        """
+        now = self.clock()
+        with self._writing() as connection:
+            known = self._known(connection, [one.conversation for one in publications])
+            new = [one for one in publications if one.conversation not in known]
+            check_moves(CONVERSATION_MOVES, [None] if new else [], State.PUBLISHED, "a conversation")
+            for one in new:
+                first = {"source": self.source, "conversation": one.conversation, "first_seen": now, "state_at": now}
+                facts = {"arrival": arrivals[one.conversation], "digest": one.digest, "state": State.PUBLISHED}
+                connection.execute(CONVERSATIONS.insert().values(**first, **facts))
+            update_conversations(connection, self.source, [self._published(one) for one in publications])
+
+    def note_parts(self, parts: Mapping[str, int]) -> None:
+        """Notes the part that conversations stand in, where that is another one."""
+        rows = [{"conversation": name, "part": part} for name, part in parts.items()]
+        with self._writing() as connection:
+            update_conversations(connection, self.source, rows)
 
     def to_rescore(self, since: float, model: RegisteredModel) -> int:
         """Marks what came since then and was scored by another model; returns how many."""
@@ -292,7 +371,7 @@ class SourceLedger:
                 else_=CONVERSATIONS.c.run_id != model.run_id,
             )
         )
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             return connection.execute(CONVERSATIONS.update().where(place).values(rescore=True)).rowcount
 
     def names_of(self, name: str | None) -> tuple[list[str], list[str]]:
@@ -310,7 +389,7 @@ class SourceLedger:
 
     def forget(self, conversations: Collection[str], arrivals: Collection[str] = ()) -> None:
         """Takes names out for good: no later run publishes them again from the same source."""
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             ForgottenNames(connection, self.source).add(conversations, arrivals, self.clock())
 
     def _move(self, connection: sql.Connection, rows: Sequence[dict[str, Any]], state: State) -> None:

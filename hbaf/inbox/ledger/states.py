@@ -50,7 +50,7 @@ ARRIVAL_MOVES: Moves = {
 }
 TAKEN_IN = frozenset({State.VALIDATED, State.QUARANTINED, State.DUPLICATE})
 CONVERSATION_MOVES: Moves = {
-    None: TAKEN_IN,
+    None: TAKEN_IN | {State.PUBLISHED},  # published: found in the dataset, by `hbaf verify --repair`
     State.VALIDATED: TAKEN_IN | {State.SCORED, State.PUBLISHED},
     State.SCORED: TAKEN_IN | {State.SCORED, State.PUBLISHED},
     State.PUBLISHED: frozenset({State.VALIDATED, State.QUARANTINED, State.PUBLISHED}),

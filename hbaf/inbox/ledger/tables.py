@@ -76,6 +76,13 @@ FORGOTTEN = sql.Table(
     sql.Column("salt", sql.Text, nullable=False),  # one for a source
     sql.Column("at", sql.Float, nullable=False),
 )
+# Who may write to a published place: the number that its newest writer took. It only grows.
+PLACES = sql.Table(
+    "hbaf_inbox_places",
+    TABLES,
+    sql.Column("place", sql.Text, primary_key=True),
+    sql.Column("token", sql.BigInteger, nullable=False),
+)
 
 
 def in_blocks(names: Collection[str]) -> Iterator[list[str]]:

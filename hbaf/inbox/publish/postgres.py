@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import sqlalchemy as sql
 
+from hbaf.inbox.ledger.fence import Fence
 from hbaf.inbox.publish.publication import publications_in
-from hbaf.scoring.schema import COLUMNS
+from hbaf.scoring.schema import COLUMNS, SCHEMA
 
 _TYPES = {
     pa.string(): "text",
@@ -102,38 +103,61 @@ class PostgresResult:
                 connection.exec_driver_sql(statements)
                 connection.exec_driver_sql("insert into hbaf.schema_version (step) values (%s)", (step,))
 
-    def replace(self, rows: pa.Table) -> None:
+    def replace(self, rows: pa.Table, fence: Fence) -> None:
         """Publishes conversations, each in a transaction of its own; publishing one again changes nothing.
 
         Args:
             rows: all of each conversation, in the published schema.
+
+        Raises:
+            hbaf.inbox.ledger.fence.LostLock: another writer has begun.
         """
         by_conversation: dict[str, list[tuple[Any, ...]]] = {}
         for row in rows.to_pylist():
             by_conversation.setdefault(row["conversation"], []).append(_values(row))
-        connection = self.engine.raw_connection()
-        try:
-            for one in publications_in(rows):
-                source = one.conversation.partition("/")[0]
-                cursor = connection.cursor()
+        for one in publications_in(rows):
+            source = one.conversation.partition("/")[0]
+            with self.engine.begin() as connection:
+                fence.check_within(connection)
+                cursor = connection.connection.cursor()
                 for some in _blocks(by_conversation[one.conversation]):
                     # One statement for many rows: a statement for each costs a journey to the server.
                     values = b",".join(cursor.mogrify(_ROW, row) for row in some)
                     cursor.execute(_INSERT.encode() + values + b" on conflict do nothing")
                 cursor.execute(_POINT, (one.conversation, source, one.digest, one.model_version, one.run_id))
-                connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
-        finally:
-            connection.close()
 
-    def remove(self, conversations: Collection[str]) -> None:
-        """Takes conversations out, with every score of them."""
+    def remove(self, conversations: Collection[str], fence: Fence) -> None:
+        """Takes conversations out, with every score of them.
+
+        Raises:
+            hbaf.inbox.ledger.fence.LostLock: another writer has begun.
+        """
         names = list(conversations)
         with self.engine.begin() as connection:
+            fence.check_within(connection)
             for table in ("hbaf.conversations", "hbaf.scores"):
                 connection.execute(sql.text(f"delete from {table} where conversation = any(:names)"), {"names": names})
+
+    def read(self, conversations: Collection[str]) -> pa.Table:
+        """Rows of these conversations that count, in the published schema."""
+        asked = sql.text("select * from hbaf.current where conversation = any(:names)")
+        with self.engine.begin() as connection:
+            rows = [dict(row) for row in connection.execute(asked, {"names": list(conversations)}).mappings()]
+        for row in rows:
+            row["probabilities"] = row["probabilities"] and list(row["probabilities"].items())
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+    def standing(self, source: str, names: Collection[str] | None = None) -> dict[str, tuple[str, str, int]]:
+        """Conversation of a source -> (digest, run of its model, rows) of the score that counts; of some or all."""
+        asked = """
+            select conversation, conversations.conversation_digest, conversations.run_id, count(turn)
+            from hbaf.conversations left join hbaf.scores using (conversation, conversation_digest, run_id)
+            where conversations.source = :source and (:all or conversation = any(:names)) group by 1, 2, 3
+        """
+        given = {"source": source, "all": names is None, "names": list(names or ())}
+        with self.engine.begin() as connection:
+            rows = connection.execute(sql.text(asked), given)
+            return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
 def _blocks(rows: list[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:

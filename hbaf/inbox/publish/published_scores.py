@@ -64,19 +64,19 @@ class PublishedScores:
         The dataset goes last: it knows the rows, so whoever is interrupted can begin again.
         """
         ledger = Ledger.open()
-        with ledger.alone(self.source):
+        with ledger.alone(self.source, self.place) as fence:
             names, rows = set[str](), 0
             for part in self.frames(SELECTED_BY):
                 gone = self.selected(select, part)
                 names |= set(part.loc[gone, "conversation"])
                 rows += int(gone.sum())
             if names:
-                ledger.of(self.source).forget(names)
+                ledger.of(self.source, fence=fence).forget(names)
                 if not ledger.embedded:
-                    PostgresResult(ledger.engine).remove(names)
+                    PostgresResult(ledger.engine).remove(names, fence)
                 # Other forms of the same rows; the next run makes them.
                 shutil.rmtree(exports_of(self.dataset), ignore_errors=True)
-                self.dataset.remove(names)
+                self.dataset.remove(names, fence)
         return rows
 
 
