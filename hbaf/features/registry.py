@@ -12,6 +12,7 @@ from hbaf.features.imported.facts import Imported
 from hbaf.features.text.commonsense import Comet
 from hbaf.features.text.language_models import ENCODERS, LanguageModel
 from hbaf.own_class import is_own, own_class
+from hbaf.settings import did_you_mean
 
 # Each class takes the name it was asked for by first. `encoder` is any text model and `speech` any speech model, by hub
 # id or folder behind a colon: `encoder:roberta-base`. `finetuned` is an encoder fine-tuned here, by its digest, and
@@ -32,6 +33,20 @@ EXTRACTORS: dict[str, type[Any]] = {
 }
 
 
+class ExtractorError(ValueError):
+    """There is no such extractor, or it has no such setting."""
+
+
+def check_name(name: str) -> None:
+    """Whether a name is that of an extractor; an own class is not loaded, and no weights are looked for.
+
+    Raises:
+        ExtractorError: it is not.
+    """
+    if not is_own(name):
+        _resolved(name, {})
+
+
 def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **settings: Any) -> Extractor:
     """An extractor by its name.
 
@@ -43,7 +58,7 @@ def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **s
         settings: what the class takes beside them; part of the digest.
 
     Raises:
-        ValueError: no such name or setting.
+        ExtractorError: no such name or setting.
         hbaf.features.weights.WeightsError: the model's weights are not on this machine.
     """
     kind, called, settings = _resolved(name, settings)
@@ -52,7 +67,7 @@ def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **s
     ]
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ValueError(f"{name}: no setting {', '.join(unknown)}; it takes: {', '.join(known) or 'none'}")
+        raise ExtractorError(f"{name}: no setting {', '.join(unknown)}; it takes: {', '.join(known) or 'none'}")
     takes = inspect.signature(kind).parameters
     runtime = {key: value for key, value in {"batch_size": batch_size, "device": device}.items() if key in takes}
     extractor: Extractor = kind(**({"name": called} if "name" in takes else {}), **runtime, **settings)
@@ -71,8 +86,9 @@ def _resolved(name: str, settings: dict[str, Any]) -> tuple[type[Any], str, dict
         return own_class(name), name.rpartition(":")[2], settings
     kind, colon, model = name.partition(":")
     if kind not in EXTRACTORS or (colon and not model):
-        raise ValueError(
+        raise ExtractorError(
             f"no extractor {name!r}; there are: {', '.join(EXTRACTORS)}. Other models go by `encoder:ID` (text) or "
             "`speech:ID` (audio) with a hub id or folder, a class of your own by `./file.py:Class`."
+            f"{did_you_mean(kind, list(EXTRACTORS))}"
         )
     return EXTRACTORS[kind], kind, {**settings, "model": model} if colon else settings

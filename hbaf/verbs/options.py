@@ -23,7 +23,11 @@ Source = Annotated[
 Recipe = Annotated[str, Parameter(help="Set of values to start from: `paper`, `best` or `demo`.")]
 Set = Annotated[
     list[str] | None,
-    Parameter(name="--set", negative="", help="STAGE.NAME=VALUE, as `model.tau=0.2` or `features.audio=mfcc`."),
+    Parameter(
+        name="--set",
+        negative="",
+        help="STAGE.NAME=VALUE, as `model.tau=0.2` or `features.audio=mfcc`; `hbaf settings` lists them.",
+    ),
 ]
 Representations = Annotated[list[str] | None, Parameter(negative="", help="Representation; give it again for another.")]
 Purpose = Annotated[
@@ -119,11 +123,26 @@ def remarks(corpus: "Corpus", notes: bool = True) -> Iterable[str]:
 
 
 def settings(recipe: str, changes: Sequence[str] | None) -> "Settings":
-    """A recipe with `STAGE.NAME=VALUE` changes."""
+    """A recipe with `STAGE.NAME=VALUE` changes; a name of no extractor is an error before anything is read."""
     from hbaf.parameters import from_recipe
 
     stages = changes_of(set_=changes, stages=RUN_STAGES)
-    return from_recipe(recipe, **{stage: stages.get(stage, {}) for stage in ("features", "model", "training")})
+    found = from_recipe(recipe, **{stage: stages.get(stage, {}) for stage in ("features", "model", "training")})
+    if stages.get("features"):
+        from hbaf.features.columns import names
+        from hbaf.features.registry import check_name
+
+        for name in names(found.features).values():
+            check_name(name)
+    return found
+
+
+def names_of_settings() -> list[str]:
+    """Every `stage.name` there is."""
+    from hbaf.parameters import STAGES
+    from hbaf.settings import settings_of
+
+    return [setting.name for setting in settings_of(STAGES, {})]
 
 
 def changes_of(set_: Sequence[str] | None, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -132,12 +151,17 @@ def changes_of(set_: Sequence[str] | None, stages: Sequence[str]) -> dict[str, d
     Raises:
         SettingError: not of that form, or a stage that the verb does not know.
     """
+    from hbaf.settings import did_you_mean
+
     found: dict[str, dict[str, Any]] = {}
     for change in set_ or ():
         name, equals, value = change.partition("=")
         stage, *path = name.split(".")
         if not (equals and path and all(path) and stage in stages):
-            raise SettingError(f"--set {change}: not of the form STAGE.NAME=VALUE with a stage of {', '.join(stages)}.")
+            raise SettingError(
+                f"--set {change}: not of the form STAGE.NAME=VALUE with a stage of {', '.join(stages)}."
+                f"{did_you_mean(name, [known for known in names_of_settings() if known.split('.')[0] in stages])}"
+            )
         place = found.setdefault(stage, {})
         for part in path[:-1]:
             place = place.setdefault(part, {})
