@@ -37,14 +37,20 @@ class ExtractorError(ValueError):
     """There is no such extractor, or it has no such setting."""
 
 
-def check_name(name: str) -> None:
-    """Whether a name is that of an extractor; an own class is not loaded, and no weights are looked for.
+def check_name(name: str, modality: str) -> None:
+    """Whether a name is that of an extractor for a modality; an own class is not loaded, no weights are looked for.
+
+    Args:
+        modality: "audio", "text" or "commonsense", which is inferred from the text.
 
     Raises:
         ExtractorError: it is not.
     """
-    if not is_own(name):
-        _resolved(name, {})
+    if is_own(name):
+        return
+    reads = getattr(_resolved(name, {})[0], "modality", None)
+    if reads is not None and reads != modality.replace("commonsense", "text"):
+        raise ExtractorError(f"features.{modality}: {name} reads {reads}; its setting is `features.{reads}`.")
 
 
 def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **settings: Any) -> Extractor:

@@ -132,8 +132,8 @@ def settings(recipe: str, changes: Sequence[str] | None) -> "Settings":
         from hbaf.features.columns import names
         from hbaf.features.registry import check_name
 
-        for name in names(found.features).values():
-            check_name(name)
+        for modality, name in names(found.features).items():
+            check_name(name, modality)
     return found
 
 

@@ -83,6 +83,7 @@ def test_the_verb_lists_all_a_stage_or_one(capsys: pytest.CaptureFixture[str], t
         ("corpus.split_shares=[1,2,3]", ("corpus.split_shares: 2 is not allowed; allowed: [number from 0 to 1, ",)),
         ("corpus.channels.agent=-1", ("corpus.channels: -1 is not allowed",)),
         ("features.text=foo", ("no extractor 'foo'", "minilm, roberta-large", "`encoder:ID` (text)", "hub id")),
+        ("features.text=mfcc", ("features.text: mfcc reads audio; its setting is `features.audio`",)),
         ("features.text=minlm", ("Did you mean minilm?",)),
     ],
 )
