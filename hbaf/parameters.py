@@ -94,6 +94,11 @@ class CorpusParameters(Parameters):
         {}, description="Speaker -> channel from 0, for a folder of recordings with one person per channel."
     )
     emotions: tuple[str, ...] = Field((), description="Label set in order; default: the labels found, sorted.")
+    labels: str | dict[str, str] = Field(
+        "",
+        description="What labels of the source become, as `happy=joy,xxx=` (xxx: no label), or known maps, as "
+        "`go_emotions:ekman`; others stay as they are (docs/corpora.md).",
+    )
     bad_share: Share = Field(0.02, description="Share of rows that may be set aside before the run stops.")
     split_shares: tuple[Share, Share, Share] = Field(
         (0.7, 0.15, 0.15), description="Train, dev and test shares of dialogues where the corpus names no splits."

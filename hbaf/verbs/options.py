@@ -60,6 +60,13 @@ class CorpusOptions:
             help="Who is on which channel, from 0, as `0=agent,1=customer`: each turn is cut from its speaker's."
         ),
     ] = None
+    labels: Annotated[
+        str | None,
+        Parameter(
+            help="What labels become: `happy=joy,xxx=` (xxx: no label), or a known map, as `go_emotions:ekman`; "
+            "docs/corpora.md."
+        ),
+    ] = None
     set_: Set = None  # cyclopts wants a list
     quiet: Quiet = False
 
@@ -75,7 +82,7 @@ class CorpusOptions:
         changes = changes_of(self.set_, stages).get("corpus", {})
         if self.channels is not None:
             changes["channels"] = parse_channels(self.channels)
-        named = {"manifest": self.manifest, "reader": self.reader}
+        named = {"manifest": self.manifest, "reader": self.reader, "labels": self.labels}
         return parameters_of(source, {**{name: value for name, value in named.items() if value}, **changes})
 
     def of(self, stage: str, stages: Sequence[str]) -> dict[str, Any]:

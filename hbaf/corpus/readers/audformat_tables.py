@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hbaf.corpus.labels import LabelMap, plain_label
 from hbaf.corpus.schema import SPLITS, CorpusError, is_missing
 from hbaf.corpus.text.manifest_columns import COLUMN_NAMES, plain
 
@@ -110,13 +111,13 @@ def _statements(database: Any, columns: ColumnMap, name: str) -> Iterator[tuple[
                 yield table_id, table.split.type, segment
 
 
-def label_order(database: Any, columns: ColumnMap, labels: list[str | None]) -> tuple[str, ...]:
+def label_order(database: Any, columns: ColumnMap, labels: list[str | None], mapped: LabelMap) -> tuple[str, ...]:
     """The labels found, in the order of the scheme if it lists them, else sorted."""
     found = {label for label in labels if label is not None}
     for (table_id, column_id), ours in columns.items():
         scheme = database[table_id].columns[column_id].scheme
         if ours == "emotion" and scheme is not None and scheme.labels is not None:
-            listed = dict.fromkeys(str(label).strip().lower() for label in scheme.labels_as_list)
+            listed = mapped.of_set(plain_label(str(label)) for label in scheme.labels_as_list)
             if found <= set(listed):
                 return tuple(label for label in listed if label in found)
     return tuple(sorted(found))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hbaf.corpus.confined import confined
+from hbaf.corpus.labels import LabelMap, noted, plain_label
 from hbaf.corpus.readers.placed_rows import Placed, place_rows
 from hbaf.corpus.readers.transcripts import NO_TRANSCRIPT, read_transcripts
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
@@ -44,10 +45,10 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
         if "audio" not in manifest.columns or "turn" in manifest.columns:
             raise CorpusError(_no_dialogue(root / manifest.file, manifest))
         notes.append("no column says which dialogue a row belongs to: each audio file is one of its own")
-    name = safe_name(parameters.name or root.name)
-    emotions = tuple(emotion.strip().lower() for emotion in parameters.emotions)
+    name, labels = safe_name(parameters.name or root.name), LabelMap(parameters)
+    emotions = tuple(plain_label(emotion) for emotion in parameters.emotions)
     finder = AudioFinder(root)
-    placed, set_aside = place_rows(manifest, name, emotions, finder)
+    placed, set_aside = place_rows(manifest, name, emotions, labels, finder)
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
     _check_bad_share(root / manifest.file, table, len(placed), parameters.bad_share)
     assign_channels(((row.where, row.values) for row in placed), parameters.channels)
@@ -55,9 +56,9 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
         notes.append(
             f"{taken} turn{'s' if taken > 1 else ''} without an end last until the next turn of the recording begins"
         )
-    notes += [*finder.notes, *_unlabelled_words(manifest, emotions)]
+    notes += [*finder.notes, *_unlabelled_words(manifest, {*emotions, *labels.targets})]
     found = {str(row.values["emotion"]) for row in placed if row.values["emotion"]}
-    return Corpus(
+    corpus = Corpus(
         name=name,
         root=root,
         utterances=_ranked(placed),
@@ -66,6 +67,7 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
         set_aside=table,
         notes=tuple(notes),
     )
+    return noted(corpus, labels)
 
 
 def _no_dialogue(file: Path, manifest: Manifest) -> str:
@@ -76,10 +78,10 @@ def _no_dialogue(file: Path, manifest: Manifest) -> str:
     )
 
 
-def _unlabelled_words(manifest: Manifest, emotions: tuple[str, ...]) -> list[str]:
+def _unlabelled_words(manifest: Manifest, known: set[str]) -> list[str]:
     """Which words in the column of labels were taken for none at all."""
     written = {" ".join((row.values.get("emotion") or "").split()) for row in manifest.rows}
-    words = sorted(word for word in written if word and word.lower() in {*NO_VALUE} - {*emotions})
+    words = sorted(word for word in written if word and word.lower() in {*NO_VALUE} - known)
     if not words:
         return []
     return [
