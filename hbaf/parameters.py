@@ -95,7 +95,7 @@ class CorpusParameters(Parameters):
     )
     emotions: tuple[str, ...] = Field((), description="Label set in order; default: the labels found, sorted.")
     labels: str | dict[str, str] = Field(
-        "",
+        {},
         description="What labels of the source become, as `happy=joy,xxx=` (xxx: no label), or known maps, as "
         "`go_emotions:ekman`; others stay as they are (docs/corpora.md).",
     )
