@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import pandas as pd
+
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, is_missing
 from hbaf.corpus.text.manifest_values import shown
 from hbaf.parameters import CorpusParameters
@@ -113,7 +115,7 @@ class LabelMap:
 def with_labels(corpus: Corpus, labels: LabelMap) -> Corpus:
     """A corpus that was read without the map, with it."""
     emotion = [None if is_missing(label) else labels(str(label)) or None for label in corpus.utterances["emotion"]]
-    utterances = corpus.utterances.assign(emotion=emotion).astype({"emotion": "str"})
+    utterances = corpus.utterances.assign(emotion=pd.Series(emotion, corpus.utterances.index, dtype="str"))
     return noted(replace(corpus, utterances=utterances, emotions=labels.of_set(corpus.emotions)), labels)
 
 

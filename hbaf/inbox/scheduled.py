@@ -17,10 +17,11 @@ from typing import Protocol, TypeVar
 import pyarrow.parquet as pq
 
 from hbaf.home import directory
+from hbaf.inbox.entries import Inbox
 from hbaf.inbox.ledger.database import Ledger, database_address
 from hbaf.inbox.ledger.records import LedgerError
 from hbaf.inbox.ledger.source_ledger import SourceLedger
-from hbaf.inbox.ledger.states import RunState
+from hbaf.inbox.ledger.states import RunState, State
 from hbaf.inbox.publish.exports import export
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.publish.postgres import PostgresResult
@@ -116,6 +117,8 @@ def score_source(
         work = _Run(parameters, ledger, places, chosen, purpose, workers, run)
         try:
             work.until_nothing_is_ready(at_a_time, map_shards)
+            if waiting := Inbox(database, parameters.label).counts().get(State.WAITING, 0):
+                work.counts[State.WAITING] = waiting
             export(places.parquet, parameters.also)
         except BaseException as error:
             message = f"{type(error).__name__}: {error}"

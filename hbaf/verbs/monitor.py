@@ -72,7 +72,7 @@ def status(
         hbaf status --json --hours 50
 
     Args:
-        model: Registered model; default: the only one with a champion.
+        model: Registered model; default: all that have a champion.
         hours: Time since the last success, or in the backlog, after which something is wrong.
         quarantine: Share of conversations in quarantine, 0..1, above which something is wrong.
         disk: GB that must be free in the home folder.

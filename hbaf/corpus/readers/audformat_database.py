@@ -24,6 +24,7 @@ from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import SPLITS, Corpus, CorpusError, as_utterances, empty_splits
 from hbaf.corpus.sound.find_audio import AudioFinder
 from hbaf.corpus.text.manifest_values import clean, text_or_problem
+from hbaf.files import one_place
 from hbaf.parameters import CorpusParameters
 
 OWN_NAME = "hbaf-predictions"
@@ -44,7 +45,7 @@ def read_audformat(parameters: CorpusParameters) -> Corpus:
     """
     if parameters.root is None:
         raise CorpusError("the reader `audformat` needs a root: the folder with db.yaml.")
-    root = parameters.root.expanduser().absolute()
+    root = one_place(parameters.root)
     header = root / (parameters.manifest or "db.yaml")
     database = load_database(header)
     columns = our_columns(header, database, parameters.columns)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hbaf.corpus.labels import LabelMap, plain_label
 from hbaf.corpus.schema import SPLITS, CorpusError, is_missing
-from hbaf.corpus.text.manifest_columns import COLUMN_NAMES, plain
+from hbaf.corpus.text.manifest_columns import COLUMN_NAMES, map_columns, plain
 
 Segment = tuple[str, float | None, float | None]  # file, start and end in seconds; None, None for the whole file
 ColumnMap = dict[tuple[str, str], str]  # (table, column) -> our column
@@ -45,7 +45,7 @@ def our_columns(header: Path, database: Any, mapping: dict[str, str]) -> ColumnM
         elif count > 1:
             raise CorpusError(
                 f"{header}: columns {', '.join(doubled)} of table {table_id!r} all look like {ours!r}. Say which one "
-                f"it is: `columns: {{{table_id}/{doubled[0]}: {ours}}}`."
+                f"it is: {map_columns({f'{table_id}/{doubled[0]}': ours})}."
             )
     return found
 
@@ -92,7 +92,7 @@ def values_of(header: Path, database: Any, columns: ColumnMap, name: str, segmen
         if earlier != value and name in ("emotion", "split"):
             raise CorpusError(
                 f"{header}: tables {where!r} and {table_id!r} give {segment[0]} the {name} {earlier!r} and {value!r}. "
-                f"Say which one counts: `columns: {{{table_id}/<column>: {name}}}`."
+                f"Say which one counts: {map_columns({f'{table_id}/COLUMN': name})}."
             )
     nothing = (None, "")
     return [said.get(segment, said.get((segment[0], None, None), nothing))[0] for segment in segments]

@@ -18,10 +18,12 @@ from hbaf.corpus.sound.channels import assign_channels
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, AudioFinder
 from hbaf.corpus.text.find_manifest import read_manifest, tables_in
 from hbaf.corpus.text.manifest import Manifest
+from hbaf.corpus.text.manifest_columns import map_columns
 from hbaf.corpus.text.manifest_values import NO_VALUE, shown
 from hbaf.corpus.text.split_tables import read_split_tables, tables_by_split
 from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, SUFFIXES, TABLES, is_table_of_turns
 from hbaf.corpus.text.turn_times import complete_times
+from hbaf.files import one_place
 from hbaf.parameters import CorpusParameters
 
 
@@ -74,7 +76,7 @@ def _no_dialogue(file: Path, manifest: Manifest) -> str:
     header = f" Line {manifest.header_line} was taken for the header." if manifest.header_line else ""
     return (
         f"{file}: no column says which dialogue a row belongs to. Found: {', '.join(manifest.found)}.{header} Add a "
-        "column `dialogue`, or map one (`columns: {<yours>: dialogue}`)."
+        f"column `dialogue`, or say which one it is: {map_columns({'YOURS': 'dialogue'})}."
     )
 
 
@@ -121,7 +123,7 @@ def safe_name(name: str) -> str:
 def _root(parameters: CorpusParameters) -> Path:
     if parameters.root is None:
         raise CorpusError("the reader `folder` needs a root: the folder with the manifest and the audio.")
-    root = parameters.root.expanduser().absolute()
+    root = one_place(parameters.root)
     if not root.is_dir():
         raise CorpusError(f"{root}: no such folder. Give the folder that holds the manifest and the audio.")
     return root

@@ -24,6 +24,7 @@ from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, AudioFinder
 from hbaf.corpus.text.manifest_values import BadRow, clean, seconds, shown, text_or_problem
 from hbaf.corpus.text.table_header import csv_records
 from hbaf.corpus.text.windows_1252 import repair_windows_1252
+from hbaf.files import one_place
 from hbaf.parameters import CorpusParameters
 
 # The release is GPL-3.0, which gives nobody a right to what it is made of: dialogue and sound are the broadcaster's.
@@ -56,7 +57,7 @@ def read_meld(parameters: CorpusParameters) -> Corpus:
     """
     if parameters.root is None:
         raise CorpusError("the reader `meld` needs a root: the folder with train_sent_emo.csv or MELD.Raw.")
-    root = parameters.root.expanduser().absolute()
+    root = one_place(parameters.root)
     files = {split: _find_csv(root, f"{split}_sent_emo.csv") for split in SPLITS}
     clips, finder = find_clips(root), AudioFinder(root)
     labels = LabelMap(parameters)
