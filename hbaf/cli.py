@@ -49,6 +49,7 @@ VERBS = {
     "hbaf.verbs.monitor:monitor": "Check whether recently scored conversations differ from the training data (drift).",
     "hbaf.verbs.privacy:why": "Trace a prediction back to its model, run, features, corpus and recording.",
     "hbaf.verbs.privacy:forget": "Delete a conversation, a speaker or a corpus from everything that is kept.",
+    "hbaf.verbs.setup:settings_": "List what can be set: default, range, meaning, the paper's symbol.",
     "hbaf.verbs.setup:doctor": "Find what is wrong with this installation, and how to fix it.",
 }
 
@@ -82,8 +83,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def expected(error: Exception) -> str | None:
     """The message of an error that the user can mend; None for a fault of ours."""
+    from pydantic import ValidationError
+
     from hbaf.home import storage_trouble
 
+    if isinstance(error, ValidationError):
+        from hbaf.parameters import STAGES
+        from hbaf.settings import message_of
+
+        return message_of(error, STAGES)
     if is_expected(error):
         return str(error)
     if type(error).__module__.startswith("mlflow"):

@@ -26,6 +26,12 @@ class StorageError(RuntimeError):
     """A file cannot be written: no space, no permission, a read-only disk."""
 
 
+def one_place(path: Path | str) -> Path:
+    """The whole path of a place, the same for `../calls` as for what it means; a link keeps its own name."""
+    whole = Path(path).expanduser().absolute()
+    return whole.resolve() if ".." in whole.parts else whole
+
+
 def write_atomically(path: Path, content: bytes, *, private: bool = False) -> None:
     """Writes beside, syncs, then renames: a reader sees the old file or the new one, never a half.
 

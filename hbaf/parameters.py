@@ -1,5 +1,7 @@
 """The settings of every stage, one frozen model each; pydantic only, so every package may import it.
 
+`hbaf settings` and docs/settings.md show them all: what a field says of itself here is what people read there.
+
 The same model is the flow's parameter (Prefect draws its form from it), the run's logged parameters, and, through
 `search` in a field's metadata, the source of the search space. The symbols are the paper's (docs/method.md).
 """
@@ -7,18 +9,29 @@ The same model is the flow's parameter (Prefect draws its form from it), the run
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from hbaf.settings import Kinds, in_plain_words
 
 Share = Annotated[float, Field(ge=0, le=1)]
 SpeakerRelative = Literal["none", "running", "both"]
+Device = Literal["auto", "cpu", "cuda"]
 
 
 class Parameters(BaseModel):
-    """Frozen, and a misspelt name is an error rather than a silent default."""
+    """Frozen, and a misspelt name is an error rather than a silent default; the error names what is near or allowed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _plainly(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise in_plain_words(cls, STAGES, error) from None
 
     def digest(self) -> str:
         """sha256 of the values."""
@@ -88,6 +101,11 @@ class CorpusParameters(Parameters):
         {}, description="Speaker -> channel from 0, for a folder of recordings with one person per channel."
     )
     emotions: tuple[str, ...] = Field((), description="Label set in order; default: the labels found, sorted.")
+    labels: str | dict[str, str] = Field(
+        {},
+        description="What labels of the source become, as `happy=joy,xxx=` (xxx: no label), or known maps, as "
+        "`go_emotions:ekman`; others stay as they are (docs/corpora.md).",
+    )
     bad_share: Share = Field(0.02, description="Share of rows that may be set aside before the run stops.")
     split_shares: tuple[Share, Share, Share] = Field(
         (0.7, 0.15, 0.15), description="Train, dev and test shares of dialogues where the corpus names no splits."
@@ -166,7 +184,7 @@ class FeatureParameters(Parameters):
     )
     workers: int | None = Field(None, ge=1, description="Extraction processes; default: one per core.")
     batch_size: int = Field(64, ge=1, description="Utterances in one batch of a text or speech model.")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = Field("auto", description="`auto`: a GPU where there is one.")
 
 
 class FineTuneParameters(Parameters):
@@ -181,7 +199,7 @@ class FineTuneParameters(Parameters):
     align: bool = Field(
         True, description="Rotate the vectors of each fold's encoder onto those of the encoder trained on all of train."
     )
-    max_epochs: int = Field(3, ge=1)
+    max_epochs: int = Field(3, ge=1, description="Most passes over train.")
     patience: int | None = Field(
         1, ge=1, description="Epochs without a lower loss on dev before training stops; null: run all, keep the last."
     )
@@ -208,8 +226,8 @@ class FineTuneParameters(Parameters):
     max_seconds: float = Field(
         8.0, gt=0, description="Seconds of an utterance used in training, from its beginning; features use all of it."
     )
-    seed: int = Field(0, ge=0)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(0, ge=0, description="Of the folds, the head's first weights and the order of batches.")
+    device: Device = Field("auto", description="`auto`: a GPU where there is one.")
     threads: int | None = Field(None, ge=1, description="torch threads; default: torch's own choice.")
 
 
@@ -219,13 +237,13 @@ class ModelParameters(Parameters):
     variant: Literal["bimodal", "audio", "text"] = Field(
         "bimodal", description="`audio` and `text` are models of that modality alone."
     )
-    dim: int = Field(512, ge=8, description="D, the model dimension.")
+    dim: int = Field(512, ge=8, description="Width of the model.", json_schema_extra={"symbol": "D"})
     heads: int = Field(8, ge=1, description="Heads of the audio context network's Transformer.")
-    encoder_layers: int = Field(3, ge=1)
+    encoder_layers: int = Field(3, ge=1, description="Layers of that Transformer.")
     feedforward: int = Field(2048, ge=8, description="Width of the feed-forward layers.")
     conv_channels: int = Field(64, ge=4, description="Channels of the audio context network's convolution.")
     fusion_heads: int = Field(1, ge=1, description="Heads of the bimodal attention.")
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.1, ge=0, lt=1, description="Share of numbers that training sets to zero.")
     audio_context: bool = Field(True, description="False: one linear layer in place of the audio context network.")
     current_utterance: bool = Field(True, description="False: Eq. 1-6 as printed, which never see utterance t itself.")
     context_attention: Literal["query", "scalar", "elementwise"] = Field("query", description="Reading of Eq. 1-2.")
@@ -270,29 +288,57 @@ class ModelParameters(Parameters):
         True, description="False: utterances of the same emotion are no negatives of the contrastive terms."
     )
     mu: float = Field(
-        0.2, ge=0, description="μ, weight of the contrastive loss.", json_schema_extra={"search": [0.0, 1.0]}
+        0.2,
+        ge=0,
+        description="Weight of the contrastive loss.",
+        json_schema_extra={"symbol": "μ", "search": [0.0, 1.0]},
     )
-    lambda1: float = Field(1.0, ge=0, description="λ1, audio against fused.", json_schema_extra={"search": [0.0, 2.0]})
-    lambda2: float = Field(1.0, ge=0, description="λ2, text against fused.", json_schema_extra={"search": [0.0, 2.0]})
-    lambda3: float = Field(1.0, ge=0, description="λ3, audio against text.", json_schema_extra={"search": [0.0, 2.0]})
-    tau: float = Field(0.1, gt=0, description="τ, temperature.", json_schema_extra={"search": [0.02, 1.0], "log": True})
+    lambda1: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the contrastive term of audio against fused.",
+        json_schema_extra={"symbol": "λ1", "search": [0.0, 2.0]},
+    )
+    lambda2: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the contrastive term of text against fused.",
+        json_schema_extra={"symbol": "λ2", "search": [0.0, 2.0]},
+    )
+    lambda3: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the contrastive term of audio against text.",
+        json_schema_extra={"symbol": "λ3", "search": [0.0, 2.0]},
+    )
+    tau: float = Field(
+        0.1,
+        gt=0,
+        description="Temperature of the contrastive loss.",
+        json_schema_extra={"symbol": "τ", "search": [0.02, 1.0], "log": True},
+    )
 
 
 class TrainingParameters(Parameters):
     """One training run."""
 
     recipe: str = Field("paper", description="Name of the recipe that these settings started from; only a label.")
-    seed: int = Field(0, ge=0)
-    learning_rate: float = Field(1e-4, gt=0, json_schema_extra={"search": [1e-5, 1e-3], "log": True})
+    seed: int = Field(0, ge=0, description="Of the first weights, the order of batches and dropout.")
+    learning_rate: float = Field(
+        1e-4,
+        gt=0,
+        description="Learning rate of the optimiser.",
+        json_schema_extra={"search": [1e-5, 1e-3], "log": True},
+    )
     weight_decay: float = Field(3e-4, ge=0, description="Coupled L2 with `adam`, decoupled with `adamw`.")
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw"] = Field("adam", description="What changes the weights.")
     schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant",
         description="How the learning rate changes after the warm-up; `cosine` and `linear` reach 0 at `max_epochs`.",
     )
     warmup: Share = Field(0.0, description="Share of the steps of `max_epochs` in which the learning rate rises.")
     batch_dialogues: int = Field(32, ge=1, description="Dialogues in a batch.")
-    max_epochs: int = Field(100, ge=1)
+    max_epochs: int = Field(100, ge=1, description="Most passes over train.")
     patience: int = Field(15, ge=1, description="Epochs without a better `monitor` on dev before training stops.")
     monitor: Literal["cross_entropy", "total", "weighted_f1"] = Field(
         "cross_entropy",
@@ -333,8 +379,8 @@ class TrainingParameters(Parameters):
     target_precision: Share = Field(
         0.8, description="Precision that predictions not marked `uncertain` must reach on dev."
     )
-    precision: Literal["fp32", "bf16"] = "fp32"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the arithmetic; `bf16` is for GPUs.")
+    device: Device = Field("auto", description="`auto`: a GPU where there is one.")
     threads: int | None = Field(None, ge=1, description="torch threads; default: torch's own choice.")
 
 
@@ -397,7 +443,7 @@ class ComparisonParameters(Parameters):
         "`./mine.py:MyFusion`; comma-separated.",
     )
     seeds: int = Field(3, ge=1, description="Number of runs of each system.")
-    first_seed: int = Field(0, ge=0)
+    first_seed: int = Field(0, ge=0, description="`training.seed` of the first run; the others count on from it.")
     recipe: str = Field(
         "demo", description="Named settings to start from, for every system: width, learning rate, batches."
     )
@@ -471,6 +517,20 @@ class PromotionParameters(Parameters):
     approval: bool = Field(False, description="A person must agree before the alias moves.")
     approval_hours: float = Field(24.0, gt=0, description="Hours that a run waits for the approval.")
 
+
+# What `--set STAGE.NAME=VALUE` names; `search` and `comparison` are options of their verbs and forms of their flows.
+STAGES: Kinds = {
+    "corpus": CorpusParameters,
+    "validation": ValidationParameters,
+    "features": FeatureParameters,
+    "finetune": FineTuneParameters,
+    "model": ModelParameters,
+    "training": TrainingParameters,
+    "search": SearchParameters,
+    "comparison": ComparisonParameters,
+    "promotion": PromotionParameters,
+    "monitor": MonitorParameters,
+}
 
 # What gained most over the paper's reading on dev, on the mean of corpora (docs/findings.md).
 ADDITIONS: dict[str, Any] = {"experts": True, "unimodal": 0.5, "cross_direction": "crossed", "own_path": "audio"}

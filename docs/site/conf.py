@@ -33,7 +33,7 @@ NAVIGATION = {
     "Models": ("method", "searching", "promotion", "own-systems", "comparison"),
     "Operation": ("scheduled-scoring", "monitoring", "operations", "privacy", "infra", "runbook", "upgrade"),
     "Results": ("results", "findings", "benchmarks"),
-    "Reference": tuple(f"reference/{package}/index" for package in PACKAGES),
+    "Reference": ("settings", *(f"reference/{package}/index" for package in PACKAGES)),
     "Project": ("architecture", "contributing", "changelog", "security", "code-of-conduct"),
 }
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hbaf.corpus.labels import LabelMap, with_labels
 from hbaf.corpus.readers.audformat_database import read_audformat
 from hbaf.corpus.readers.folder import read_folder
 from hbaf.corpus.readers.iemocap import SESSIONS, read_iemocap
@@ -21,13 +22,23 @@ def _read_example(parameters: CorpusParameters) -> Corpus:
     return read_example(parameters)
 
 
+def _mapped(read: Callable[[CorpusParameters], Corpus]) -> Callable[[CorpusParameters], Corpus]:
+    """A reader whose labels are known beforehand, with `corpus.labels` after it; the others map as they read."""
+
+    def reader(parameters: CorpusParameters) -> Corpus:
+        labels = LabelMap(parameters)
+        return with_labels(read(parameters), labels) if labels.targets else read(parameters)
+
+    return reader
+
+
 READERS: dict[str, Callable[[CorpusParameters], Corpus]] = {
-    "example": _read_example,
+    "example": _mapped(_read_example),
     "folder": read_folder,
     "meld": read_meld,
-    "iemocap": read_iemocap,
+    "iemocap": _mapped(read_iemocap),
     "audformat": read_audformat,
-    "imported": read_imported,
+    "imported": _mapped(read_imported),
 }
 
 

@@ -6,7 +6,7 @@ train, dev or test is a table of its own, `splits`, with a digest of its own.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +75,7 @@ class Corpus:
         set_aside: rows that could not become utterances: `row` (where in the file), `rule`, `found`.
         licence: SPDX identifier or short statement, empty when unknown.
         notes: what the reader found in the source that a person should know; no part of the digest.
+        labels: label of the source -> emotion, "" for none, where `corpus.labels` asked for it; part of the digest.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Corpus:
     set_aside: pd.DataFrame = field(default_factory=lambda: empty_set_aside())
     licence: str = ""
     notes: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """sha256 over names, words, labels and audio content: equal corpora have equal digests on any machine.
@@ -92,7 +94,10 @@ class Corpus:
         Paths and measured facts other than the audio digest do not count.
         """
         columns = [name for name in [*UTTERANCE_COLUMNS, "audio_digest"] if name in self.utterances and name != "audio"]
-        return _table_digest(self.utterances[columns], {"emotions": self.emotions})
+        facts: dict[str, Iterable[str]] = {"emotions": self.emotions}
+        if self.labels:  # without a map a corpus has the digest that it had before there were maps
+            facts["labels"] = [f"{label}={emotion}" for label, emotion in sorted(self.labels.items())]
+        return _table_digest(self.utterances[columns], facts)
 
     def splits_digest(self) -> str:
         """sha256 of the assignment of dialogues to splits."""
@@ -206,6 +211,7 @@ def save_corpus(corpus: Corpus, folder: Path) -> CorpusReference:
         "emotions": list(corpus.emotions),
         "licence": corpus.licence,
         "notes": list(corpus.notes),
+        "labels": dict(corpus.labels),
         "digest": reference.digest,
         "splits_digest": reference.splits_digest,
     }
@@ -233,6 +239,7 @@ def load_corpus(reference: CorpusReference | Path) -> Corpus:
         set_aside=pd.read_parquet(folder / "set_aside.parquet"),
         licence=facts["licence"],
         notes=tuple(facts.get("notes", ())),
+        labels=facts.get("labels", {}),
     )
     if not isinstance(reference, Path) and facts["digest"] != reference.digest:
         raise CorpusError(

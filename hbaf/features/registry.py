@@ -12,6 +12,7 @@ from hbaf.features.imported.facts import Imported
 from hbaf.features.text.commonsense import Comet
 from hbaf.features.text.language_models import ENCODERS, LanguageModel
 from hbaf.own_class import is_own, own_class
+from hbaf.settings import did_you_mean
 
 # Each class takes the name it was asked for by first. `encoder` is any text model and `speech` any speech model, by hub
 # id or folder behind a colon: `encoder:roberta-base`. `finetuned` is an encoder fine-tuned here, by its digest, and
@@ -32,6 +33,26 @@ EXTRACTORS: dict[str, type[Any]] = {
 }
 
 
+class ExtractorError(ValueError):
+    """There is no such extractor, or it has no such setting."""
+
+
+def check_name(name: str, modality: str) -> None:
+    """Whether a name is that of an extractor for a modality; an own class is not loaded, no weights are looked for.
+
+    Args:
+        modality: "audio", "text" or "commonsense", which is inferred from the text.
+
+    Raises:
+        ExtractorError: it is not.
+    """
+    if is_own(name):
+        return
+    reads = getattr(_resolved(name, {})[0], "modality", None)
+    if reads is not None and reads != modality.replace("commonsense", "text"):
+        raise ExtractorError(f"features.{modality}: {name} reads {reads}; its setting is `features.{reads}`.")
+
+
 def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **settings: Any) -> Extractor:
     """An extractor by its name.
 
@@ -43,7 +64,7 @@ def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **s
         settings: what the class takes beside them; part of the digest.
 
     Raises:
-        ValueError: no such name or setting.
+        ExtractorError: no such name or setting.
         hbaf.features.weights.WeightsError: the model's weights are not on this machine.
     """
     kind, called, settings = _resolved(name, settings)
@@ -52,7 +73,7 @@ def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **s
     ]
     unknown = sorted(set(settings) - set(known))
     if unknown:
-        raise ValueError(f"{name}: no setting {', '.join(unknown)}; it takes: {', '.join(known) or 'none'}")
+        raise ExtractorError(f"{name}: no setting {', '.join(unknown)}; it takes: {', '.join(known) or 'none'}")
     takes = inspect.signature(kind).parameters
     runtime = {key: value for key, value in {"batch_size": batch_size, "device": device}.items() if key in takes}
     extractor: Extractor = kind(**({"name": called} if "name" in takes else {}), **runtime, **settings)
@@ -71,8 +92,9 @@ def _resolved(name: str, settings: dict[str, Any]) -> tuple[type[Any], str, dict
         return own_class(name), name.rpartition(":")[2], settings
     kind, colon, model = name.partition(":")
     if kind not in EXTRACTORS or (colon and not model):
-        raise ValueError(
+        raise ExtractorError(
             f"no extractor {name!r}; there are: {', '.join(EXTRACTORS)}. Other models go by `encoder:ID` (text) or "
             "`speech:ID` (audio) with a hub id or folder, a class of your own by `./file.py:Class`."
+            f"{did_you_mean(kind, list(EXTRACTORS))}"
         )
     return EXTRACTORS[kind], kind, {**settings, "model": model} if colon else settings

@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 
 from hbaf.home import directory
 from hbaf.inbox.agreement import Agreement, Disagreement
+from hbaf.inbox.entries import Inbox
 from hbaf.inbox.ledger.database import Ledger, database_address
 from hbaf.inbox.ledger.fence import CONNECTION_ENDED, Fence
 from hbaf.inbox.ledger.records import LedgerError
 from hbaf.inbox.ledger.source_ledger import SourceLedger
-from hbaf.inbox.ledger.states import RunState
+from hbaf.inbox.ledger.states import RunState, State
 from hbaf.inbox.publish.exports import export
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.publish.postgres import PostgresResult
@@ -125,6 +126,8 @@ def score_source(
             work.until_nothing_is_ready(at_a_time, map_shards)
             fence.check()
             work.check_agreement()
+            if waiting := Inbox(database, parameters.label).counts().get(State.WAITING, 0):
+                work.counts[State.WAITING] = waiting
             export(places.parquet, parameters.also)
         except BaseException as error:
             message = f"{type(error).__name__}: {error}"

@@ -28,6 +28,7 @@ from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.text.table_files import SUFFIXES as TABLE_SUFFIXES
 from hbaf.corpus.text.transcripts.forms import SUFFIXES as TRANSCRIPT_SUFFIXES
+from hbaf.files import one_place
 from hbaf.home import directory, without_password
 from hbaf.parameters import LimitParameters, Parameters, Share
 
@@ -69,7 +70,8 @@ class SourceParameters(Parameters):
     @cached_property
     def label(self) -> str:
         """The source's name: letters, digits, `_` and `-`."""
-        return safe_name(self.name or PurePosixPath(self.url.rstrip("/").replace("\\", "/")).name)
+        place = self.url.rstrip("/").replace("\\", "/") if "://" in self.url else one_place(self.url).as_posix()
+        return safe_name(self.name or PurePosixPath(place).name)
 
     @property
     def place(self) -> str:
@@ -137,7 +139,7 @@ class Source:
     def __init__(self, parameters: SourceParameters) -> None:
         self.parameters = parameters
         url = parameters.url
-        text = url if "://" in url else str(Path(url).expanduser().absolute())
+        text = url if "://" in url else str(one_place(url))
         self.system, self.root = url_to_fs(text)
         self.local = isinstance(self.system, LocalFileSystem)
 

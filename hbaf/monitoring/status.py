@@ -12,8 +12,8 @@ from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.ledger.records import RunRecord
 from hbaf.inbox.ledger.states import BACKLOG, RunState, State
 from hbaf.inbox.publish.published_scores import score_store
-from hbaf.registry.cached_champion import champion
-from hbaf.registry.models import NoModelError
+from hbaf.registry.cached_champion import Champion, champion
+from hbaf.registry.models import NoModelError, SeveralModelsError
 
 RUNBOOK = "infra/RUNBOOK.md"
 
@@ -41,7 +41,8 @@ class Status:
         last_success: end of the last run, or the last corpus that was scored; ISO 8601, None where nothing ever was.
         backlog, oldest_hours: conversations and arrivals that are ready and not published; how long the oldest waits.
         quarantined, quarantine_share: of everything that ever came.
-        champion, champion_from: label, and whether the registry named it or, while it was away, the copy here.
+        champion, champion_from: label, of each model that has one, and whether the registry named it or, while it was
+            away, the copy here.
         disk_free: GB.
         problems: what a person should look at, with the next step.
     """
@@ -80,8 +81,8 @@ def examine(limits: Limits, model: str | None = None) -> Status:
     problems: list[str] = []
     label, named_by = "", ""
     try:
-        chosen = champion(model)
-        label, named_by = chosen.model.label, chosen.champion_from
+        chosen = _champions(model)
+        label, named_by = ", ".join(one.model.label for one in chosen), chosen[0].champion_from
         if named_by == "cache":
             problems.append(f"MLflow cannot be reached; {label} scores from its copy here. Start it: `make up`.")
     except NoModelError as error:
@@ -118,6 +119,14 @@ def examine(limits: Limits, model: str | None = None) -> Status:
         sources=known,
         problems=tuple(problems),
     )
+
+
+def _champions(model: str | None) -> list[Champion]:
+    """The champion asked for, or all there are: several models side by side are no fault."""
+    try:
+        return [champion(model)]
+    except SeveralModelsError as error:
+        return [champion(name) for name in error.names]
 
 
 def _backlog(ledger: Ledger) -> list[datetime]:

@@ -135,6 +135,8 @@ def _counts(corpus: Corpus) -> dict[str, dict[str, int]]:
                 "dialogues": int(rows["dialogue_id"].nunique()),
                 "utterances": len(rows),
                 "labelled": int(rows["emotion"].notna().sum()),
+                "with_voice": int(rows["audio_problem"].isna().sum()),
+                "with_words": int(rows["text_problem"].isna().sum()),
             }
     return found
 

@@ -37,9 +37,10 @@ def card_markdown(
     """
     origin, scores = facts.origin, figures.scores
     whole = scores["weighted_f1"]
+    reads = _reads(figures, facts)
     parts = [
         f"# {plain(verdict.model)} version {verdict.version}",
-        f"Emotion recognition in conversations: {', '.join(map(plain, facts.emotions))}. {_variant(facts)} Weighted F1 "
+        f"Emotion recognition in conversations: {', '.join(map(plain, facts.emotions))}. {reads} Weighted F1 "
         f"**{whole['value']:.3f}** [{whole['low']:.3f}, {whole['high']:.3f}] on the {figures.split} split of "
         f"{code(origin.get('corpus'))}. Champion since {verdict.at[:10]}.",
         "## Intended use and limits", INTENDED,
@@ -78,9 +79,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(cell(value) for value in line)} |" for line in lines)
 
 
-def _variant(facts: PackageFacts) -> str:
+def _reads(figures: Figures, facts: PackageFacts) -> str:
     kinds = {"bimodal": "Reads voice and words.", "audio": "Reads the voice alone.", "text": "Reads the words alone."}
-    return kinds[facts.model.variant]
+    train = figures.counts.get("train", {})
+    absent = [
+        side for side in ("voice", "words") if train.get(f"with_{side}") == 0 and side in kinds[facts.model.variant]
+    ]
+    learned = f" What it learned from has no {' and no '.join(absent)}." if absent else ""
+    return kinds[facts.model.variant] + learned
 
 
 def _data(figures: Figures, facts: PackageFacts, columns: Mapping[str, str]) -> str:

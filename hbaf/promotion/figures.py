@@ -9,7 +9,7 @@ class Figures:
     """What a card says of the split that decided; numbers and names of emotions only, nothing of any conversation.
 
     Attributes:
-        counts: split -> dialogues, utterances, labelled.
+        counts: split -> dialogues, utterances, labelled, with_voice, with_words; the last two since they are counted.
         scores: as `scores_with_intervals`.
         slices: as `slices`.
         calibration_error: of the calibrated probabilities.

@@ -38,6 +38,18 @@ class NoModelError(LookupError):
     """No registered model answers to that name or alias."""
 
 
+class SeveralModelsError(NoModelError):
+    """Several registered models have that alias, and none was named.
+
+    Attributes:
+        names: theirs.
+    """
+
+    def __init__(self, message: str, names: list[str]) -> None:
+        super().__init__(message)
+        self.names = names
+
+
 @dataclass(frozen=True)
 class RegisteredModel:
     """A version of a registered model, with its package on local disk."""
@@ -114,15 +126,16 @@ def find_model(name: str | None = None, alias: str = CHAMPION) -> RegisteredMode
     client = MlflowClient()
     if name is None:
         candidates = [model.name for model in client.search_registered_models() if alias in (model.aliases or {})]
-        if len(candidates) != 1:
-            found = f"{len(candidates)} models have one: {', '.join(candidates)}" if candidates else "none has one"
+        if not candidates:
             raise NoModelError(
-                f"{tracking_address()}: which {alias}? {found}. "
-                + (
-                    "Name one: `--model NAME`."
-                    if candidates
-                    else "Make one: `hbaf demo`, or `hbaf train` and `hbaf promote`."
-                )
+                f"{tracking_address()}: which {alias}? none has one. Make one: `hbaf demo`, or `hbaf train` and "
+                "`hbaf promote`."
+            )
+        if len(candidates) > 1:
+            raise SeveralModelsError(
+                f"{tracking_address()}: which {alias}? {len(candidates)} models have one: {', '.join(candidates)}. "
+                "Name one: `--model NAME`.",
+                candidates,
             )
         name = candidates[0]
     try:

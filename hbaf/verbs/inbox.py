@@ -207,6 +207,10 @@ def _tell(scores: "SourceScores") -> None:
     cached = " (MLflow cannot be reached: the champion that it named last)" if scores.champion_from == "cache" else ""
     print(f"{scores.source}: {done}; {scores.rows} utterances with {scores.model_version}{cached}")
     print(f"published: {scores.published}")
+    if scores.counts.get("waiting"):
+        print(
+            "waiting: ready once unchanged for `source.quiet_minutes`, or with a marker; `hbaf inbox list` shows which"
+        )
     if scores.counts.get("quarantined"):
         print("in quarantine: `hbaf inbox list` says why")
 

@@ -72,7 +72,7 @@ def status(
         hbaf status --json --hours 50
 
     Args:
-        model: Name of the registered model; default: the only one with a champion.
+        model: Name of the registered model; default: all that have a champion.
         hours: Hours since the last success, or of waiting in the backlog, after which it counts as a problem.
         quarantine: Share of conversations in quarantine, 0..1, above which it counts as a problem.
         disk: Free GB on the home folder's disk below which it counts as a problem.

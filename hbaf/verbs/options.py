@@ -26,7 +26,7 @@ Set = Annotated[
     Parameter(
         name="--set",
         negative="",
-        help="Change one setting: STAGE.NAME=VALUE, as `model.tau=0.2` or `features.audio=mfcc`. Repeatable.",
+        help="Change one setting: STAGE.NAME=VALUE, as `model.tau=0.2`; `hbaf settings` lists them. Repeatable.",
     ),
 ]
 Representations = Annotated[
@@ -63,6 +63,13 @@ class CorpusOptions:
             help="Speaker of each audio channel, from 0, as `0=agent,1=customer`; each turn is cut from its speaker's."
         ),
     ] = None
+    labels: Annotated[
+        str | None,
+        Parameter(
+            help="What labels become: `happy=joy,xxx=` (xxx: no label), or a known map, as `go_emotions:ekman`; "
+            "docs/corpora.md."
+        ),
+    ] = None
     set_: Set = None  # cyclopts wants a list
     quiet: Quiet = False
 
@@ -78,7 +85,7 @@ class CorpusOptions:
         changes = changes_of(self.set_, stages).get("corpus", {})
         if self.channels is not None:
             changes["channels"] = parse_channels(self.channels)
-        named = {"manifest": self.manifest, "reader": self.reader}
+        named = {"manifest": self.manifest, "reader": self.reader, "labels": self.labels}
         return parameters_of(source, {**{name: value for name, value in named.items() if value}, **changes})
 
     def of(self, stage: str, stages: Sequence[str]) -> dict[str, Any]:
@@ -126,11 +133,26 @@ def remarks(corpus: "Corpus", notes: bool = True) -> Iterable[str]:
 
 
 def settings(recipe: str, changes: Sequence[str] | None) -> "Settings":
-    """A recipe with `STAGE.NAME=VALUE` changes."""
+    """A recipe with `STAGE.NAME=VALUE` changes; a name of no extractor is an error before anything is read."""
     from hbaf.parameters import from_recipe
 
     stages = changes_of(set_=changes, stages=RUN_STAGES)
-    return from_recipe(recipe, **{stage: stages.get(stage, {}) for stage in ("features", "model", "training")})
+    found = from_recipe(recipe, **{stage: stages.get(stage, {}) for stage in ("features", "model", "training")})
+    if stages.get("features"):
+        from hbaf.features.columns import names
+        from hbaf.features.registry import check_name
+
+        for modality, name in names(found.features).items():
+            check_name(name, modality)
+    return found
+
+
+def names_of_settings() -> list[str]:
+    """Every `stage.name` there is."""
+    from hbaf.parameters import STAGES
+    from hbaf.settings import settings_of
+
+    return [setting.name for setting in settings_of(STAGES, {})]
 
 
 def changes_of(set_: Sequence[str] | None, stages: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -139,12 +161,17 @@ def changes_of(set_: Sequence[str] | None, stages: Sequence[str]) -> dict[str, d
     Raises:
         SettingError: not of that form, or a stage that the verb does not know.
     """
+    from hbaf.settings import did_you_mean
+
     found: dict[str, dict[str, Any]] = {}
     for change in set_ or ():
         name, equals, value = change.partition("=")
         stage, *path = name.split(".")
         if not (equals and path and all(path) and stage in stages):
-            raise SettingError(f"--set {change}: not of the form STAGE.NAME=VALUE with a stage of {', '.join(stages)}.")
+            raise SettingError(
+                f"--set {change}: not of the form STAGE.NAME=VALUE with a stage of {', '.join(stages)}."
+                f"{did_you_mean(name, [known for known in names_of_settings() if known.split('.')[0] in stages])}"
+            )
         place = found.setdefault(stage, {})
         for part in path[:-1]:
             place = place.setdefault(part, {})

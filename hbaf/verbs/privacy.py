@@ -1,9 +1,12 @@
 """Verbs about what is kept: forget it, and walk back from a prediction."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from hbaf.privacy.receipts import Receipt
 
 
 def forget(
@@ -13,6 +16,7 @@ def forget(
     older_than: str | None = None,
     scores: Annotated[list[Path] | None, Parameter(negative="")] = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
+    quiet: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Deletes a conversation, a speaker or a corpus from features, saved corpora, scores, reports and caches.
 
@@ -33,6 +37,7 @@ def forget(
         older_than: Instead of a name: everything last prepared or scored longer ago than this, as 12h, 90d or 8w.
         scores: Folder of scores outside the home folder; repeatable.
         dry_run: Only list what would be deleted.
+        quiet: Print only what is left to do, and where the receipt is.
     """
     from hbaf.home import prepare_environment
     from hbaf.privacy.forget import forget as remove
@@ -41,6 +46,25 @@ def forget(
     prepare_environment()
     age = None if older_than is None else parse_age(older_than)
     receipt = remove(name, kind=kind, older_than=age, scores=tuple(scores or ()), dry_run=dry_run)
+    if not quiet:
+        _counted(receipt, dry_run)
+    if receipt.models:
+        print("trained on what is forgotten, and not changed (train again without it, then promote or delete them):")
+    for model in receipt.models:
+        print(f"  run {model.run_id}  {model.model}{'  CHAMPION' if model.champion else ''}")
+    if receipt.left_in:
+        print("texts of what is forgotten still stand in these files of the home folder; look at them:")
+        for left in receipt.left_in:
+            print(f"  {left}")
+    if receipt.file:
+        print(f"receipt: {receipt.file}")
+    if not quiet:
+        print("The recordings and their manifest are where they were: deleting them is up to you.")
+    return 0
+
+
+def _counted(receipt: "Receipt", dry_run: bool) -> None:
+    """What went, or would go, in numbers."""
     print(f"{'would forget' if dry_run else 'forgotten'} ({receipt.kind}):")
     print(f"  {receipt.utterances} rows of {len(receipt.corpora)} saved corpora")
     shared = f"; {receipt.shared_contents} stay, others said the same" if receipt.shared_contents else ""
@@ -52,18 +76,6 @@ def forget(
         print(f"  {receipt.arrivals} names in the inbox; what is quarantined or waits stays out too")
     if not dry_run:
         print(f"  {receipt.validations} validations in MLflow and {receipt.studies} searches; caches and Data Docs")
-    if receipt.models:
-        print("trained on what is forgotten, and not changed (train again without it, then promote or delete them):")
-    for model in receipt.models:
-        print(f"  run {model.run_id}  {model.model}{'  CHAMPION' if model.champion else ''}")
-    if receipt.left_in:
-        print("texts of what is forgotten still stand in these files of the home folder; look at them:")
-        for left in receipt.left_in:
-            print(f"  {left}")
-    if receipt.file:
-        print(f"receipt: {receipt.file}")
-    print("The recordings and their manifest are where they were: deleting them is up to you.")
-    return 0
 
 
 def why(row: str, *, scores: str | None = None) -> int:

@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import Recipe, Set, settings
+from hbaf.verbs.options import Recipe, Set, SettingError, settings
 
 
 def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: int = 320, seed: int = 0) -> int:
@@ -34,6 +35,49 @@ def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: in
         f"--seed={seed}",
     ]
     return subprocess.run(command, check=False).returncode
+
+
+def settings_(
+    name: str | None = None,
+    *,
+    write: Path | None = None,
+    json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
+) -> int:
+    """Lists what can be set: name, default, what is allowed, the paper's symbol where it has one, and the meaning.
+
+    Try:
+
+        hbaf settings model
+
+        hbaf settings model.tau
+
+    Args:
+        name: A stage, or one setting as `stage.name`; default: all.
+        write: Write them all as a page of Markdown here, as docs/settings.md is.
+        json_: Print a list of settings as JSON: name, default, allowed, symbol, meaning.
+    """
+    import json
+    from dataclasses import asdict
+
+    from hbaf.parameters import RECIPES, STAGES
+    from hbaf.settings import did_you_mean, page, settings_of
+
+    every = settings_of(STAGES, RECIPES)
+    if write is not None:
+        write.write_text(page(every), encoding="utf-8")
+        print(f"wrote {write}")
+        return 0
+    shown = [one for one in every if name is None or one.name == name or one.name.startswith(f"{name}.")]
+    if not shown:
+        known = [*STAGES, *(one.name for one in every)]
+        raise SettingError(
+            f"{name}: there is no such setting.{did_you_mean(str(name), known)} Stages: {', '.join(STAGES)}."
+        )
+    if json_:
+        print(json.dumps([asdict(one) for one in shown], indent=1, ensure_ascii=False))
+    else:
+        print("\n".join(one.lines() for one in shown))
+    return 0
 
 
 def doctor(

@@ -21,6 +21,7 @@ ORDER = (
     "hbaf.files",
     "hbaf.markdown",
     "hbaf.home",
+    "hbaf.settings",
     "hbaf.parameters",
     "hbaf.own_class",
     "hbaf.pseudonyms",

@@ -48,7 +48,19 @@ def test_every_verb_of_the_inbox(source: Path, capsys: pytest.CaptureFixture[str
     assert verify(str(source)) == 0
     assert "9 utterances replayed: the same" in told()
     assert rescore(str(source), since="2020-01-01", purpose="research") == 0
+    assert "calls: 1 waiting; 0 utterances" in told()
+    (source / "test-line.wav").unlink()
+    assert rescore(str(source), since="2020-01-01", purpose="research") == 0
     assert "nothing new" in told()
+
+
+def test_what_waits_is_counted_and_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call(tmp_path / "calls", "fresh", marked=False)
+    assert inbox("score", str(tmp_path / "calls"), purpose="research") == 0
+    shown = capsys.readouterr().out
+    assert "calls: 1 waiting; 0 utterances" in shown
+    assert "unchanged for `source.quiet_minutes`, or with a marker" in shown
+    assert "nothing new" not in shown
 
 
 def test_status_says_what_a_person_should_look_at(

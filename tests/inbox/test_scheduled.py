@@ -18,6 +18,7 @@ from hbaf.inbox import scheduled
 from hbaf.inbox.entries import Inbox, InboxError
 from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.ledger.source_ledger import SourceLedger
+from hbaf.inbox.ledger.tables import SOURCES
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.rescore import rescore
 from hbaf.inbox.scheduled import SourceScores, score_source
@@ -74,7 +75,7 @@ def test_only_what_is_new_is_scored_and_any_tool_reads_the_result(source: Path) 
 
 def test_what_is_being_written_waits_and_a_marker_ends_the_wait(source: Path) -> None:
     call(source, "fresh", marked=False)
-    assert run(source).counts == {}
+    assert run(source).counts == {"waiting": 1}
     assert states() == {"fresh": "waiting"}
     assert "10 minutes" in reason("fresh")
     (source / "fresh.ready").touch()
@@ -82,8 +83,23 @@ def test_what_is_being_written_waits_and_a_marker_ends_the_wait(source: Path) ->
     # Changed after its marker: half a file may lie there.
     time.sleep(0.02)
     transcript(source / "fresh.vtt", word="again")
-    assert run(source).counts == {}
+    assert run(source).counts == {"waiting": 1}
     assert run(source, quiet_minutes=0).counts == {"published": 1}
+
+
+def test_a_relative_path_and_its_whole_one_are_one_place(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(source, "one")
+    (source.parent / "here").mkdir()
+    monkeypatch.chdir(source.parent / "here")
+    assert run(Path("..", source.name)).counts == {"published": 1}
+    assert run(source).counts == {}
+    monkeypatch.chdir(source)
+    assert run(Path()).counts == {}
+    assert run(Path("..", source.name, "..", source.name)).counts == {}
+    # As an older hbaf kept it.
+    with Ledger.open().engine.begin() as connection:
+        connection.execute(SOURCES.update().values(url=f"{source.parent}/here/../{source.name}"))
+    assert run(source).counts == {}
 
 
 def test_a_late_transcript_supersedes_the_score_of_the_sound(source: Path) -> None:

@@ -208,6 +208,16 @@ def test_what_is_not_there_and_what_is_not_clear(home: Path):
         forget("calls")
 
 
+def test_quiet_forgetting_shows_what_is_left_to_do(home: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["forget", "d0", "--quiet"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert "trained on what is forgotten" in shown
+    assert "receipt: " in shown
+    assert "feature vectors" not in shown
+
+
 def test_features_come_back_only_for_what_is_left(trained: Prepared, home: Path):
     forget("d0")
     columns = extract_features(saved(home), trained.features)

@@ -24,6 +24,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def card() -> str:
+    return written({})
+
+
+def written(sides: dict[str, int]) -> str:
+    """A card of a corpus with so many utterances `with_voice` and `with_words`."""
     features, model, training = from_recipe("demo")
     facts = PackageFacts(
         emotions=(EVIL, "anger"), audio_dim=4, text_dim=4, commonsense_dim=None, features=features, model=model,
@@ -37,7 +42,7 @@ def card() -> str:
         split="gate", scores=dict.fromkeys(names, score),
         slices={"speaker": [{"slice": EVIL, "utterances": 9, "weighted_f1": 0.5}]},
         calibration_error=0.1, bins=[], certain={"share": 0.5, "precision": 0.9},
-        counts={"train": {"dialogues": 1, "utterances": 9, "labelled": 9}}, looks={"all": 1, "promotion": 1},
+        counts={"train": {"dialogues": 1, "utterances": 9, "labelled": 9, **sides}}, looks={"all": 1, "promotion": 1},
     )  # fmt: skip
     rule = Rule(EVIL, EVIL, 0.0, 0.0, EVIL, True)
     verdict = Verdict(
@@ -52,6 +57,14 @@ def test_no_label_becomes_a_picture_or_a_link(card: str) -> None:
     assert pictures in ([], ["reliability.png"])
     assert not [child for child in children if child.type == "link_open"]
     assert card.count("example.org") > 10
+
+
+def test_what_the_corpus_lacks_is_said() -> None:
+    assert "Reads voice and words. Weighted F1" in written({})  # judged before the sides were counted
+    assert "Reads voice and words. Weighted F1" in written({"with_voice": 9, "with_words": 1})
+    assert "Reads voice and words. What it learned from has no words. Weighted F1" in written(
+        {"with_voice": 9, "with_words": 0}
+    )
 
 
 def test_the_page_asks_for_nothing(card: str) -> None:

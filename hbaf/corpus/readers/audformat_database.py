@@ -18,11 +18,13 @@ import numpy as np
 import pandas as pd
 
 from hbaf.corpus.confined import read_confined
+from hbaf.corpus.labels import LabelMap, noted, plain_label
 from hbaf.corpus.readers.audformat_tables import FOLDER, RECOGNISED, label_order, our_columns, segments_of, values_of
 from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import SPLITS, Corpus, CorpusError, as_utterances, empty_splits
 from hbaf.corpus.sound.find_audio import AudioFinder
 from hbaf.corpus.text.manifest_values import clean, text_or_problem
+from hbaf.files import one_place
 from hbaf.parameters import CorpusParameters
 
 OWN_NAME = "hbaf-predictions"
@@ -43,14 +45,15 @@ def read_audformat(parameters: CorpusParameters) -> Corpus:
     """
     if parameters.root is None:
         raise CorpusError("the reader `audformat` needs a root: the folder with db.yaml.")
-    root = parameters.root.expanduser().absolute()
+    root = one_place(parameters.root)
     header = root / (parameters.manifest or "db.yaml")
     database = load_database(header)
     columns = our_columns(header, database, parameters.columns)
     segments = segments_of(header, database, columns)
     values = {name: values_of(header, database, columns, name, segments) for name in RECOGNISED}
-    labels = [None if label is None else label.strip().lower() for label in values["emotion"]]
-    emotions = tuple(name.strip().lower() for name in parameters.emotions) or label_order(database, columns, labels)
+    labels = LabelMap(parameters)
+    found = [labels(label or "") or None for label in values["emotion"]]
+    emotions = tuple(plain_label(name) for name in parameters.emotions) or label_order(database, columns, found, labels)
     finder, name = AudioFinder(root), safe_name(parameters.name or database.name or root.name)
     rows: list[dict[str, Any]] = []
     for number, (file, start, end) in enumerate(segments):
@@ -69,14 +72,14 @@ def read_audformat(parameters: CorpusParameters) -> Corpus:
                 "channel": _number(values["channel"][number]),
                 "start": start,
                 "end": end,
-                "emotion": labels[number] if labels[number] in emotions else None,
+                "emotion": found[number] if found[number] in emotions else None,
                 "source_id": file if start is None else f"{file}#{start:g}",
                 "split": values["split"][number],
             }
         )
     table = pd.DataFrame(rows).sort_values(["dialogue_id", "order"], kind="stable", ignore_index=True)
     table["turn"] = table.groupby("dialogue_id").cumcount()
-    return Corpus(
+    corpus = Corpus(
         name=name,
         root=root,
         utterances=as_utterances(table.drop(columns=["order", "split"])),
@@ -84,6 +87,7 @@ def read_audformat(parameters: CorpusParameters) -> Corpus:
         emotions=emotions,
         licence=str(database.license or ""),
     )
+    return noted(corpus, labels)
 
 
 def load_database(header: Path) -> Any:

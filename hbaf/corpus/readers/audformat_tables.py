@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from hbaf.corpus.labels import LabelMap, plain_label
 from hbaf.corpus.schema import SPLITS, CorpusError, is_missing
-from hbaf.corpus.text.manifest_columns import COLUMN_NAMES, plain
+from hbaf.corpus.text.manifest_columns import COLUMN_NAMES, map_columns, plain
 
 Segment = tuple[str, float | None, float | None]  # file, start and end in seconds; None, None for the whole file
 ColumnMap = dict[tuple[str, str], str]  # (table, column) -> our column
@@ -44,7 +45,7 @@ def our_columns(header: Path, database: Any, mapping: dict[str, str]) -> ColumnM
         elif count > 1:
             raise CorpusError(
                 f"{header}: columns {', '.join(doubled)} of table {table_id!r} all look like {ours!r}. Say which one "
-                f"it is: `columns: {{{table_id}/{doubled[0]}: {ours}}}`."
+                f"it is: {map_columns({f'{table_id}/{doubled[0]}': ours})}."
             )
     return found
 
@@ -91,7 +92,7 @@ def values_of(header: Path, database: Any, columns: ColumnMap, name: str, segmen
         if earlier != value and name in ("emotion", "split"):
             raise CorpusError(
                 f"{header}: tables {where!r} and {table_id!r} give {segment[0]} the {name} {earlier!r} and {value!r}. "
-                f"Say which one counts: `columns: {{{table_id}/<column>: {name}}}`."
+                f"Say which one counts: {map_columns({f'{table_id}/COLUMN': name})}."
             )
     nothing = (None, "")
     return [said.get(segment, said.get((segment[0], None, None), nothing))[0] for segment in segments]
@@ -110,13 +111,13 @@ def _statements(database: Any, columns: ColumnMap, name: str) -> Iterator[tuple[
                 yield table_id, table.split.type, segment
 
 
-def label_order(database: Any, columns: ColumnMap, labels: list[str | None]) -> tuple[str, ...]:
+def label_order(database: Any, columns: ColumnMap, labels: list[str | None], mapped: LabelMap) -> tuple[str, ...]:
     """The labels found, in the order of the scheme if it lists them, else sorted."""
     found = {label for label in labels if label is not None}
     for (table_id, column_id), ours in columns.items():
         scheme = database[table_id].columns[column_id].scheme
         if ours == "emotion" and scheme is not None and scheme.labels is not None:
-            listed = dict.fromkeys(str(label).strip().lower() for label in scheme.labels_as_list)
+            listed = mapped.of_set(plain_label(str(label)) for label in scheme.labels_as_list)
             if found <= set(listed):
                 return tuple(label for label in listed if label in found)
     return tuple(sorted(found))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from hbaf.corpus.confined import confined
+from hbaf.corpus.labels import LabelMap, noted, plain_label
 from hbaf.corpus.readers.placed_rows import Placed, place_rows
 from hbaf.corpus.readers.transcripts import NO_TRANSCRIPT, read_transcripts
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
@@ -17,10 +18,12 @@ from hbaf.corpus.sound.channels import assign_channels
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, AudioFinder
 from hbaf.corpus.text.find_manifest import read_manifest, tables_in
 from hbaf.corpus.text.manifest import Manifest
+from hbaf.corpus.text.manifest_columns import map_columns
 from hbaf.corpus.text.manifest_values import NO_VALUE, shown
 from hbaf.corpus.text.split_tables import read_split_tables, tables_by_split
 from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, SUFFIXES, TABLES, is_table_of_turns
 from hbaf.corpus.text.turn_times import complete_times
+from hbaf.files import one_place
 from hbaf.parameters import CorpusParameters
 
 
@@ -44,10 +47,10 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
         if "audio" not in manifest.columns or "turn" in manifest.columns:
             raise CorpusError(_no_dialogue(root / manifest.file, manifest))
         notes.append("no column says which dialogue a row belongs to: each audio file is one of its own")
-    name = safe_name(parameters.name or root.name)
-    emotions = tuple(emotion.strip().lower() for emotion in parameters.emotions)
+    name, labels = safe_name(parameters.name or root.name), LabelMap(parameters)
+    emotions = tuple(plain_label(emotion) for emotion in parameters.emotions)
     finder = AudioFinder(root)
-    placed, set_aside = place_rows(manifest, name, emotions, finder, parameters.limits)
+    placed, set_aside = place_rows(manifest, name, emotions, labels, finder, parameters.limits)
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
     _check_bad_share(root / manifest.file, table, len(placed), parameters.bad_share)
     assign_channels(((row.where, row.values) for row in placed), parameters.channels)
@@ -55,9 +58,9 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
         notes.append(
             f"{taken} turn{'s' if taken > 1 else ''} without an end last until the next turn of the recording begins"
         )
-    notes += [*finder.notes, *_unlabelled_words(manifest, emotions)]
+    notes += [*finder.notes, *_unlabelled_words(manifest, {*emotions, *labels.targets})]
     found = {str(row.values["emotion"]) for row in placed if row.values["emotion"]}
-    return Corpus(
+    corpus = Corpus(
         name=name,
         root=root,
         utterances=_ranked(placed),
@@ -66,20 +69,21 @@ def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> C
         set_aside=table,
         notes=tuple(notes),
     )
+    return noted(corpus, labels)
 
 
 def _no_dialogue(file: Path, manifest: Manifest) -> str:
     header = f" Line {manifest.header_line} was taken for the header." if manifest.header_line else ""
     return (
         f"{file}: no column says which dialogue a row belongs to. Found: {', '.join(manifest.found)}.{header} Add a "
-        "column `dialogue`, or map one (`columns: {<yours>: dialogue}`)."
+        f"column `dialogue`, or say which one it is: {map_columns({'YOURS': 'dialogue'})}."
     )
 
 
-def _unlabelled_words(manifest: Manifest, emotions: tuple[str, ...]) -> list[str]:
+def _unlabelled_words(manifest: Manifest, known: set[str]) -> list[str]:
     """Which words in the column of labels were taken for none at all."""
     written = {" ".join((row.values.get("emotion") or "").split()) for row in manifest.rows}
-    words = sorted(word for word in written if word and word.lower() in {*NO_VALUE} - {*emotions})
+    words = sorted(word for word in written if word and word.lower() in {*NO_VALUE} - known)
     if not words:
         return []
     return [
@@ -119,7 +123,7 @@ def safe_name(name: str) -> str:
 def _root(parameters: CorpusParameters) -> Path:
     if parameters.root is None:
         raise CorpusError("the reader `folder` needs a root: the folder with the manifest and the audio.")
-    root = parameters.root.expanduser().absolute()
+    root = one_place(parameters.root)
     if not root.is_dir():
         raise CorpusError(f"{root}: no such folder. Give the folder that holds the manifest and the audio.")
     return root

@@ -22,6 +22,7 @@ from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside
 from hbaf.corpus.sound.find_audio import AudioFinder
 from hbaf.corpus.text.manifest_values import clean, text_or_problem
+from hbaf.files import one_place
 from hbaf.parameters import CorpusParameters, IemocapParameters
 
 LICENCE = "research use by agreement with the University of Southern California (SAIL)"
@@ -57,7 +58,7 @@ def read_iemocap(parameters: CorpusParameters) -> Corpus:
     """
     if parameters.root is None:
         raise CorpusError("the reader `iemocap` needs a root: the folder with Session1 to Session5.")
-    settings, root = parameters.iemocap, _release_folder(parameters.root.expanduser().absolute())
+    settings, root = parameters.iemocap, _release_folder(one_place(parameters.root))
     sessions = [number for number in SESSIONS if (root / f"Session{number}").is_dir()]
     if settings.test_session not in sessions or len(sessions) < 2:
         raise CorpusError(

@@ -17,12 +17,14 @@ from typing import Any
 import pandas as pd
 
 from hbaf.corpus.confined import read_confined
+from hbaf.corpus.labels import LabelMap, noted
 from hbaf.corpus.readers.folder import safe_name
 from hbaf.corpus.schema import LABEL_SETS, SPLITS, Corpus, CorpusError, Split, as_utterances, empty_set_aside
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, AudioFinder
 from hbaf.corpus.text.manifest_values import BadRow, clean, seconds, shown, text_or_problem
 from hbaf.corpus.text.table_header import csv_records
 from hbaf.corpus.text.windows_1252 import repair_windows_1252
+from hbaf.files import one_place
 from hbaf.parameters import CorpusParameters
 
 # The release is GPL-3.0, which gives nobody a right to what it is made of: dialogue and sound are the broadcaster's.
@@ -55,13 +57,14 @@ def read_meld(parameters: CorpusParameters) -> Corpus:
     """
     if parameters.root is None:
         raise CorpusError("the reader `meld` needs a root: the folder with train_sent_emo.csv or MELD.Raw.")
-    root = parameters.root.expanduser().absolute()
+    root = one_place(parameters.root)
     files = {split: _find_csv(root, f"{split}_sent_emo.csv") for split in SPLITS}
     clips, finder = find_clips(root), AudioFinder(root)
-    emotions = parameters.emotions or LABEL_SETS["meld"]
+    labels = LabelMap(parameters)
+    emotions = parameters.emotions or labels.of_set(LABEL_SETS["meld"])
     rows: list[dict[str, Any]] = []
     set_aside: list[tuple[str, str, str]] = []
-    repaired = sum(_read_split(split, file, emotions, rows, set_aside) for split, file in files.items())
+    repaired = sum(_read_split(split, file, emotions, labels, rows, set_aside) for split, file in files.items())
     _check_bad_share(root, set_aside, len(rows) + len(set_aside), parameters.bad_share)
     name = safe_name(parameters.name or "meld")
     for row in rows:
@@ -76,7 +79,7 @@ def read_meld(parameters: CorpusParameters) -> Corpus:
         ", ".join(f"{s} {(splits['split'] == s).sum()} dialogues {(table['split'] == s).sum()} rows" for s in SPLITS),
         len(clips),
     )
-    return Corpus(
+    corpus = Corpus(
         name=name,
         root=root,
         utterances=as_utterances(table.drop(columns=["split", "dialogue", "utterance"])),
@@ -86,6 +89,7 @@ def read_meld(parameters: CorpusParameters) -> Corpus:
         licence=LICENCE,
         notes=_notes(table, repaired),
     )
+    return noted(corpus, labels)
 
 
 def find_clips(root: Path) -> Clips:
@@ -133,6 +137,7 @@ def _read_split(
     split: Split,
     file: Path,
     emotions: tuple[str, ...],
+    labels: LabelMap,
     rows: list[dict[str, Any]],
     set_aside: list[tuple[str, str, str]],
 ) -> int:
@@ -156,7 +161,7 @@ def _read_split(
                 raise BadRow("broken quotation marks", fields)
             if len(fields) != len(header):
                 raise BadRow("wrong number of fields", f"{len(fields)} instead of {len(header)}")
-            row = _row(split, dict(zip(header, fields, strict=True)), emotions)
+            row = _row(split, dict(zip(header, fields, strict=True)), emotions, labels)
             key = (row["dialogue"], row["utterance"])
             if key in seen:
                 raise BadRow("doubled dialogue and utterance", row["source_id"])
@@ -184,12 +189,12 @@ def _notes(table: pd.DataFrame, repaired: int) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _row(split: Split, fields: dict[str, Any], emotions: tuple[str, ...]) -> dict[str, Any]:
+def _row(split: Split, fields: dict[str, Any], emotions: tuple[str, ...], labels: LabelMap) -> dict[str, Any]:
     value = {name: clean(text) for name, text in fields.items()}
     for name in ("Dialogue_ID", "Utterance_ID"):
         if not re.fullmatch(r"[0-9]{1,9}", value[name]):
             raise BadRow(f"{name} is not a number", shown(value[name]))
-    emotion = value["Emotion"].lower() or None
+    emotion = labels(value["Emotion"]) or None
     if emotion and emotion not in emotions:
         raise BadRow("unknown label", f"{shown(emotion)}, not one of {', '.join(emotions)}")
     dialogue, utterance = int(value["Dialogue_ID"]), int(value["Utterance_ID"])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from hbaf.corpus.labels import LabelMap
 from hbaf.corpus.sound.channels import UNNAMED_SPEAKER
 from hbaf.corpus.sound.find_audio import AudioFinder
 from hbaf.corpus.text.manifest import Manifest, Row
@@ -36,13 +37,19 @@ class Placed:
 
 
 def place_rows(
-    manifest: Manifest, name: str, emotions: tuple[str, ...], finder: AudioFinder, limits: LimitParameters
+    manifest: Manifest,
+    name: str,
+    emotions: tuple[str, ...],
+    labels: LabelMap,
+    finder: AudioFinder,
+    limits: LimitParameters,
 ) -> tuple[list[Placed], list[tuple[str, str, str]]]:
     """(rows in their dialogues, (where, rule, found) of those that are set aside), in the order of the file.
 
     Args:
         name: of the corpus.
         emotions: the label set; empty: whatever stands there.
+        labels: what becomes of labels before they are held against the set.
         limits: what is too long for one turn.
     """
     placed, set_aside = [], list(manifest.set_aside)
@@ -50,7 +57,7 @@ def place_rows(
     conventions = _Conventions(manifest)
     for row in manifest.rows:
         try:
-            one = _place(row, conventions, emotions, finder, limits)
+            one = _place(row, conventions, emotions, labels, finder, limits)
             if conventions.numbered and one.order is not None:
                 key = (one.values["dialogue_id"], one.order)
                 if key in seen:
@@ -116,10 +123,15 @@ class _Conventions:
 
 
 def _place(
-    row: Row, conventions: _Conventions, emotions: tuple[str, ...], finder: AudioFinder, limits: LimitParameters
+    row: Row,
+    conventions: _Conventions,
+    emotions: tuple[str, ...],
+    labels: LabelMap,
+    finder: AudioFinder,
+    limits: LimitParameters,
 ) -> Placed:
     value = {name: clean(row.values.get(name) or "") for name in COLUMN_NAMES}
-    value |= {name: _name(value[name]) for name in ("dialogue", "speaker", "emotion", "split")}
+    value |= {name: _name(value[name]) for name in ("dialogue", "speaker", "split")}
     if not conventions.dialogues:
         value["dialogue"] = PurePosixPath(value["audio"].replace("\\", "/")).with_suffix("").as_posix()
         value["dialogue"] = value["dialogue"].strip("./")
@@ -133,7 +145,7 @@ def _place(
     start = end = time_problem = None
     if not conventions.episode_times:
         start, end, time_problem = conventions.times(value)
-    emotion = None if (label := value["emotion"].lower()) not in emotions and label in NO_VALUE else label
+    emotion = None if (label := labels(value["emotion"])) not in emotions and label in NO_VALUE else label
     if emotions and emotion and emotion not in emotions:
         raise BadRow("unknown label", f"{shown(emotion)}, not one of {', '.join(emotions)}")
     split = SPLIT_NAMES.get(value["split"].lower())

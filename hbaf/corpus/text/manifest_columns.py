@@ -1,6 +1,8 @@
 """Which column of a manifest is which of ours: by our names, MELD's, audformat's, or the user's own mapping."""
 
+import json
 import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -81,11 +83,16 @@ def recognise(path: Path, found: list[str], mapping: dict[str, str]) -> dict[str
         if len(known) > 1 and not own:
             raise CorpusError(
                 f"{path}: columns {' and '.join(repr(written) for written in known)} both look like {name!r}. "
-                f"Say which one it is (`columns: {{{known[0]}: {name}}}`), or remove one."
+                f"Say which one it is ({map_columns({known[0]: name})}), or remove one."
             )
         if known:
             ours[name] = (own or known)[0]
     return ours
+
+
+def map_columns(columns: dict[str, str]) -> str:
+    """How a person maps columns, as it is typed in a shell."""
+    return f"`--set {shlex.quote(f'corpus.columns={json.dumps(columns, ensure_ascii=False)}')}`"
 
 
 def is_called(written: str, *names: str) -> bool:

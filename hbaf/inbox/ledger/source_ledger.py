@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
+from hbaf.files import one_place
 from hbaf.home import located, portable
 from hbaf.inbox.ledger.decisions import Decision, decide
 from hbaf.inbox.ledger.fence import Fence
@@ -75,7 +76,7 @@ class SourceLedger:
                 connection.execute(
                     SOURCES.insert().values(source=self.source, url=portable(url), published=portable(published))
                 )
-            elif located(known["url"]) != url:
+            elif url not in (at := located(known["url"]), str(one_place(at))):
                 raise LedgerError(
                     f"a source called {self.source} is at {known['url']} already, not at {url}. Give this one another "
                     "name."

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from hbaf.cli import main
 from hbaf.corpus.read import read_corpus
 from hbaf.corpus.readers.folder import read_folder
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError
@@ -44,6 +46,21 @@ def refusal(root: Path, content: str | bytes | None = None, name: str = "calls.c
     with pytest.raises(CorpusError) as caught:
         read(root, content, name, **settings)
     return str(caught.value)
+
+
+def test_the_hint_for_a_column_works_as_it_is_typed(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(root, PLAIN.replace("dialogue,turn", "it's a call,turn"))
+    hint = message[message.index("`--set") : message.rindex("`")].strip("`")
+    typed = shlex.split(hint.replace("YOURS", "its call"))
+    (root / "calls.csv").write_text(PLAIN.replace("dialogue,turn", "its call,turn"))
+    with pytest.raises(SystemExit):
+        main(["validate", str(root), "--no-log", "--quiet", *typed])
+    assert "dialogues" in capsys.readouterr().out
+    doubled = refusal(root, PLAIN.replace("speaker,text", "utterance,text").replace("text,audio", "transcript,audio"))
+    typed = shlex.split(doubled[doubled.index("`--set") : doubled.index("`),")].strip("`"))
+    with pytest.raises(SystemExit):
+        main(["validate", str(root), "--no-log", "--quiet", *typed])
+    assert "dialogues" in capsys.readouterr().out
 
 
 def broken(corpus: Corpus) -> list[tuple[str, str]]:
