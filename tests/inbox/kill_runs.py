@@ -184,8 +184,8 @@ def run(folder: Path, package: Path, kills: int, seed: int, database: str | None
     return {"kills": done, "rounds": rounds, "seconds": round(seconds, 2), "rows": len(expected[0])}
 
 
-def cut(engine: Any, chance: random.Random) -> int:
-    """Ends the connections that hold the lock of the source, of its place, or both; returns how many."""
+def cut(engine: Any, chance: random.Random | None = None) -> int:
+    """Ends the connections that hold the locks of a run, by chance only one of both; returns how many."""
     import sqlalchemy as sql
 
     # What is held for a transaction alone (`pg_advisory_xact_lock`) is a statement's, and no run's.
@@ -195,7 +195,7 @@ def cut(engine: Any, chance: random.Random) -> int:
     """
     with engine.begin() as connection:
         found = sorted(connection.scalars(sql.text(held)))
-        chosen = found if chance.random() < 0.5 else found[:1]
+        chosen = found if chance is None or chance.random() < 0.5 else found[:1]
         return sum(bool(connection.scalar(sql.select(sql.func.pg_terminate_backend(pid)))) for pid in chosen)
 
 

@@ -3,7 +3,6 @@
 A run's lock is cut as an operator or a network would: the server ends the connection that holds it.
 """
 
-import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -150,7 +149,7 @@ def test_a_run_whose_lock_was_cut_overwrites_nothing(
     with ThreadPoolExecutor(1) as pool:
         earlier: Future[SourceScores] = pool.submit(paused.run, lambda: run(source, published=place))
         assert paused.reached.wait(PATIENCE)
-        assert cut(scores_database, random.Random(0))
+        assert cut(scores_database)
         call(source, "third", 240)
         later = run(source, published=place)
         paused.go_on.set()
@@ -172,7 +171,7 @@ def test_a_run_whose_lock_was_cut_stops_though_no_other_begins(tmp_path: Path, s
         for task in tasks:
             yield step(task)
         if step.__name__ == "validate_shard":
-            assert cut(scores_database, random.Random(0))
+            assert cut(scores_database)
 
     with pytest.raises(LostLock, match="the connection that held its lock ended"):
         score_source(SourceParameters(url=str(source)), purpose="research", workers=1, map_shards=cutting)
