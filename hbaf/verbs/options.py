@@ -159,7 +159,7 @@ def changes_of(set_: Sequence[str] | None, stages: Sequence[str]) -> dict[str, d
     """`["model.tau=0.2", "corpus.iemocap.classes=4"]` -> `{"model": {"tau": 0.2}, "corpus": {"iemocap": {...}}}`.
 
     Raises:
-        SettingError: not of that form, or a stage that the verb does not know.
+        SettingError: not of that form, a stage that the verb does not know, or a name below one that has a value.
     """
     from hbaf.settings import did_you_mean
 
@@ -175,6 +175,8 @@ def changes_of(set_: Sequence[str] | None, stages: Sequence[str]) -> dict[str, d
         place = found.setdefault(stage, {})
         for part in path[:-1]:
             place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise SettingError(f"--set {change}: {part} has a value already, {place!r}. Keep one of the two.")
         try:
             place[path[-1]] = json.loads(value)
         except json.JSONDecodeError:

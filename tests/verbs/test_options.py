@@ -39,6 +39,11 @@ def test_a_run_ignores_no_setting() -> None:
         parameters_of("calls", {"nmae": "mine"})
 
 
+def test_a_name_below_a_value_is_an_error() -> None:
+    with pytest.raises(SettingError, match="tau has a value already, 1"):
+        changes_of(["model.tau=1", "model.tau.x=2"], ("model",))
+
+
 @pytest.mark.parametrize("bad", ["corpus", "corpus.=1", "name=1", "corpus.name", "weather.sun=1"])
 def test_what_is_no_setting_is_told(bad: str) -> None:
     with pytest.raises(SettingError, match=r"STAGE\.NAME=VALUE"):
