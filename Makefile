@@ -29,7 +29,7 @@ down:  ## stops the local stack whole; what was computed stays
 	@$(BIN)/python infra/stack.py down
 
 status:  ## what runs of the local stack, and where
-	@$(BIN)/python infra/stack.py status
+	@$(BIN)/python infra/stack.py status || true
 
 deploy: $(READY)  ## every flow on the Prefect server that the environment or the active profile names
 	@$(BIN)/python infra/deployments.py apply
