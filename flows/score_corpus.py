@@ -21,6 +21,7 @@ def score_corpus(
     model: str | None = None,
     csv: bool = False,
     audformat: bool = False,
+    export: str = "",
     keep_features: KeepFeatures = "selected",
     audio: Players = "link",
     runner: ShardRunner = ShardRunner(),
@@ -35,6 +36,7 @@ def score_corpus(
         model: Registered model; default: the only one with a champion.
         csv: Of a corpus: also write a CSV.
         audformat: Of a corpus: also write an audformat database.
+        export: Of a corpus: also files of other tools, as `srt,eaf`.
         keep_features: Of a corpus: keep the numbers that the model reads, or nothing.
         audio: Of a corpus: how the report's players find the sound.
         runner: Of a source: where its shards are worked on.
@@ -45,8 +47,8 @@ def score_corpus(
         tell_of_quarantine(scored)
         return scored
     return pipeline.score(
-        corpus, purpose=purpose, model=model, csv=csv, audformat=audformat, keep_features=keep_features, audio=audio,
-        progress=progress, step=step,
+        corpus, purpose=purpose, model=model, csv=csv, audformat=audformat, export=export,
+        keep_features=keep_features, audio=audio, progress=progress, step=step,
     ).scores  # fmt: skip
 
 

@@ -415,6 +415,7 @@ def score(
     output: Path | None = None,
     csv: bool = False,
     audformat: bool = False,
+    export: str = "",
     keep_features: "KeepFeatures" = "selected",
     audio: "Players" = "link",
     progress: bool = False,
@@ -427,16 +428,19 @@ def score(
         model: registered name; default: the only one with a champion.
         output: folder for the results; default: in the home.
         csv: also a CSV; audformat: also an audformat database.
+        export: also files of other tools, as `srt,eaf`: srt, vtt, eaf, textgrid, audacity, speakers.
         keep_features: keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: how the report's players find the sound.
     """
     from hbaf.privacy.retention import apply_retention
+    from hbaf.scoring.exports import forms
     from hbaf.scoring.score import score_corpus
 
+    wanted = forms(export)
     reference = step(prepare)(source, split=False, progress=progress)
     scores = step(score_corpus)(
         reference, purpose=purpose, model=model, output=output, csv=csv, audformat=audformat,
-        keep_features=keep_features, audio=audio, progress=progress,
+        export=wanted, keep_features=keep_features, audio=audio, progress=progress,
     )  # fmt: skip
     return Scored(scores, step(apply_retention)())
 

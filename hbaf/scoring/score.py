@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from hbaf.inference.predictor import Predictor
 from hbaf.registry.cached_champion import champion as find_champion
 from hbaf.registry.models import RegisteredModel
 from hbaf.report.pages import write_report
+from hbaf.scoring.exports import export_scores
 from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.schema import Provenance, as_rows
 from hbaf.scoring.scores_folder import write_table
@@ -44,6 +45,8 @@ class Scores:
         rows: utterances in the table.
         without_audio, without_text: how many of them lacked a modality.
         unscored: how many of `rows` got no label, for want of what the model was not trained to miss.
+        exported: files in the forms of other tools, in `exports`.
+        without_times: conversations without times, of which no subtitles or tiers could be written.
         champion_from: "cache" where MLflow could not be reached and its last champion scored.
     """
 
@@ -56,6 +59,8 @@ class Scores:
     report: Path | None
     champion_from: str = "registry"
     unscored: int = 0
+    exported: int = 0
+    without_times: int = 0
 
 
 def score_corpus(
@@ -69,6 +74,7 @@ def score_corpus(
     workers: int | None = None,
     keep_features: KeepFeatures = "selected",
     audformat: bool = False,
+    export: Sequence[str] = (),
     progress: bool = False,
 ) -> Scores:
     """Scores every utterance of a prepared corpus with the champion.
@@ -81,6 +87,7 @@ def score_corpus(
         keep_features: what stays in the store of the vectors computed here: what the model reads, so that a second
             run is quick, or nothing. Never the full audio rows where the model selects among them.
         audformat: also write the predictions as an audformat database, in the folder `audformat`.
+        export: forms of other tools (`hbaf.scoring.exports`), in the folder `exports`.
 
     Raises:
         NoModelError: no champion, or several and none named; or MLflow is away and none was used here before.
@@ -113,6 +120,7 @@ def score_corpus(
     write_table(_both_forms(scores, as_rows(scores, predictor.emotions, shared)), folder, csv)
     if audformat:
         write_audformat(scores, folder / "audformat")
+    exported, without_times = export_scores(scores, folder, export) if export else ([], 0)
     report = write_report(
         scores,
         folder / "report",
@@ -132,6 +140,8 @@ def score_corpus(
         report=report,
         champion_from=chosen.champion_from,
         unscored=int((scores["status"] == UNSCORED).sum()),
+        exported=len(exported),
+        without_times=without_times,
     )
     written = {**provenance, **{k: v for k, v in asdict(result).items() if k not in ("folder", "report")}}
     written |= {"corpus_root": portable(corpus.root), "audio": audio}  # to write the report anew without a row

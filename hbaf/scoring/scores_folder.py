@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from hbaf.home import home_folder, located, published, write_atomically
 from hbaf.report.pages import write_report
+from hbaf.scoring.exports import FOLDER as EXPORTS
 from hbaf.scoring.schema import as_cell
 from hbaf.scoring.store import SELECTED_BY, Select
 
@@ -91,8 +92,9 @@ class ScoresFolder:
 
     def _write(self, table: pa.Table) -> None:
         folder, facts = self.folder, self.facts
-        # A second form of the same rows; scoring again makes it.
-        shutil.rmtree(folder / "audformat", ignore_errors=True)
+        # Other forms of the same rows; scoring again makes them.
+        for name in ("audformat", EXPORTS):
+            shutil.rmtree(folder / name, ignore_errors=True)
         if not len(table):
             for name in ("scores.csv", FACTS, TABLE):
                 (folder / name).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ def score(
     output: Path | None = None,
     csv: bool = False,
     audformat: bool = False,
+    export: str = "",
     keep_features: Literal["selected", "none"] = "selected",
     audio: Literal["link", "embed", "none"] = "link",
     options: CorpusOptions = AS_IS,
@@ -26,11 +27,15 @@ def score(
 
         hbaf score ~/calls --purpose research --csv --output /tmp/scored --audio embed
 
+        hbaf score ~/calls --purpose research --export vtt,textgrid,speakers
+
     Args:
         model: Name of the registered model; default: the only one with a champion.
         output: Folder for the results; default: in the home folder.
         csv: Also write scores.csv, safe to open in a spreadsheet (text that looks like a formula stays text).
         audformat: Also write the predictions as an audformat database.
+        export: Also write files for other tools, comma-separated: srt, vtt (subtitles), eaf (ELAN), textgrid (Praat),
+            audacity (labels), speakers (a table of who showed which emotions).
         keep_features: `selected` stores the computed features, so that a second run is quick; `none` stores nothing.
         audio: In the report, `link` to the recordings, `embed` them, or leave the players out (`none`).
     """
@@ -44,6 +49,7 @@ def score(
         csv=csv,
         audio=audio,
         audformat=audformat,
+        export=export,
         keep_features=keep_features,
         progress=options.progress,
         step=aloud,
@@ -57,6 +63,10 @@ def score(
     if found.unscored:
         print(f"  {found.unscored} more are unscored: they lack what this model was not trained to miss")
     print(f"scores: {found.folder / 'scores.parquet'}\nreport: {found.report}")
+    if found.exported:
+        print(f"exports: {found.exported} files in {found.folder / 'exports'}")
+    if found.without_times:
+        print(f"  {found.without_times} conversations have no times, so no subtitles or tiers were written of them")
     if receipt is not None:
         print(f"forgotten by HBAF_RETENTION: {receipt.utterances} rows of corpora, {receipt.scores} of scores")
     return 0
