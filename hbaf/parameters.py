@@ -96,6 +96,30 @@ class CorpusParameters(Parameters):
     limits: LimitParameters = Field(LimitParameters(), description="What a file may cost.")
 
 
+class WordsParameters(Parameters):
+    """How recordings without a transcript get one (the extra `words`)."""
+
+    engine: Literal["faster-whisper"] = Field("faster-whisper", description="What writes down speech.")
+    model: str = Field(
+        "tiny.en",
+        description="`tiny.en` (English, small and quick, comes with the extra), a folder with a Whisper model for "
+        "CTranslate2, or a hub id such as `Systran/faster-whisper-small`; `hbaf models fetch whisper:ID` brings it.",
+    )
+    revision: str = Field("main", description="Commit, tag or branch of a hub id.")
+    language: str | None = Field(None, description="Code such as `en` or `de`; default: heard in each recording.")
+    speakers: int | None = Field(
+        None, ge=1, description="People on one channel; default: as many voices as are heard. Stereo: one per channel."
+    )
+    distance: Share = Field(0.25, description="Cosine distance of two voices above which they are two people.")
+    longest_turn: float = Field(
+        20.0, gt=0, description="Seconds after which the next sentence of the same person is a turn of its own."
+    )
+    beam: int = Field(5, ge=1, description="Beams of the search for words; 1 is quickest.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "int8", "float16", "float32"] = Field("auto", description="Of the recogniser's numbers.")
+    workers: int | None = Field(None, ge=1, description="Recordings at a time; default: one per core, one on a GPU.")
+
+
 class ValidationParameters(Parameters):
     """What is plausible. A rule that is `critical` stops the run, a `warning` is reported."""
 
