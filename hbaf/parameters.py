@@ -110,13 +110,18 @@ class WordsParameters(Parameters):
     speakers: int | None = Field(
         None, ge=1, description="People on one channel; default: as many voices as are heard. Stereo: one per channel."
     )
-    distance: Share = Field(0.25, description="Cosine distance of two voices above which they are two people.")
+    distance: Share = Field(0.37, description="Mean cosine distance of voices above which they are two people.")
     longest_turn: float = Field(
         20.0, gt=0, description="Seconds after which the next sentence of the same person is a turn of its own."
     )
     beam: int = Field(5, ge=1, description="Beams of the search for words; 1 is quickest.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["auto", "int8", "float16", "float32"] = Field("auto", description="Of the recogniser's numbers.")
+    precision: Literal["auto", "int8", "float16", "float32"] = Field(
+        "auto", description="Of the recogniser's numbers: int8 on CPUs (a quarter of the time), float16 on a GPU."
+    )
+    place: Literal["beside", "home"] = Field(
+        "beside", description="Where transcripts go; into the home in any case where the source cannot be written."
+    )
     workers: int | None = Field(None, ge=1, description="Recordings at a time; default: one per core, one on a GPU.")
 
 

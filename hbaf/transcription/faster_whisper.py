@@ -19,11 +19,14 @@ class FasterWhisper:
         if importlib.util.find_spec("faster_whisper") is None:
             raise TranscriptionError(no_engine())
         weights = locate_model(parameters.model, parameters.revision)
+        import ctranslate2
         from faster_whisper import WhisperModel
 
         self.version = importlib.metadata.version("faster-whisper")
         self.model, self.revision = weights.model, weights.revision
-        precision = "default" if parameters.precision == "auto" else parameters.precision
+        on_gpu = parameters.device != "cpu" and ctranslate2.get_cuda_device_count() > 0
+        chosen = "float16" if on_gpu else "int8"
+        precision = chosen if parameters.precision == "auto" else parameters.precision
         self._whisper = WhisperModel(
             str(weights.folder), device=parameters.device, compute_type=precision, cpu_threads=threads,
             local_files_only=True,

@@ -74,4 +74,6 @@ def _check(path: Path, expected: str) -> None:
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != expected:
-        raise WeightsError(f"{path}: sha256 {digest[:12]} is not the pinned {expected[:12]}. Install or fetch it again.")
+        raise WeightsError(
+            f"{path}: sha256 {digest[:12]} is not the pinned {expected[:12]}. Install or fetch it again."
+        )

@@ -1,7 +1,9 @@
 """Verbs about scored conversations."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from hbaf.verbs.options import AS_IS, CorpusOptions, Purpose, Source, aloud
 
@@ -16,6 +18,7 @@ def score(
     audformat: bool = False,
     keep_features: Literal["selected", "none"] = "selected",
     audio: Literal["link", "embed", "none"] = "link",
+    transcribe: Annotated[bool, Parameter(negative="")] = False,
     options: CorpusOptions = AS_IS,
 ) -> int:
     """Scores conversations with the champion: Parquet, CSV on request, and an HTML report.
@@ -26,6 +29,8 @@ def score(
 
         hbaf score ~/calls --purpose research --csv --output /tmp/scored --audio embed
 
+        hbaf score ~/recordings --purpose research --transcribe --set words.language=en
+
     Args:
         model: Registered model; default: the only one with a champion.
         output: Folder for the results; default: in the home folder.
@@ -33,11 +38,16 @@ def score(
         audformat: Also write the predictions as an audformat database.
         keep_features: Keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: How the report's players find the sound.
+        transcribe: First give recordings without a transcript one, as `hbaf transcribe` does; any `--set words.NAME`
+            asks for it too.
     """
     from hbaf import pipeline
+    from hbaf.parameters import WordsParameters
 
+    stages = ("corpus", "words")
+    words = options.of("words", stages)
     done = pipeline.score(
-        options.corpus(source),
+        options.corpus(source, stages),
         purpose=purpose,
         model=model,
         output=output,
@@ -45,6 +55,7 @@ def score(
         audio=audio,
         audformat=audformat,
         keep_features=keep_features,
+        words=WordsParameters(**words) if transcribe or words else None,
         progress=options.progress,
         step=aloud,
     )

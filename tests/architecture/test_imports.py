@@ -29,6 +29,7 @@ ORDER = (
     "hbaf.corpus",
     "hbaf.validation",
     "hbaf.features",
+    "hbaf.transcription",
     "hbaf.model",
     "hbaf.baselines",
     "hbaf.training",
