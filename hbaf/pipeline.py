@@ -140,9 +140,9 @@ class FineTuned:
 
 def transcribe(
     source: Source,
-    words: WordsParameters = WordsParameters(),
+    words: WordsParameters = WordsParameters(),  # noqa: B008  # frozen
     *,
-    progress: bool = False,  # noqa: B008  # frozen
+    progress: bool = False,
 ) -> "Transcribed":
     """Gives every recording of a folder that has no transcript one; the extra `words`."""
     from hbaf.corpus.read import parameters_of

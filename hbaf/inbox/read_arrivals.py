@@ -198,7 +198,8 @@ def _problem(rows: pd.DataFrame, broken: pd.DataFrame, source: SourceParameters)
     if len(rows) == 1 and is_missing(rows["text"].iloc[0]) and rows["seconds"].iloc[0] > source.utterance_seconds:
         return (
             f"a recording of {rows['seconds'].iloc[0]:.0f} s without transcript is more than one utterance. Put a "
-            "transcript of its name beside it (.json, .vtt, .srt); it then comes back by itself."
+            "transcript of its name beside it (.json, .vtt, .srt), as `hbaf transcribe` makes them; it then comes back "
+            "by itself."
         )
     return ""
 

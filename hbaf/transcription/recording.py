@@ -57,10 +57,7 @@ def _rest(path: Path, channel: int | None, start: float) -> np.ndarray:
     try:
         return load_audio(path, channel=channel, start=start)
     except AudioProblem as problem:
-        if (
-            start
-            and problem.reason in ("segment beyond the end", "too short", "no samples")
-            or problem.reason == "silent"
-        ):
+        nothing = problem.reason in ("segment beyond the end", "too short", "no samples")
+        if problem.reason == "silent" or (start and nothing):
             return np.zeros(0, np.float32)
         raise

@@ -21,6 +21,7 @@ from hbaf import __version__
 from hbaf.corpus.readers.transcripts import find_recordings
 from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.sound.audio import AudioProblem
+from hbaf.corpus.text.transcripts.forms import read_transcript
 from hbaf.corpus.text.transcripts.made_here import (
     KEY,
     facts_of,
@@ -29,7 +30,6 @@ from hbaf.corpus.text.transcripts.made_here import (
     recording_digest,
     segments_digest,
 )
-from hbaf.corpus.text.transcripts.forms import read_transcript
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError
 from hbaf.features.weights import WeightsError
 from hbaf.home import directory, write_atomically
@@ -109,9 +109,9 @@ class Transcribed:
 
 def transcribe_folder(
     root: Path,
-    parameters: WordsParameters = WordsParameters(),
+    parameters: WordsParameters = WordsParameters(),  # noqa: B008  # frozen
     *,
-    progress: bool = False,  # noqa: B008  # frozen
+    progress: bool = False,
 ) -> Transcribed:
     """Gives every recording of a folder, and of those in it, a transcript.
 

@@ -65,6 +65,8 @@ def models(
 
         hbaf models fetch speech:microsoft/wavlm-base-plus
 
+        hbaf models fetch whisper:Systran/faster-whisper-small speaker-encoder
+
         hbaf models verify
 
         hbaf models check ./mine.py:MyFeatures ./mine.py:MyFusion
@@ -72,19 +74,21 @@ def models(
     Args:
         action: `list` what is here; `fetch` what a recipe needs, from the Hugging Face hub; `verify` every byte against
             the checksums recorded then; `check` runs the contract of extractors, or that of systems.
-        names: Extractors, for `fetch` and `check`; default: those of the recipe with its `--set`. For `check` also a
-            system's class, as `./mine.py:MyFusion`.
+        names: Extractors, for `fetch` and `check`; default: those of the recipe with its `--set`. For `fetch` also what
+            `hbaf transcribe` uses: `whisper:ID`, `whisper:ID@REVISION`, `speaker-encoder`. For `check` also a system's
+            class, as `./mine.py:MyFusion`.
     """
     from hbaf.features import fetch
     from hbaf.features.columns import names as named
     from hbaf.features.contract import check_extractor
     from hbaf.features.registry import make_extractor
     from hbaf.own_class import is_own, own_class
+    from hbaf.transcription.models import fetch_model, is_of_words
 
     wanted = list(names) or list(named(settings(recipe, set_)[0]).values())
     if action == "fetch":
         for name in wanted:
-            model = fetch.fetch_weights(name)
+            model = fetch_model(name) if is_of_words(name) else fetch.fetch_weights(name)
             print(f"{name:24} {model.message()}" if model else f"{name:24} needs no weights from the hub")
     elif action == "check":
         from torch import nn
