@@ -29,7 +29,7 @@ from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.text.table_files import SUFFIXES as TABLE_SUFFIXES
 from hbaf.corpus.text.transcripts.forms import SUFFIXES as TRANSCRIPT_SUFFIXES
 from hbaf.home import without_password
-from hbaf.parameters import Parameters, Share
+from hbaf.parameters import Parameters, Share, WordsParameters
 
 MARKER, FOLDER_MARKER = ".ready", "_SUCCESS"
 
@@ -53,6 +53,9 @@ class SourceParameters(Parameters):
     bad_share: Share = Field(0.02, description="Share of a conversation's turns that may be broken before it is kept.")
     utterance_seconds: float = Field(
         60.0, gt=0, description="A recording without transcript is scored as one utterance up to this length."
+    )
+    words: WordsParameters | None = Field(
+        None, description="Write down what is said in recordings without transcript (the extra `words`); none: do not."
     )
     shard: int = Field(32, ge=1, description="Arrivals that are worked on at a time; bounds memory.")
     shard_utterances: int = Field(10_000, ge=1, description="Utterances that are scored at a time; bounds memory.")

@@ -123,19 +123,32 @@ def transcribe_folder(
         CorpusError: no such folder, or no recording in it.
         TranscriptionError, WeightsError: no engine, or its model is not here.
     """
-    began = time.monotonic()
     root = root.expanduser().absolute()
     if not root.is_dir():
         raise CorpusError(f"{root}: no such folder. Give the folder that holds the recordings.")
+    recordings = find_recordings(root)
+    if not recordings:
+        raise CorpusError(f"{root}: no recording in it. Give the folder that holds the recordings.")
+    return transcribe_recordings(recordings, root, parameters, progress=progress)
+
+
+def transcribe_recordings(
+    recordings: Sequence[tuple[Path, Sequence[Path]]],
+    root: Path,
+    parameters: WordsParameters,
+    *,
+    progress: bool = False,
+) -> Transcribed:
+    """Gives recordings below `root` a transcript; the paths beside each are transcripts that it may have already.
+
+    Raises:
+        TranscriptionError, WeightsError: no engine, or its model is not here.
+    """
+    began = time.monotonic()
     if importlib.util.find_spec("faster_whisper") is None:
         raise TranscriptionError(no_engine(root))
     settings = settings_digest(parameters)
-    found = [
-        _before(recording, transcripts, root, settings) or recording
-        for recording, transcripts in find_recordings(root)
-    ]  # fmt: skip
-    if not found:
-        raise CorpusError(f"{root}: no recording in it. Give the folder that holds the recordings.")
+    found = [_before(recording, beside, root, settings) or recording for recording, beside in recordings]
     done = [one for one in found if isinstance(one, Outcome)]
     wanted = [one for one in found if isinstance(one, Path)]
     if wanted and parameters.language is not None:
@@ -185,8 +198,10 @@ def _is_transcript(path: Path) -> bool:
 
 
 def _hear_all(wanted: Sequence[Path], root: Path, parameters: WordsParameters, settings: str) -> Iterable[Outcome]:
+    if not wanted:
+        return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(parameters.workers or (1 if _on_gpu(parameters) else cores), max(1, len(wanted)))
+    workers = min(parameters.workers or (1 if _on_gpu(parameters) else cores), len(wanted))
     start = (parameters, settings, root, max(1, cores // workers))
     for number, outcome in run_in_processes(_hear_one, wanted, workers, _start, start):
         shown = wanted[number].relative_to(root).as_posix()

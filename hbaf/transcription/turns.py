@@ -52,7 +52,7 @@ def hear(path: Path, engine: Engine, parameters: WordsParameters) -> Heard:
         samples = read_whole(path, channel)
         seconds = max(seconds, len(samples) / SAMPLE_RATE)
         words, language = _words(samples, engine, language)
-        turns += turns_of_words(_numbered(words, parameters.longest_turn), str(channel))
+        turns += turns_of_words(number_turns(words, parameters.longest_turn), str(channel))
     return Heard(_in_order(turns), seconds, language or "", "channel")
 
 
@@ -66,7 +66,7 @@ def _hear_one_signal(path: Path, engine: Engine, parameters: WordsParameters) ->
         words = name_speakers(
             samples, words, encoder, speakers=parameters.speakers, distance=parameters.distance
         )  # fmt: skip
-    turns = turns_of_words(_numbered(words, parameters.longest_turn))
+    turns = turns_of_words(number_turns(words, parameters.longest_turn))
     by = "setting" if encoder is None else "voice"
     return Heard(_in_order(turns), len(samples) / SAMPLE_RATE, language or "", by)
 
@@ -83,7 +83,7 @@ def _words(samples: np.ndarray, engine: Engine, language: str | None) -> tuple[l
     return found, language
 
 
-def _numbered(words: Sequence[Word], longest: float) -> list[Word]:
+def number_turns(words: Sequence[Word], longest: float) -> list[Word]:
     """Words with a new number in `segment` where a turn has lasted long enough and a sentence ends."""
     found = [word._replace(segment=0) for word in words[:1]]
     begin, segment = found[0].start if found else None, 0
