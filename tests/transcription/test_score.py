@@ -7,10 +7,13 @@ import pandas as pd
 import pytest
 
 from hbaf import pipeline
+from hbaf.corpus.prepare import prepare_corpus
+from hbaf.corpus.read import parameters_of
 from hbaf.corpus.schema import CorpusError
 from hbaf.inbox.scheduled import score_source
 from hbaf.inbox.source import SourceParameters
 from hbaf.privacy.forget import forget
+from hbaf.transcription.transcribe import transcribe_folder
 from tests.inbox.conftest import cached, champion
 from tests.transcription.conftest import WORDS, Spoken
 
@@ -50,10 +53,12 @@ def test_arrivals_without_words(recordings: Path, tmp_path: Path, home: Path):
     assert again.rows == 0
 
 
-def test_forgotten_with_its_conversation(recordings: Path, home: Path):
-    pipeline.score(recordings, purpose="research", words=WORDS.model_copy(update={"place": "home"}))
+def test_forgotten_with_its_conversation(recordings: Path, home: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    transcribe_folder(recordings, WORDS.model_copy(update={"place": "home"}))
+    prepare_corpus(parameters_of(recordings), split=False, workers=1)
     assert len(list((home / "transcripts").iterdir())) == 2
-    forget("recordings/call1")
+    forget("call1")
     assert len(list((home / "transcripts").iterdir())) == 1
     forget("recordings", kind="corpus")
     assert list((home / "transcripts").iterdir()) == []
