@@ -26,7 +26,7 @@ Everything is kept in one home folder: HBAF_HOME, or the user's data directory.
 VERBS = {
     "hbaf.verbs.setup:demo": "Run everything on an example corpus: make it, train, promote, score.",
     "hbaf.verbs.corpus:validate": "Check a corpus against the rules.",
-    "hbaf.verbs.transcription:transcribe": "Write down what is said in recordings, and by whom.",
+    "hbaf.verbs.corpus:transcribe": "Write down what is said in recordings, and by whom.",
     "hbaf.verbs.imports:import_": "Import features that others published.",
     "hbaf.verbs.corpus:extract": "Extract the feature columns that are missing.",
     "hbaf.verbs.store:features": "List the feature columns; verify or tidy the store.",

@@ -57,6 +57,8 @@ LIVES_IN = {
     "lightning": ("hbaf.training", "hbaf.search"),
     "optuna": ("hbaf.search",),
     "opensmile": ("hbaf.features",),
+    "faster_whisper": ("hbaf.transcription",),
+    "ctranslate2": ("hbaf.transcription",),
     "multiprocessing": ("hbaf.processes",),  # one pool
     "filelock": ("hbaf.waiting",),  # one lock
 }

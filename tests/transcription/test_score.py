@@ -15,6 +15,7 @@ from hbaf.inbox.source import SourceParameters
 from hbaf.privacy.forget import forget
 from hbaf.transcription.transcribe import transcribe_folder
 from tests.inbox.conftest import cached, champion
+from tests.registry.conftest import use
 from tests.transcription.conftest import WORDS, Spoken
 
 __all__ = ["cached", "champion"]  # fixtures: a small champion in the home
@@ -53,8 +54,8 @@ def test_arrivals_without_words(recordings: Path, tmp_path: Path, home: Path):
     assert again.rows == 0
 
 
-def test_forgotten_with_its_conversation(recordings: Path, home: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+def test_forgotten_with_its_conversation(recordings: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    use(tmp_path, monkeypatch)
     transcribe_folder(recordings, WORDS.model_copy(update={"place": "home"}))
     prepare_corpus(parameters_of(recordings), split=False, workers=1)
     assert len(list((home / "transcripts").iterdir())) == 2
