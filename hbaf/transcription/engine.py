@@ -1,15 +1,11 @@
-"""What a recogniser of speech has to offer, and which ones there are."""
+"""What a recogniser of speech has to offer, whichever it is."""
 
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from hbaf.corpus.sound.audio import SAMPLE_RATE
 from hbaf.corpus.text.recognisers.words import Word
-from hbaf.parameters import WordsParameters
-
-__all__ = ["INSTALL", "SAMPLE_RATE", "Engine", "TranscriptionError", "Word", "make_engine"]
 
 INSTALL = "pip install 'hbaf[words]'"
 
@@ -44,20 +40,6 @@ class Engine(Protocol):
             The words in order, times in seconds from the first sample, and the language.
         """
         ...
-
-
-def make_engine(parameters: WordsParameters, threads: int = 1) -> Engine:
-    """The engine that the settings name, with its model loaded.
-
-    Args:
-        threads: that it may compute with.
-
-    Raises:
-        TranscriptionError: it is not installed, its model is not here, or the model does not know the language.
-    """
-    from hbaf.transcription.faster_whisper import FasterWhisper
-
-    return FasterWhisper(parameters, threads)
 
 
 def no_engine(folder: Path | str = "FOLDER") -> str:

@@ -5,8 +5,9 @@ import importlib.util
 
 import numpy as np
 
+from hbaf.corpus.text.recognisers.words import Word
 from hbaf.parameters import WordsParameters
-from hbaf.transcription.engine import TranscriptionError, Word, no_engine
+from hbaf.transcription.engine import TranscriptionError, no_engine
 from hbaf.transcription.models import locate_model
 
 

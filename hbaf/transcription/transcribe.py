@@ -35,7 +35,8 @@ from hbaf.features.weights import WeightsError
 from hbaf.home import directory, write_atomically
 from hbaf.parameters import WordsParameters
 from hbaf.processes import run_in_processes
-from hbaf.transcription.engine import Engine, TranscriptionError, make_engine, no_engine
+from hbaf.transcription.engine import Engine, TranscriptionError, no_engine
+from hbaf.transcription.engines import make_engine
 from hbaf.transcription.models import VOICES_SHA256, locate_model
 from hbaf.transcription.voice_activity import NAME as VOICE_ACTIVITY
 
