@@ -242,6 +242,8 @@ def _hear_one(recording: Path) -> Outcome:
         return Outcome(shown, "problem", problem=problem.without_path)
     except (WeightsError, OSError) as problem:
         return Outcome(shown, "problem", problem=str(problem))
+    except Exception as error:  # whatever ails an engine with one recording, the others are heard
+        return Outcome(shown, "problem", problem=f"cannot be heard ({type(error).__name__}: {error})")
     if not heard.turns:
         return Outcome(shown, "problem", problem="nobody speaks in it", seconds=heard.seconds)
     path = _place(recording, digest, worker.parameters)
