@@ -92,7 +92,7 @@ class Transcribed:
 
     def lines(self) -> Iterator[str]:
         """What to tell of it."""
-        count = Counter(one.state for one in self.outcomes)
+        count: Counter[str] = Counter(one.state for one in self.outcomes)
         sound = sum(one.seconds for one in self.outcomes)
         speed = f", {sound / 60:.1f} min of sound in {self.seconds:.0f} s ({sound / self.seconds:.1f}x real time)"
         yield f"{count['made']} of {len(self.outcomes)} recordings transcribed{speed if count['made'] else ''}"
