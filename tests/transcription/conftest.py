@@ -29,8 +29,8 @@ def engine_installed() -> None:
 
 
 @pytest.fixture(scope="session")
-def voices() -> Path:
-    """The weights of the encoder of voices."""
+def voices(engine_installed: None) -> Path:
+    """The weights of the encoder of voices; fetched where the extra was asked for."""
     try:
         return locate_voices()
     except WeightsError:
@@ -39,13 +39,6 @@ def voices() -> Path:
         except WeightsError as error:
             pytest.skip(f"the encoder of voices is not here: {error}")
         return locate_voices()
-
-
-@pytest.fixture
-def with_voices(voices: Path, home: Path) -> None:
-    place = home / "models" / "speaker-encoder" / "pretrained.pt"
-    place.parent.mkdir(parents=True)
-    shutil.copyfile(voices, place)
 
 
 @dataclass(frozen=True)
