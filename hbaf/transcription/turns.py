@@ -51,7 +51,7 @@ def hear(path: Path, engine: Engine, parameters: WordsParameters) -> Heard:
     for channel in channels:
         samples = read_whole(path, channel)
         seconds = max(seconds, len(samples) / SAMPLE_RATE)
-        words, language = _words(samples, engine, language)
+        words, language = find_words(samples, engine, language)
         turns += turns_of_words(number_turns(words, parameters.longest_turn), str(channel))
     return Heard(_in_order(turns), seconds, language or "", "channel")
 
@@ -59,7 +59,7 @@ def hear(path: Path, engine: Engine, parameters: WordsParameters) -> Heard:
 def _hear_one_signal(path: Path, engine: Engine, parameters: WordsParameters) -> Heard:
     encoder = None if parameters.speakers == 1 else SpeakerEncoder(locate_voices())
     samples = read_whole(path, None)
-    words, language = _words(samples, engine, parameters.language)
+    words, language = find_words(samples, engine, parameters.language)
     if encoder is None or not words:
         words = [word._replace(speaker="speaker 1") for word in words]
     else:
@@ -71,7 +71,7 @@ def _hear_one_signal(path: Path, engine: Engine, parameters: WordsParameters) ->
     return Heard(_in_order(turns), len(samples) / SAMPLE_RATE, language or "", by)
 
 
-def _words(samples: np.ndarray, engine: Engine, language: str | None) -> tuple[list[Word], str | None]:
+def find_words(samples: np.ndarray, engine: Engine, language: str | None) -> tuple[list[Word], str | None]:
     """Times from the beginning of the recording; the language of the first stretch is that of all."""
     found: list[Word] = []
     for start, end in stretches(find_speech(samples)):

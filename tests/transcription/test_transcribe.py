@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import soundfile
@@ -16,9 +18,12 @@ import soundfile
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.read import parameters_of
 from hbaf.corpus.schema import CorpusError
+from hbaf.corpus.sound.audio import load_audio
 from hbaf.features.weights import WeightsError
 from hbaf.transcription.engine import TranscriptionError
+from hbaf.transcription.engines import make_engine
 from hbaf.transcription.transcribe import Outcome, transcribe_folder
+from hbaf.transcription.turns import find_words
 from tests.transcription.conftest import REASON, WORDS, Spoken
 from tests.transcription.speech import errors, wrong_speaker
 
@@ -47,6 +52,23 @@ def test_an_interview_on_one_channel(interview: Spoken):
     wrong, words = errors(" ".join(line.text for line in truth), " ".join(one["text"] for one in segments))
     print(f"interview: word error rate {wrong / words:.3f} of {words} words")
     assert wrong / words < 0.25
+
+
+def test_words_of_television(engine_installed: None, real_data: Path):
+    """MELD's three dialogues, clips one after the other; each begins with the end of what was said before it."""
+    folder = real_data / "meld_clips"
+    engine = make_engine(WORDS)
+    wrong = words = 0
+    began = time.monotonic()
+    for _, rows in pd.read_csv(folder / "transcript.csv").groupby("Dialogue_ID"):
+        clips = [load_audio(folder / f"dia{row.Dialogue_ID}_utt{row.Utterance_ID}.flac") for row in rows.itertuples()]
+        heard, language = find_words(np.concatenate(clips), engine, None)
+        assert language == "en"
+        assert all(one.start <= other.start for one, other in pairwise(heard))
+        found = errors(" ".join(rows["Utterance"]), "".join(word.text for word in heard))
+        wrong, words = wrong + found[0], words + found[1]
+    print(f"MELD: word error rate {wrong / words:.3f} of {words} words, {time.monotonic() - began:.0f} s for 82 s")
+    assert wrong / words < 0.45
 
 
 def test_where_it_comes_from_is_told(calls: Spoken):
