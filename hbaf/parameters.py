@@ -123,6 +123,35 @@ class CorpusParameters(Parameters):
     limits: LimitParameters = Field(LimitParameters(), description="Limits on reading a file.")
 
 
+class WordsParameters(Parameters):
+    """How recordings without a transcript get one (the extra `words`)."""
+
+    engine: Literal["faster-whisper"] = Field("faster-whisper", description="What writes down speech.")
+    model: str = Field(
+        "tiny.en",
+        description="`tiny.en` (English, small and quick, comes with the extra), a folder with a Whisper model for "
+        "CTranslate2, or a hub id such as `Systran/faster-whisper-small`; `hbaf models fetch whisper:ID` brings it.",
+    )
+    revision: str = Field("main", description="Commit, tag or branch of a hub id.")
+    language: str | None = Field(None, description="Code such as `en` or `de`; default: heard in each recording.")
+    speakers: int | None = Field(
+        None, ge=1, description="People on one channel; default: as many voices as are heard. Stereo: one per channel."
+    )
+    distance: Share = Field(0.37, description="Mean cosine distance of voices above which they are two people.")
+    longest_turn: float = Field(
+        20.0, gt=0, description="Seconds after which the next sentence of the same person is a turn of its own."
+    )
+    beam: int = Field(5, ge=1, description="Beams of the search for words; 1 is quickest.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "int8", "float16", "float32"] = Field(
+        "auto", description="Of the recogniser's numbers: int8 on CPUs (a quarter of the time), float16 on a GPU."
+    )
+    place: Literal["beside", "home"] = Field(
+        "beside", description="Where transcripts go; into the home in any case where the source cannot be written."
+    )
+    workers: int | None = Field(None, ge=1, description="Recordings at a time; default: one per core, one on a GPU.")
+
+
 class ValidationParameters(Parameters):
     """What is plausible. A rule that is `critical` stops the run, a `warning` is reported."""
 
@@ -521,6 +550,7 @@ class PromotionParameters(Parameters):
 # What `--set STAGE.NAME=VALUE` names; `search` and `comparison` are options of their verbs and forms of their flows.
 STAGES: Kinds = {
     "corpus": CorpusParameters,
+    "words": WordsParameters,
     "validation": ValidationParameters,
     "features": FeatureParameters,
     "finetune": FineTuneParameters,

@@ -21,6 +21,7 @@ from hbaf.parameters import (
     SearchParameters,
     Settings,
     ValidationParameters,
+    WordsParameters,
     from_recipe,
 )
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from hbaf.search.run import Workers
     from hbaf.training.evaluate import SplitPredictions
     from hbaf.training.finetuning.finetune import EncoderReference
+    from hbaf.transcription.transcribe import Transcribed
     from hbaf.validation import ValidationResult
 
 P = ParamSpec("P")
@@ -134,6 +136,25 @@ class FineTuned:
 
 
 # Steps.
+
+
+def transcribe(
+    source: Source,
+    words: WordsParameters = WordsParameters(),  # noqa: B008  # frozen
+    *,
+    progress: bool = False,
+) -> "Transcribed":
+    """Gives every recording of a folder that has no transcript one; the extra `words`."""
+    from hbaf.corpus.read import parameters_of
+    from hbaf.corpus.schema import CorpusError
+    from hbaf.home import prepare_environment
+    from hbaf.transcription.transcribe import transcribe_folder
+
+    prepare_environment()
+    parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
+    if parameters.root is None:
+        raise CorpusError(f"{source}: only a folder of recordings can be transcribed.")
+    return transcribe_folder(parameters.root, words, progress=progress)
 
 
 def prepare(source: Source = "example", *, split: bool = True, progress: bool = False) -> "CorpusReference":
@@ -418,6 +439,7 @@ def score(
     export: str = "",
     keep_features: "KeepFeatures" = "selected",
     audio: "Players" = "link",
+    words: WordsParameters | None = None,
     progress: bool = False,
     step: Step = plainly,
 ) -> Scored:
@@ -431,12 +453,15 @@ def score(
         export: also files of other tools, as `srt,eaf`: srt, vtt, eaf, textgrid, audacity, speakers.
         keep_features: keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: how the report's players find the sound.
+        words: first give recordings without a transcript one.
     """
     from hbaf.privacy.retention import apply_retention
     from hbaf.scoring.exports import forms
     from hbaf.scoring.score import score_corpus
 
     wanted = forms(export)
+    if words is not None:
+        step(transcribe)(source, words, progress=progress)
     reference = step(prepare)(source, split=False, progress=progress)
     scores = step(score_corpus)(
         reference, purpose=purpose, model=model, output=output, csv=csv, audformat=audformat,

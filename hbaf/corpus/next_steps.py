@@ -29,7 +29,7 @@ NEXT_STEPS = {
     "text without a time": "Give the cue a line `00:00:01.000 --> 00:00:02.000`, or remove it.",
     "segment without text": "Give it a text, or remove it.",
     "not a transcript": f"Export it as one of these: {FORMS}.",
-    "recording without transcript": "Put its transcript beside it; till then it is left out.",
+    "recording without transcript": "Put its transcript beside it, or make one: `hbaf transcribe FOLDER`.",
     # rows that stay, with one of their two sides missing
     "no text": "The row is judged by its sound alone; write down what is said.",
     "no audio": "The row is judged by its text alone; put the file there, or correct the path.",

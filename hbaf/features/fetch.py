@@ -16,7 +16,7 @@ from hbaf.features.audio.speech_models import SPEECH
 from hbaf.features.finetuned import list_encoders
 from hbaf.features.registry import EXTRACTORS, licence_of, make_extractor
 from hbaf.features.text.language_models import ENCODERS
-from hbaf.features.weights import WeightsError
+from hbaf.features.weights import Weights, WeightsError
 from hbaf.home import home_folder, write_atomically
 from hbaf.waiting import alone
 
@@ -63,9 +63,18 @@ def fetch_weights(name: str) -> FetchedModel | None:
     weights = getattr(extractor, "weights", None)
     if weights is None or weights.model == "folder" or name == "minilm":
         return None
+    return record_weights(name, weights, extractor.licence)
+
+
+def record_weights(name: str, weights: Weights, licence: str) -> FetchedModel:
+    """Notes in the lock what was fetched.
+
+    Raises:
+        WeightsError: what came differs from what the lock says.
+    """
     files = {path.relative_to(weights.folder).as_posix(): _sha256(path) for path in _files(weights.folder)}
     size = sum(path.stat().st_size for path in _files(weights.folder))
-    fetched = FetchedModel(weights.model, weights.revision, str(weights.folder), files, size, extractor.licence)
+    fetched = FetchedModel(weights.model, weights.revision, str(weights.folder), files, size, licence)
     with alone(home_folder() / f".{LOCK}.lock"):
         known = read_lock()
         before = known.get(_key(fetched))

@@ -8,7 +8,7 @@ import hashlib
 import importlib.util
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,28 +37,31 @@ class Weights:
     revision: str
 
 
-def locate_weights(model: str, revision: str = "main", download: bool | None = None) -> Weights:
+def locate_weights(
+    model: str, revision: str = "main", download: bool | None = None, kinds: Sequence[str] = WEIGHT_PATTERNS
+) -> Weights:
     """The files of a model.
 
     Args:
         model: path of a folder, or a hub id such as `FacebookAI/roberta-large`.
         revision: commit, tag or branch; hub ids only. A branch is resolved to the commit that the cache holds.
         download: whether the network may be used; None asks HBAF_DOWNLOAD.
+        kinds: names of the files of weights, the preferred ones first.
 
     Raises:
         WeightsError: they are not here.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file() or not _has_weights(folder):
+        if not (folder / "config.json").is_file() or not _has_weights(folder, kinds):
             raise WeightsError(
-                f"{folder}: a model's folder holds config.json and model.safetensors; one of them is not there. "
-                "Save the model with `save_pretrained`, the tokenizer too."
+                f"{folder}: a model's folder holds config.json and {kinds[0].replace('*', 'model')}; one of them is "
+                "not there. Save the model with `save_pretrained`, the tokenizer too."
             )
-        return Weights(folder, "folder", _content_digest(folder))
+        return Weights(folder, "folder", _content_digest(folder, kinds))
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", model) or model.startswith("."):
         raise WeightsError(f"{model}: neither a folder on this machine nor a hub id such as FacebookAI/roberta-large")
-    snapshot = _cached_snapshot(model, revision) or _downloaded_snapshot(model, revision, download)
+    snapshot = _cached_snapshot(model, revision, kinds) or _downloaded_snapshot(model, revision, download, kinds)
     return Weights(snapshot, model, snapshot.name)
 
 
@@ -83,7 +86,7 @@ def bundled_minilm() -> Weights:
     return Weights(folder, "sentence-transformers/all-MiniLM-L6-v2", MINILM_SHA256)
 
 
-def _cached_snapshot(model: str, revision: str) -> Path | None:
+def _cached_snapshot(model: str, revision: str, kinds: Sequence[str]) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -91,10 +94,10 @@ def _cached_snapshot(model: str, revision: str) -> Path | None:
         folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
         return None
-    return folder if (folder / "config.json").exists() and _has_weights(folder) else None
+    return folder if (folder / "config.json").exists() and _has_weights(folder, kinds) else None
 
 
-def _downloaded_snapshot(model: str, revision: str, download: bool | None) -> Path:
+def _downloaded_snapshot(model: str, revision: str, download: bool | None, kinds: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     if download is None:
@@ -109,25 +112,25 @@ def _downloaded_snapshot(model: str, revision: str, download: bool | None) -> Pa
         )
     try:
         # Safetensors where the model has them: its .bin would be the same numbers once more.
-        for weights in WEIGHT_PATTERNS:
+        for weights in kinds:
             folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*OTHER_PATTERNS, weights]))
-            if _has_weights(folder):
+            if _has_weights(folder, kinds):
                 return folder
     except Exception as error:  # the hub client raises many kinds: connection, proxy, authorisation, disk
         raise WeightsError(
             f"{model}: the download of revision {revision[:12]} failed ({type(error).__name__}: {error}). "
             "Check the name and the network, or set HF_HUB_OFFLINE=1 and use a folder with the model."
         ) from error
-    raise WeightsError(f"{model}: the hub has neither safetensors nor pytorch_model.bin at revision {revision[:12]}")
+    raise WeightsError(f"{model}: the hub has no {' and no '.join(kinds)} at revision {revision[:12]}")
 
 
-def _has_weights(folder: Path) -> bool:
-    return any(_files(folder, WEIGHT_PATTERNS))
+def _has_weights(folder: Path, kinds: Sequence[str]) -> bool:
+    return any(_files(folder, kinds))
 
 
-def _content_digest(folder: Path) -> str:
+def _content_digest(folder: Path, kinds: Sequence[str]) -> str:
     hasher = hashlib.sha256()
-    for path in sorted(_files(folder, (*OTHER_PATTERNS, *WEIGHT_PATTERNS))):
+    for path in sorted(_files(folder, (*OTHER_PATTERNS, *kinds))):
         hasher.update(f"{path.name}:{_sha256(path)}\n".encode())
     return hasher.hexdigest()
 

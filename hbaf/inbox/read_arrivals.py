@@ -20,11 +20,12 @@ from hbaf.corpus.sound.facts import add_facts
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.transcripts.forms import SUFFIXES
+from hbaf.corpus.text.transcripts.made_here import kept_in_home
 from hbaf.home import storage_trouble
 from hbaf.inbox.ledger.records import Found
 from hbaf.inbox.ledger.source_ledger import name_is_taken
 from hbaf.inbox.source import Arrival, SourceParameters
-from hbaf.parameters import CorpusParameters, ValidationParameters
+from hbaf.parameters import CorpusParameters, ValidationParameters, WordsParameters
 from hbaf.validation.broken_rows import broken_rows
 from hbaf.validation.tables import tables_of
 
@@ -51,7 +52,15 @@ class ReadArrivals:
 def read_arrivals(
     arrivals: Sequence[Arrival], root: Path, source: SourceParameters, *, workers: int | None = None
 ) -> ReadArrivals:
-    """Reads, measures and judges arrivals whose files lie below `root`."""
+    """Reads, measures and judges arrivals whose files lie below `root`.
+
+    With `source.words` recordings without transcript first get one, in the home: beside them it would be an arrival.
+
+    Raises:
+        hbaf.transcription.engine.TranscriptionError: there is no engine for that.
+    """
+    if source.words is not None:
+        _transcribe(arrivals, root, source.words)
     pieces: dict[str, pd.DataFrame] = {}
     refused: dict[str, str] = {}
     owners: dict[str, str] = {}  # dialogue -> arrival
@@ -111,17 +120,34 @@ def _read(arrival: Arrival, root: Path, source: SourceParameters) -> pd.DataFram
             table["audio"] = table["audio"].map(lambda audio: audio if is_missing(audio) else f"{inside}/{audio}")
         prefix = conversation_name(str(path.with_suffix("")))
         return table.assign(dialogue_id=[f"{prefix}:{_escaped(name)}" for name in table["dialogue_id"]])
-    recordings = [file.path for file in arrival.files if PurePosixPath(file.path).suffix.lower() in AUDIO_SUFFIXES]
-    recordings.sort(key=lambda path: AUDIO_SUFFIXES.index(PurePosixPath(path).suffix.lower()))
-    recording = root / recordings[0] if recordings else None
-    transcripts = [root / file.path for file in arrival.files if PurePosixPath(file.path).suffix.lower() in SUFFIXES]
+    recording, transcripts = _files(arrival, root)
     name = conversation_name(arrival.name)
+    if recording is not None and not transcripts:
+        transcripts = [kept for kept in [kept_in_home(recording)] if kept]
     if transcripts:
         manifest = read_recording(root, name, recording, transcripts, source.limits)
     else:
-        manifest = _one_utterance(name, recordings[0])
+        assert recording is not None
+        manifest = _one_utterance(name, recording.relative_to(root).as_posix())
     parameters = CorpusParameters(reader="folder", root=root, **common)
     return corpus_of(manifest, root, parameters).utterances
+
+
+def _files(arrival: Arrival, root: Path) -> tuple[Path | None, list[Path]]:
+    """The recording of an arrival in its preferred kind, and its transcripts."""
+    paths = [(root / file.path, PurePosixPath(file.path).suffix.lower()) for file in arrival.files]
+    recordings = [(AUDIO_SUFFIXES.index(suffix), path) for path, suffix in paths if suffix in AUDIO_SUFFIXES]
+    transcripts = [path for path, suffix in paths if suffix in SUFFIXES]
+    return min(recordings)[1] if recordings else None, transcripts
+
+
+def _transcribe(arrivals: Sequence[Arrival], root: Path, words: WordsParameters) -> None:
+    from hbaf.transcription.transcribe import transcribe_recordings
+
+    files = [_files(arrival, root) for arrival in arrivals if arrival.kind == "recording" and not arrival.problem]
+    alone = [(recording, ()) for recording, transcripts in files if recording is not None and not transcripts]
+    if alone:
+        transcribe_recordings(alone, root, words.model_copy(update={"place": "home"}))
 
 
 def _one_utterance(name: str, recording: str) -> Manifest:
@@ -200,7 +226,8 @@ def _problem(rows: pd.DataFrame, broken: pd.DataFrame, source: SourceParameters)
     if len(rows) == 1 and is_missing(rows["text"].iloc[0]) and rows["seconds"].iloc[0] > source.utterance_seconds:
         return (
             f"a recording of {rows['seconds'].iloc[0]:.0f} s without transcript is more than one utterance. Put a "
-            "transcript of its name beside it (.json, .vtt, .srt); it then comes back by itself."
+            "transcript of its name beside it (.json, .vtt, .srt), as `hbaf transcribe` makes them; it then comes back "
+            "by itself."
         )
     return ""
 

@@ -30,7 +30,7 @@ from hbaf.corpus.text.table_files import SUFFIXES as TABLE_SUFFIXES
 from hbaf.corpus.text.transcripts.forms import SUFFIXES as TRANSCRIPT_SUFFIXES
 from hbaf.files import one_place
 from hbaf.home import directory, without_password
-from hbaf.parameters import LimitParameters, Parameters, Share
+from hbaf.parameters import LimitParameters, Parameters, Share, WordsParameters
 
 MARKER, FOLDER_MARKER = ".ready", "_SUCCESS"
 
@@ -55,6 +55,9 @@ class SourceParameters(Parameters):
     limits: LimitParameters = LimitParameters()
     utterance_seconds: float = Field(
         60.0, gt=0, description="A recording without transcript is scored as one utterance up to this length."
+    )
+    words: WordsParameters | None = Field(
+        None, description="Write down what is said in recordings without transcript (the extra `words`); none: do not."
     )
     shard: int = Field(32, ge=1, description="Arrivals that are worked on at a time; bounds memory.")
     shard_utterances: int = Field(10_000, ge=1, description="Utterances that are scored at a time; bounds memory.")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hbaf.corpus.prepare import save
 from hbaf.corpus.schema import save_corpus
+from hbaf.corpus.text.transcripts.made_here import place_in_home
 from hbaf.features.columns import default_store
 from hbaf.home import home_folder
 from hbaf.inbox.ledger.database import Ledger, SourceBusy
@@ -112,6 +113,18 @@ def _caches(plan: Plan, receipt: Receipt) -> Receipt:
     return receipt
 
 
+def _transcripts(plan: Plan, receipt: Receipt) -> Receipt:
+    """What the home keeps of recordings in which somebody speaks who goes; before the corpora, which name them."""
+    for saved in saved_corpora():
+        rows = saved.corpus.utterances[plan.subject.rows_of(saved)]
+        for digest in set(rows["audio_digest"].dropna()) if "audio_digest" in rows else ():
+            place_in_home(str(digest)).unlink(missing_ok=True)
+    for file in (home_folder() / "transcripts").glob("*.json"):
+        if plan.subject.before is not None and file.stat().st_mtime < plan.subject.before:
+            file.unlink(missing_ok=True)
+    return receipt
+
+
 def _corpora(plan: Plan, receipt: Receipt) -> Receipt:
     for saved in saved_corpora():
         gone = plan.subject.rows_of(saved)
@@ -137,5 +150,6 @@ STORES: tuple[Store, ...] = (
     Store(("search",), _searches),
     Store(("runs",), _checkpoints),
     Store(("cache", "errors"), _caches),
+    Store(("transcripts",), _transcripts),
     Store(("corpora", "imported"), _corpora),
 )

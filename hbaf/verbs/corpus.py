@@ -1,11 +1,12 @@
-"""Verbs about corpora and their features."""
+"""Verbs about corpora, their words and their features."""
 
 from functools import partial
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Recipe, Source, aloud
+from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Quiet, Recipe, Set, Source, aloud, changes_of
 
 
 def validate(
@@ -75,4 +76,46 @@ def extract(source: Source, *, recipe: Recipe = "paper", options: CorpusOptions 
     )
     for modality, column in found.columns.by_modality().items():
         print(f"{modality:12} {column.name:16} {column.dim:6} numbers  {column.digest[:12]}")
+    return 0
+
+
+def transcribe(
+    folder: Path,
+    *,
+    language: str | None = None,
+    speakers: int | None = None,
+    model: str | None = None,
+    place: Annotated[str | None, Parameter(help="`beside` the recordings, or in the `home`.")] = None,
+    set_: Set = None,  # cyclopts wants a list
+    quiet: Quiet = False,
+) -> int:
+    """Writes down what is said in recordings, and by whom: a transcript beside each that has none.
+
+    A channel is a speaker where channels hold different people; voices on one channel are told apart. What is done is
+    kept: after a stop, or with new recordings, the same command goes on. Needs the extra: `pip install 'hbaf[words]'`.
+
+    Try:
+
+        hbaf transcribe ~/recordings
+
+        hbaf transcribe ~/interviews --speakers 2 --language en
+
+        hbaf transcribe ~/anrufe --language de --model Systran/faster-whisper-small
+
+    Args:
+        folder: With recordings in it, or in folders below.
+        language: Code such as `en`; default: heard in each recording.
+        speakers: People on one channel; default: as many voices as are heard.
+        model: `tiny.en`, a folder, or a hub id that `hbaf models fetch whisper:ID` brought.
+    """
+    from hbaf import pipeline
+    from hbaf.parameters import WordsParameters
+
+    named = {"language": language, "speakers": speakers, "model": model, "place": place}
+    changes: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+    changes |= changes_of(set_, ("words",)).get("words", {})
+    found = aloud(pipeline.transcribe)(str(folder), WordsParameters(**changes), progress=not quiet)
+    if not any(one.transcript for one in found.outcomes):
+        return 1
+    print(f"next: hbaf validate {folder}")
     return 0

@@ -68,6 +68,8 @@ def models(
 
         hbaf models fetch speech:microsoft/wavlm-base-plus
 
+        hbaf models fetch whisper:Systran/faster-whisper-small speaker-encoder
+
         hbaf models verify
 
         hbaf models check ./mine.py:MyFeatures ./mine.py:MyFusion
@@ -75,7 +77,8 @@ def models(
     Args:
         action: `list` the weights here; `fetch` those of a recipe from the Hugging Face hub; `verify` the files against
             the checksums recorded then; `check` tests whether an extractor or system works with hbaf.
-        names: Extractors to `fetch` or `check`; default: those of the recipe with `--set`. For `check` also a system's
+        names: Extractors to `fetch` or `check`; default: those of the recipe with `--set`. For `fetch` also what
+            `hbaf transcribe` uses: `whisper:ID`, `whisper:ID@REVISION`, `speaker-encoder`. For `check` also a system's
             class, as `./mine.py:MyFusion`.
     """
     from hbaf.features import fetch
@@ -83,11 +86,12 @@ def models(
     from hbaf.features.contract import check_extractor
     from hbaf.features.registry import make_extractor
     from hbaf.own_class import is_own, own_class
+    from hbaf.transcription.models import fetch_model, is_of_words
 
     wanted = list(names) or list(named(settings(recipe, set_)[0]).values())
     if action == "fetch":
         for name in wanted:
-            model = fetch.fetch_weights(name)
+            model = fetch_model(name) if is_of_words(name) else fetch.fetch_weights(name)
             print(f"{name:24} {model.message()}" if model else f"{name:24} needs no weights from the hub")
     elif action == "check":
         from torch import nn

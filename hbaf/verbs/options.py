@@ -106,17 +106,21 @@ AS_IS = CorpusOptions()
 
 
 def aloud(function: Callable[P, T], /, *, notes: bool = True) -> Callable[P, T]:
-    """How a verb runs a step: a corpus that was read says which rows were set aside or lack something."""
+    """How a verb runs a step: a corpus that was read says which rows were set aside or lack something.
+
+    Recordings that were transcribed say how many, and which were not.
+    """
     from hbaf import pipeline
 
     reads: Any = pipeline.prepare
-    if function is not reads:
+    hears: Any = pipeline.transcribe
+    if function not in (reads, hears):
         return function
 
     @functools.wraps(function)
     def run(*arguments: P.args, **named: P.kwargs) -> T:
-        found = function(*arguments, **named)
-        for line in remarks(found.corpus, notes):
+        found: Any = function(*arguments, **named)
+        for line in found.lines() if function is hears else remarks(found.corpus, notes):
             print(line, file=sys.stderr)
         return found
 

@@ -1,7 +1,9 @@
 """Verbs about scored conversations."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
 
 from hbaf.verbs.options import AS_IS, CorpusOptions, Purpose, Source, aloud
 
@@ -17,6 +19,7 @@ def score(
     export: str = "",
     keep_features: Literal["selected", "none"] = "selected",
     audio: Literal["link", "embed", "none"] = "link",
+    transcribe: Annotated[bool, Parameter(negative="")] = False,
     options: CorpusOptions = AS_IS,
 ) -> int:
     """Predicts the emotions in conversations with the champion; writes a Parquet table and an HTML report.
@@ -29,6 +32,8 @@ def score(
 
         hbaf score ~/calls --purpose research --export vtt,textgrid,speakers
 
+        hbaf score ~/recordings --purpose research --transcribe --set words.language=en
+
     Args:
         model: Name of the registered model; default: the only one with a champion.
         output: Folder for the results; default: in the home folder.
@@ -38,11 +43,16 @@ def score(
             audacity (labels), speakers (a table of who showed which emotions).
         keep_features: `selected` stores the computed features, so that a second run is quick; `none` stores nothing.
         audio: In the report, `link` to the recordings, `embed` them, or leave the players out (`none`).
+        transcribe: First give recordings without a transcript one, as `hbaf transcribe` does; any `--set words.NAME`
+            asks for it too.
     """
     from hbaf import pipeline
+    from hbaf.parameters import WordsParameters
 
+    stages = ("corpus", "words")
+    words = options.of("words", stages)
     done = pipeline.score(
-        options.corpus(source),
+        options.corpus(source, stages),
         purpose=purpose,
         model=model,
         output=output,
@@ -51,6 +61,7 @@ def score(
         audformat=audformat,
         export=export,
         keep_features=keep_features,
+        words=WordsParameters(**words) if transcribe or words else None,
         progress=options.progress,
         step=aloud,
     )

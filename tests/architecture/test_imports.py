@@ -30,6 +30,7 @@ ORDER = (
     "hbaf.corpus",
     "hbaf.validation",
     "hbaf.features",
+    "hbaf.transcription",
     "hbaf.model",
     "hbaf.baselines",
     "hbaf.training",
@@ -57,6 +58,8 @@ LIVES_IN = {
     "lightning": ("hbaf.training", "hbaf.search"),
     "optuna": ("hbaf.search",),
     "opensmile": ("hbaf.features",),
+    "faster_whisper": ("hbaf.transcription",),
+    "ctranslate2": ("hbaf.transcription",),
     "multiprocessing": ("hbaf.processes",),  # one pool
     "filelock": ("hbaf.waiting",),  # one lock
 }

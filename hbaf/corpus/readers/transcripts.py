@@ -13,6 +13,7 @@ from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, folded
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.manifest_values import NO_VALUE, BadRow, seconds
 from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, FORMS, SUFFIXES, ReadSummary, read_transcript
+from hbaf.corpus.text.transcripts.made_here import kept_in_home
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError, SetAside
 from hbaf.parameters import LimitParameters
 
@@ -52,7 +53,7 @@ def read_transcripts(
         manifest.notes += summary.lines()
         return manifest
     summary = ReadSummary()
-    dialogues = _dialogues(files)
+    dialogues = _dialogues(files, in_home=True)
     for name, (recording, transcripts) in dialogues.items():
         _read_best(manifest, name, recording, transcripts, root, summary, limits)
     manifest.notes += summary.lines()
@@ -65,6 +66,19 @@ def read_transcripts(
         if path.suffix.lower() in AUDIO_SUFFIXES and path not in with_one
     ]
     return manifest
+
+
+def find_recordings(root: Path) -> list[tuple[Path, list[Path]]]:
+    """Every recording below a folder with the transcripts beside it; of one in several kinds, the preferred kind."""
+    files = _files(root)
+    found = {recording: transcripts for recording, transcripts in _dialogues(files).values() if recording is not None}
+    transcribed = {recording.with_suffix("") for recording in found}
+    audio = [path for path in files if path.suffix.lower() in AUDIO_SUFFIXES]
+    for path in sorted(audio, key=lambda path: AUDIO_SUFFIXES.index(path.suffix.lower())):
+        if path.with_suffix("") not in transcribed:
+            transcribed.add(path.with_suffix(""))
+            found[path] = []
+    return sorted(found.items())
 
 
 def read_recording(
@@ -149,8 +163,8 @@ class _Recordings:
         return None
 
 
-def _dialogues(files: list[Path]) -> dict[str, tuple[Path | None, list[Path]]]:
-    """Dialogue -> its recording and its possible transcripts, best first."""
+def _dialogues(files: list[Path], *, in_home: bool = False) -> dict[str, tuple[Path | None, list[Path]]]:
+    """Dialogue -> its recording and its possible transcripts, best first; with `in_home` those that the home keeps."""
     recordings = _Recordings(files)
     groups: dict[tuple[Path, str], tuple[Path | None, list[Path]]] = {}
     for path in files:
@@ -160,6 +174,10 @@ def _dialogues(files: list[Path]) -> dict[str, tuple[Path | None, list[Path]]]:
                 continue
             stem = recording.stem if recording else path.stem
             groups.setdefault((path.parent, stem), (recording, []))[1].append(path)
+    with_one = {recording for recording, _ in groups.values()}
+    for path in files if in_home else ():
+        if path.suffix.lower() in AUDIO_SUFFIXES and path not in with_one and (kept := kept_in_home(path)):
+            groups.setdefault((path.parent, path.stem), (path, []))[1].append(kept)
     stems = [stem for _, stem in groups]
     top = Path(os.path.commonpath([str(folder) for folder, _ in groups])) if groups else Path()
     named: dict[str, tuple[Path | None, list[Path]]] = {}
@@ -221,4 +239,4 @@ def _start(row: Row) -> float | None:
 
 
 def _shown(path: Path, root: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else f"home:{path.name[:12]}{path.suffix}"

@@ -42,7 +42,8 @@ def _find_manifest(root: Path, file: str | None) -> Path:
     if not candidates:
         raise CorpusError(
             f"{root}: no manifest. Put a CSV, JSONL or Parquet table with one row per utterance there, or a transcript "
-            "(WebVTT, SRT, TextGrid, a recogniser's JSON ...) beside each recording."
+            "(WebVTT, SRT, TextGrid, a recogniser's JSON ...) beside each recording. Where there are recordings alone, "
+            f"`hbaf transcribe {root}` writes down what is said in them."
         )
     if len(candidates) > 1:
         names = ", ".join(path.name for path in candidates)

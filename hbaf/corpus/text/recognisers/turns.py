@@ -13,6 +13,7 @@ from hbaf.corpus.text.recognisers import services as asr_services
 from hbaf.corpus.text.recognisers.entries import MILLI, add_entries, has_times, is_entry, moment
 from hbaf.corpus.text.recognisers.pieces import best, dicts
 from hbaf.corpus.text.transcripts.annotations import Tier, add_tiers
+from hbaf.corpus.text.transcripts.made_here import KEY, shown_form
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError, Parsed
 
 KNOWN = (
@@ -203,6 +204,8 @@ def _named(entries: list[Any]) -> list[Any]:
 
 def _form_of(data: dict[str, Any], name: str, entries: list[dict[str, Any]]) -> tuple[str, float | None]:
     keys = set().union(*(entry.keys() for entry in entries[:20])) if entries else set()
+    if isinstance(data.get(KEY), dict):
+        return shown_form(data[KEY]), 1.0
     if name == "transcription":
         return ("whisper.cpp" if {"offsets", "timestamps"} & keys else "transcription"), None
     if name == "Transcript" and "ParticipantRole" in keys:

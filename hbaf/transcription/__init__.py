@@ -1,0 +1,1 @@
+"""Recordings without a transcript -> transcripts beside them: voice activity, words with times, speakers, turns."""
