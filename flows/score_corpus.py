@@ -8,7 +8,7 @@ from flows.stages import step
 from hbaf import pipeline
 from hbaf.inbox.scheduled import SourceScores
 from hbaf.inbox.source import SourceParameters
-from hbaf.parameters import CorpusParameters
+from hbaf.parameters import CorpusParameters, WordsParameters
 from hbaf.scoring.purpose import Purpose
 from hbaf.scoring.score import KeepFeatures, Players, Scores
 
@@ -22,6 +22,7 @@ def score_corpus(
     csv: bool = False,
     audformat: bool = False,
     export: str = "",
+    words: WordsParameters | None = None,
     keep_features: KeepFeatures = "selected",
     audio: Players = "link",
     runner: ShardRunner = ShardRunner(),
@@ -37,6 +38,7 @@ def score_corpus(
         csv: Of a corpus: also write a CSV.
         audformat: Of a corpus: also write an audformat database.
         export: Of a corpus: also files of other tools, as `srt,eaf`.
+        words: Of a corpus: first give recordings without a transcript one.
         keep_features: Of a corpus: keep the numbers that the model reads, or nothing.
         audio: Of a corpus: how the report's players find the sound.
         runner: Of a source: where its shards are worked on.
@@ -47,7 +49,7 @@ def score_corpus(
         tell_of_quarantine(scored)
         return scored
     return pipeline.score(
-        corpus, purpose=purpose, model=model, csv=csv, audformat=audformat, export=export,
+        corpus, purpose=purpose, model=model, csv=csv, audformat=audformat, export=export, words=words,
         keep_features=keep_features, audio=audio, progress=progress, step=step,
     ).scores  # fmt: skip
 

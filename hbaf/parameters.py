@@ -142,7 +142,7 @@ class WordsParameters(Parameters):
         20.0, gt=0, description="Seconds after which the next sentence of the same person is a turn of its own."
     )
     beam: int = Field(5, ge=1, description="Beams of the search for words; 1 is quickest.")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = Field("auto", description="`auto`: a GPU where there is one.")
     precision: Literal["auto", "int8", "float16", "float32"] = Field(
         "auto", description="Of the recogniser's numbers: int8 on CPUs (a quarter of the time), float16 on a GPU."
     )
