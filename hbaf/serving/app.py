@@ -55,6 +55,7 @@ class Figures:
         self.turns = Counter("hbaf_turns", "Turns answered", ["status"], registry=self.registry)
         self.problems = Counter("hbaf_turn_problems", "Turns with a problem", ["modality"], registry=self.registry)
         self.seconds = Histogram("hbaf_request_seconds", "Seconds to an answer", ["path"], registry=self.registry)
+        self.under_way = Gauge("hbaf_requests_under_way", "Requests not answered yet", registry=self.registry)
         self.open = Gauge("hbaf_open_conversations", "Conversations open turn by turn", registry=self.registry)
 
     def count(self, answer: Answer) -> None:
@@ -220,7 +221,8 @@ def create_app(scorer: Scorer, parameters: ServeParameters, token: str) -> FastA
     async def counted(request: Request, call_next: Any) -> Response:
         began, status = time.perf_counter(), 500
         try:
-            response: Response = await call_next(request)
+            with service.figures.under_way.track_inprogress():
+                response: Response = await call_next(request)
             status = response.status_code
         finally:
             path = getattr(request.scope.get("route"), "path", "other")

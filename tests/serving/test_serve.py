@@ -1,22 +1,26 @@
 """`hbaf serve` itself: a process with a token, an address and an orderly end."""
 
+import contextlib
+import http.client
+import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
+import time
+import urllib.error
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from hbaf.cli import main
 from tests.inbox.conftest import NOWHERE, Cached
-from tests.serving.conftest import RUN, TOKEN, Client, Reply
+from tests.serving.conftest import RUN, TOKEN, Client
 
 
 @pytest.fixture
@@ -26,7 +30,7 @@ def home_with_champion(home: Path, trained: Path, monkeypatch: pytest.MonkeyPatc
     return home
 
 
-@contextmanager
+@contextlib.contextmanager
 def started(*changes: str, token: str | None = TOKEN) -> Iterator[tuple["subprocess.Popen[str]", Client, str]]:
     """The process, a client with its token, and what it printed at its start."""
     environment = {name: value for name, value in os.environ.items() if name != "HBAF_SERVE_TOKEN"}
@@ -64,37 +68,45 @@ def test_a_token_is_made_printed_once_and_asked_for(home_with_champion: Path) ->
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_what_was_taken_in_is_answered_before_the_end(home_with_champion: Path, sign: signal.Signals) -> None:
+    bodies = [json.dumps({"turns": [{"text": f"We won {number} {turn}"} for turn in range(20)]}) for number in range(8)]
     with started() as (process, client, _):
-        replies: list[Reply] = []
-        refused: list[OSError] = []
-        sent = threading.Barrier(13)
-
-        def ask(number: int) -> None:
-            sent.wait()
-            try:
-                replies.append(client.post("/score", [{"text": f"We won {number} {turn}"} for turn in range(20)]))
-            except OSError as error:  # not taken in
-                refused.append(error)
-
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
-        for thread in threads:
-            thread.start()
-        sent.wait()
-        taken = 0
-        while taken < 4:  # some are under way: the server counts what it answered
-            taken = len(replies) + sum(thread.is_alive() for thread in threads)
-        first = client.post("/score", [{"text": "We won"}])
+        name = client.ask("POST", "/conversations").json["conversation"]
+        paths = ["/score"] * 7 + [f"/conversations/{name}/turns"]
+        asked = [half_sent(client, path, body) for path, body in zip(paths, bodies, strict=True)]
+        while "hbaf_requests_under_way 9.0" not in client.ask("GET", "/metrics").body.decode():
+            time.sleep(0.05)
         process.send_signal(sign)
-        for thread in threads:
-            thread.join(120)
-        process.wait(60)
-        assert first.status == 200
-        assert len(replies) + len(refused) == 12
-        assert len(replies) >= 1
-        assert all(reply.status == 200 and len(reply.json["rows"]) == 20 for reply in replies)
-        assert process.returncode in (-sign, 128 + sign)
-        with pytest.raises(OSError, match="refused"):
-            client.post("/score", [{"text": "We won"}])
+        refused = False
+        while not refused:
+            with contextlib.suppress(ConnectionResetError, http.client.RemoteDisconnected):
+                refused = is_refused(client)
+        for connection, body in zip(asked, bodies, strict=True):
+            connection.send(body[20:].encode())
+        for number, connection in enumerate(asked):
+            answer = connection.getresponse()
+            rows = json.loads(answer.read())["rows"]
+            assert answer.status == 200
+            assert [row["text"] for row in rows] == [f"We won {number} {turn}" for turn in range(20)]
+        assert process.wait(60) in (-sign, 128 + sign)
+
+
+def half_sent(client: Client, path: str, body: str) -> http.client.HTTPConnection:
+    """A request of which the server has the head and 20 bytes."""
+    connection = http.client.HTTPConnection(urlsplit(client.address).netloc, timeout=120)
+    connection.putrequest("POST", path)
+    connection.putheader("Authorization", f"Bearer {client.token}")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body[:20].encode())
+    return connection
+
+
+def is_refused(client: Client) -> bool:
+    try:
+        client.ask("GET", "/health")
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ConnectionRefusedError)
+    return False
 
 
 def test_a_short_token_and_a_taken_port_are_messages(
