@@ -74,7 +74,7 @@ class Client:
         return self.ask("POST", path, body, f"multipart/form-data; boundary={edge}")
 
 
-def train_causal(folder: Path) -> Path:
+def train_causal(folder: Path, **wide: Any) -> Path:
     """A package trained on twelve made-up dialogues, to miss either modality and never to read a later turn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HBAF_HOME", str(folder / "home"))
@@ -84,7 +84,7 @@ def train_causal(folder: Path) -> Path:
             features={"audio": "mfcc", "workers": 1, "speaker_relative": "running"},
             model={
                 "dim": 16, "heads": 2, "feedforward": 32, "modality_dropout": 0.2, "text_direction": "causal",
-                "audio_context": False, "bimodal_attention": False,
+                "audio_context": False, "bimodal_attention": False, **wide,
             },
             training={"max_epochs": 3, "threads": 1, "device": "cpu", "members": 2, "label_chain": "causal"},
         )  # fmt: skip
