@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from hbaf.corpus.schema import CorpusError
 from hbaf.parameters import ServeParameters
 from hbaf.serving.conversation import (
+    Part,
     Received,
     RequestError,
     check_count,
@@ -110,15 +111,15 @@ class Service:
         kind = request.headers.get("content-type", "")
         return await self._read(read_request, bytes(content), kind, self.parameters)
 
-    async def score(self, received: Received, name: str, kept: Kept | None = None, first: int = 0) -> Answer:
+    async def score(self, part: Part, kept: Kept | None = None) -> Answer:
         """Rows for the turns; the recordings are gone when it returns."""
         with tempfile.TemporaryDirectory(prefix="hbaf-serve-") as folder:
-            corpus = await self._read(
-                lambda: measured(received, name, Path(folder), self.parameters, first=first),
-            )
-            answer = await asyncio.wrap_future(self.scorer.submit(corpus, kept))
+            table = None
+            if part.received.recordings:
+                table = await self._read(measured, [part], Path(folder), self.parameters)
+            answer = await asyncio.wrap_future(self.scorer.submit(part, kept, table))
         self.figures.count(answer)
-        return Answer(with_upload_names(answer.rows, received), answer.kept)
+        return Answer(with_upload_names(answer.rows, part.received), answer.kept)
 
     def begin(self) -> str:
         """Opens a conversation; its name.
@@ -146,7 +147,7 @@ class Service:
         going = self.get(name)
         async with going.one_at_a_time:
             check_count(going.turns + len(received.turns), self.parameters)
-            answer = await self.score(received, name, going.kept, going.turns)
+            answer = await self.score(Part(name, received, going.turns), going.kept)
             self.get(name)  # deleted meanwhile: nothing of it is kept
             going.kept, going.turns, going.used = answer.kept, going.turns + len(received.turns), time.monotonic()
             return answer
@@ -193,7 +194,7 @@ def create_app(scorer: Scorer, parameters: ServeParameters, token: str) -> FastA
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        scorer.start()
+        await asyncio.to_thread(scorer.start)
         sweeping = asyncio.create_task(service.sweep())
         yield
         sweeping.cancel()
@@ -262,7 +263,7 @@ def create_app(scorer: Scorer, parameters: ServeParameters, token: str) -> FastA
 
     @app.post("/score", dependencies=private)
     async def score(request: Request) -> JSONResponse:
-        answer = await service.score(await service.received(request), uuid.uuid4().hex)
+        answer = await service.score(Part(uuid.uuid4().hex, await service.received(request)))
         return JSONResponse({"model": scorer.model, "rows": answer.rows})
 
     @app.post("/conversations", dependencies=private)

@@ -3,16 +3,18 @@
 import io
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from werkzeug.formparser import FormDataParser
 from werkzeug.http import parse_options_header
 
 from hbaf.corpus.readers.folder import corpus_of
-from hbaf.corpus.schema import Corpus, as_utterances
+from hbaf.corpus.schema import as_utterances, is_missing
 from hbaf.corpus.sound.facts import add_facts
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.parameters import CorpusParameters, LimitParameters, ServeParameters
@@ -76,6 +78,15 @@ class Received:
 
     turns: tuple[Turn, ...]
     recordings: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Turns that came together, of the conversation `name`; `first` is the number of the first of them in it."""
+
+    name: str
+    received: Received
+    first: int = 0
 
 
 def read_request(body: bytes, content_type: str, limits: ServeParameters) -> Received:
@@ -149,39 +160,41 @@ def _plainly(error: ValidationError) -> str:
 _one_decoder = threading.Lock()  # one recording is decoded at a time, in a process of its own
 
 
-def measured(received: Received, name: str, folder: Path, limits: ServeParameters, *, first: int = 0) -> Corpus:
-    """The turns as a corpus, with recordings written to `folder` under names of ours, and measured.
+def measured(parts: Sequence[Part], folder: Path, limits: ServeParameters) -> pd.DataFrame:
+    """The turns as an utterance table with the facts of their sound; `audio` is an absolute path in `folder`.
 
     Args:
-        name: of the conversation.
-        folder: empty, and there until the corpus was scored.
-        first: number of the first of these turns in the conversation.
+        parts: of different conversations.
+        folder: empty, and there until the turns were scored; recordings are written to it, under names of ours.
 
     Raises:
         hbaf.corpus.schema.CorpusError: the turns do not fit together; one person per channel, and no channel is named.
     """
-    written: dict[str, str] = {}
-    for number, (called, content) in enumerate(received.recordings.items()):
-        written[called] = f"upload-{number}"
-        (folder / written[called]).write_bytes(content)
     columns = ("dialogue", "turn", "audio", *FIELDS)
     manifest = Manifest("turns", list(columns), {column: column for column in columns})
-    for number, turn in enumerate(received.turns):
-        values = {
-            key: None if value is None else str(value) for key, value in turn.model_dump(include={*FIELDS}).items()
-        }
-        audio = None if turn.audio is None else written.get(turn.audio)
-        lacking = turn.audio is not None and audio is None
-        problem = "no recording of that name was uploaded with the turn" if lacking else None
-        manifest.rows.append(
-            Row(f"turns:{number}", {**values, "dialogue": name, "turn": str(number), "audio": audio}, problem)
-        )
+    for place, part in enumerate(parts):
+        written: dict[str, str] = {}
+        for number, (called, content) in enumerate(part.received.recordings.items()):
+            written[called] = f"upload-{place}-{number}"
+            (folder / written[called]).write_bytes(content)
+        for number, turn in enumerate(part.received.turns, part.first):
+            given = turn.model_dump(include={*FIELDS})
+            values = {name: None if value is None else str(value) for name, value in given.items()}
+            audio = None if turn.audio is None else written.get(turn.audio)
+            lacking = turn.audio is not None and audio is None
+            problem = "no recording of that name was uploaded with the turn" if lacking else None
+            values |= {"dialogue": part.name, "turn": str(number), "audio": audio}
+            manifest.rows.append(Row(f"turns:{number}", values, problem))
     decoding = LimitParameters(turn_characters=limits.turn_characters)
     parameters = CorpusParameters(reader="folder", root=folder, name=SOURCE, bad_share=0, limits=decoding)
     corpus = corpus_of(manifest, folder, parameters)
-    table = corpus.utterances.assign(turn=corpus.utterances["turn"] + first)
-    with _one_decoder:
-        return add_facts(corpus.with_utterances(as_utterances(table)), limits=decoding, workers=1)
+    if any(part.first for part in parts):  # a reader counts from the first turn that it has
+        table = corpus.utterances
+        corpus = corpus.with_utterances(as_utterances(table.assign(turn=table["source_id"].astype("int64"))))
+    with _one_decoder if any(part.received.recordings for part in parts) else nullcontext():
+        table = add_facts(corpus, limits=decoding, workers=1).utterances
+    paths = [None if is_missing(path) else str(folder / str(path)) for path in table["audio"]]
+    return table.assign(audio=pd.Series(paths, index=table.index, dtype="str"))
 
 
 def with_upload_names(rows: Sequence[dict[str, Any]], received: Received) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ What an open conversation needs for its next turn, its rows and their vectors, g
 import logging
 import math
 import queue
+import tempfile
 import threading
 import uuid
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -21,18 +24,19 @@ import pandas as pd
 
 import hbaf
 from feature_store.store import FeatureStore
-from hbaf.corpus.schema import Corpus, is_missing
+from hbaf.corpus.schema import Corpus, CorpusError, empty_splits
 from hbaf.features.columns import check_identities, extract_features, names
 from hbaf.features.extractor import context_of
 from hbaf.features.imported.facts import is_imported
 from hbaf.features.registry import kept_extractors, make_extractor
 from hbaf.inference.causal import CAUSAL, reads_later_turns
 from hbaf.inference.predictor import Predictor
+from hbaf.parameters import ServeParameters
 from hbaf.registry.cached_champion import Champion
 from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.schema import SCHEMA_VERSION, Provenance, as_rows
 from hbaf.scoring.score import with_inputs
-from hbaf.serving.conversation import SOURCE, RequestError
+from hbaf.serving.conversation import SOURCE, Part, Received, RequestError, Turn, measured
 from hbaf.training.data import Vectors, read_vectors
 
 log = logging.getLogger(__name__)
@@ -56,7 +60,7 @@ class ServeError(ValueError):
 
 @dataclass(frozen=True)
 class Kept:
-    """What an open conversation has to know of its turns so far: utterance table and vectors, in one order."""
+    """What an open conversation has to know of its turns so far: some columns of them and vectors, in one order."""
 
     utterances: pd.DataFrame
     vectors: Vectors
@@ -72,8 +76,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Job:
-    corpus: Corpus
+    part: Part
     before: Kept | None
+    table: pd.DataFrame | None
     answer: "Future[Answer]" = field(default_factory=Future)
 
 
@@ -83,7 +88,7 @@ class Scorer:
     Args:
         champion: is served until the process ends, whatever is promoted meanwhile.
         purpose: what the scores are made for.
-        waiting: most conversations that wait.
+        limits: of requests, and of how many wait.
 
     Raises:
         ServeError: it reads imported features, which no new conversation has.
@@ -91,8 +96,8 @@ class Scorer:
         hbaf.features.columns.ExtractorMismatch: this installation makes other features than it was trained on.
     """
 
-    def __init__(self, champion: Champion, purpose: Purpose, *, waiting: int = 200) -> None:
-        self.champion, self.purpose = champion, purpose
+    def __init__(self, champion: Champion, purpose: Purpose, limits: ServeParameters) -> None:
+        self.champion, self.purpose, self.limits = champion, purpose, limits
         self.predictor = Predictor.load(champion.model.folder)
         facts = self.predictor.package.facts
         self.features = facts.features.model_copy(update={"workers": 1})
@@ -106,7 +111,8 @@ class Scorer:
         check_purpose(purpose, facts)
         check_identities(self.features, facts.extractors)
         self.later = reads_later_turns(facts)
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(waiting)
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(limits.waiting)
+        self._ready = threading.Event()
         self._thread = threading.Thread(target=self._work, name="scorer", daemon=True)
 
     @property
@@ -121,8 +127,9 @@ class Scorer:
         return {name: shared[name] for name in SHARED}
 
     def start(self) -> None:
-        """Begins to score."""
+        """Begins to score; returns when weights are loaded."""
         self._thread.start()
+        self._ready.wait()
 
     def close(self) -> None:
         """Ends when everything that was taken in is scored."""
@@ -143,17 +150,18 @@ class Scorer:
                 409,
             )
 
-    def submit(self, corpus: Corpus, before: Kept | None = None) -> "Future[Answer]":
-        """Scores the turns of a conversation.
+    def submit(self, part: Part, before: Kept | None = None, table: pd.DataFrame | None = None) -> "Future[Answer]":
+        """Scores turns of a conversation, of which no others may wait.
 
         Args:
-            corpus: its new turns, measured; their files are there until the answer is.
+            part: the turns.
             before: what an earlier answer gave of the same conversation.
+            table: the turns, measured, where they have recordings; these are there until the answer is.
 
         Raises:
             RequestError: too many wait.
         """
-        job = _Job(corpus, before)
+        job = _Job(part, before, table)
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -163,7 +171,11 @@ class Scorer:
         return job.answer
 
     def _work(self) -> None:
-        with kept_extractors():
+        with kept_extractors(), tempfile.TemporaryDirectory(prefix="hbaf-serve-") as nothing:
+            self._nothing = Path(nothing)
+            first = _Job(Part("first", Received((Turn(text="Good morning."),))), None, None)
+            self._answer([first])
+            self._ready.set()
             ended = False
             while not ended:
                 jobs = [self._jobs.get()]
@@ -180,66 +192,69 @@ class Scorer:
                 for job in jobs:
                     self._answer([job])
                 return
-            log.exception("a conversation could not be scored")
+            if not isinstance(error, CorpusError):
+                log.exception("a conversation could not be scored")
             jobs[0].answer.set_exception(error)
             return
         for job, answer in zip(jobs, answers, strict=True):
             job.answer.set_result(answer)
 
     def _score(self, jobs: Sequence[_Job]) -> list[Answer]:
-        new = self._vectors(jobs)
-        kept = []
-        for job, vectors in zip(jobs, new, strict=True):
-            tables = [job.corpus.utterances] if job.before is None else [job.before.utterances, job.corpus.utterances]
-            parts = [vectors] if job.before is None else [job.before.vectors, vectors]
-            kept.append(Kept(pd.concat(tables, ignore_index=True), _joined(parts)))
-        whole = jobs[0].corpus.with_utterances(pd.concat([one.utterances for one in kept], ignore_index=True))
-        predicted = self.predictor.predict(whole, _joined([one.vectors for one in kept]))
+        words = [job.part for job in jobs if job.table is None]
+        tables = [measured(words, self._nothing, self.limits)] if words else []
+        new = pd.concat([*tables, *(job.table for job in jobs if job.table is not None)], ignore_index=True)
+        before = [job.before for job in jobs if job.before is not None]
+        known = sum(len(one.utterances) for one in before)
+        whole = pd.concat([*(one.utterances for one in before), new[self._columns]], ignore_index=True)
+        vectors = _joined([*(one.vectors for one in before), self._vectors(new, whole[:known])])
+        predicted = self.predictor.predict(_corpus(whole), vectors)[known:]
         facts = self.predictor.package.facts
-        scores = with_inputs(whole, predicted, self.champion.model, facts.trained_to_miss)
+        scores = with_inputs(_corpus(new), predicted, self.champion.model, facts.trained_to_miss)
         table = as_rows(scores, self.predictor.emotions, self._provenance())
         rows = [_strict(row) for row in table.drop_columns([*LEFT_OUT]).to_pylist()]
-        answers, end = [], 0
-        for job, one in zip(jobs, kept, strict=True):
-            end += len(one.utterances)
-            answers.append(Answer(rows[end - len(job.corpus.utterances) : end], one))
-        return answers
+        own, all_ = (frame.groupby("dialogue_id").indices for frame in (new, whole))
+        return [
+            Answer(
+                [rows[place] for place in own[job.part.name]],
+                Kept(whole.iloc[all_[job.part.name]], _joined([vectors], all_[job.part.name])),
+            )
+            for job in jobs
+        ]
 
-    def _vectors(self, jobs: Sequence[_Job]) -> list[Vectors]:
-        """The vectors of each job's new turns; the store that they pass through is in memory and removed at once."""
-        reads_before = any(
-            context_of(make_extractor(name, **self.features.settings.get(modality, {})))
-            for modality, name in names(self.features).items()
+    @cached_property
+    def _context(self) -> int:
+        """Turns before that an extractor reads with each one."""
+        made = (make_extractor(name, **self.features.settings.get(m, {})) for m, name in names(self.features).items())
+        return max(context_of(extractor) for extractor in made)
+
+    @cached_property
+    def _columns(self) -> list[str]:
+        """Columns that later turns need of earlier ones; words only where an extractor reads them again."""
+        return ["utterance_id", "corpus", "dialogue_id", "turn", "speaker", "emotion"] + (
+            ["text", "text_problem"] if self._context else []
         )
-        # Feature keys are by content, files lie below one root each: paths become absolute.
-        tables = []
-        for job in jobs:
-            table = _with_absolute_paths(job.corpus)
-            if reads_before and job.before is not None:  # their sound is not heard again, and need not be there
-                before = job.before.utterances.assign(audio_problem="heard before")
-                table = pd.concat([before, table], ignore_index=True)
-            tables.append(table)
-        joined = jobs[0].corpus.with_utterances(pd.concat(tables, ignore_index=True))
+
+    def _vectors(self, new: pd.DataFrame, before: pd.DataFrame) -> Vectors:
+        """The vectors of new turns; the store that they pass through is in memory and removed at once."""
+        table = new
+        if self._context and len(before):  # their sound is not heard again, and is no longer there
+            table = pd.concat([before.assign(audio=None, audio_problem="heard before"), new], ignore_index=True)
         folder = f"/hbaf-serve/{uuid.uuid4().hex}"
-        store = FeatureStore(f"memory:/{folder}")
+        selection, run = self.predictor.package.representation.audio, self.champion.model.run_id
         try:
             columns = extract_features(
-                joined,
+                _corpus(table),
                 self.features,
-                store,
+                FeatureStore(f"memory:/{folder}"),
                 out_of_fold=False,
-                selection=self.predictor.package.representation.audio,
-                run=self.champion.model.run_id,
+                selection=selection,
+                run=run,
             )
-            vectors = read_vectors(joined, columns)
+            vectors = read_vectors(_corpus(table), columns)
         finally:
             with suppress(FileNotFoundError):  # nothing had words or sound
                 fsspec.filesystem("memory").rm(folder, recursive=True)
-        found, end = [], 0
-        for job, table in zip(jobs, tables, strict=True):
-            end += len(table)
-            found.append(_joined([vectors], slice(end - len(job.corpus.utterances), end)))
-        return found
+        return _joined([vectors], slice(len(table) - len(new), None))
 
     def _provenance(self) -> Provenance:
         return Provenance(
@@ -254,13 +269,11 @@ class Scorer:
         )
 
 
-def _with_absolute_paths(corpus: Corpus) -> pd.DataFrame:
-    table = corpus.utterances
-    paths = [None if is_missing(path) else str(corpus.root / str(path)) for path in table["audio"]]
-    return table.assign(audio=pd.Series(paths, index=table.index, dtype="str"))
+def _corpus(utterances: pd.DataFrame) -> Corpus:
+    return Corpus(SOURCE, Path("/"), utterances, empty_splits())  # paths are absolute
 
 
-def _joined(parts: Sequence[Vectors], rows: slice = slice(None)) -> Vectors:
+def _joined(parts: Sequence[Vectors], rows: slice | np.ndarray = slice(None)) -> Vectors:
     """Vectors of several tables one after another, or some rows of that."""
 
     def join(name: str) -> Any:

@@ -35,7 +35,7 @@ def serve(parameters: ServeParameters, *, purpose: Purpose, model: str | None = 
             f"{TOKEN}: shorter than {SHORTEST} characters, so it could be guessed. Set a longer one, or leave it out: "
             "one is made at each start."
         )
-    scorer = Scorer(champion(model), purpose, waiting=parameters.waiting)
+    scorer = Scorer(champion(model), purpose, parameters)
     place = _listening(parameters)
     host, port = place.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -124,7 +124,7 @@ def not_causal(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Champ
 def served(champion: Champion, **settings: Any) -> Iterator[Client]:
     """A server in a thread, on a free port."""
     parameters = ServeParameters(port=0, **settings)
-    app = create_app(Scorer(champion, "research", waiting=parameters.waiting), parameters, TOKEN)
+    app = create_app(Scorer(champion, "research", parameters), parameters, TOKEN)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()

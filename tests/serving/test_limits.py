@@ -14,7 +14,7 @@ import pytest
 from hbaf.parameters import ServeParameters
 from hbaf.registry.cached_champion import Champion
 from hbaf.registry.models import RegisteredModel
-from hbaf.serving.conversation import Received, RequestError, Turn, measured
+from hbaf.serving.conversation import Part, Received, RequestError, Turn
 from hbaf.serving.scorer import Scorer, ServeError
 from tests.serving.conftest import Client, served
 
@@ -119,15 +119,12 @@ def test_a_request_that_does_not_arrive_is_not_waited_for(champion: Champion) ->
         connection.close()
 
 
-def test_too_many_waiting_are_refused_and_come_back(champion: Champion, tmp_path: Path) -> None:
-    scorer, limits = Scorer(champion, "research", waiting=2), ServeParameters()
-    corpora = []
-    for number in range(3):
-        (tmp_path / f"{number}").mkdir()
-        corpora.append(measured(Received((Turn(text="We won"),)), f"c{number}", tmp_path / f"{number}", limits))
-    answers = [scorer.submit(corpus) for corpus in corpora[:2]]  # it does not score yet
+def test_too_many_waiting_are_refused_and_come_back(champion: Champion) -> None:
+    scorer = Scorer(champion, "research", ServeParameters(waiting=2))
+    parts = [Part(f"c{number}", Received((Turn(text="We won"),))) for number in range(3)]
+    answers = [scorer.submit(part) for part in parts[:2]]  # it does not score yet
     with pytest.raises(RequestError, match=r"serve\.waiting") as refused:
-        scorer.submit(corpora[2])
+        scorer.submit(parts[2])
     assert refused.value.status == 503
     scorer.start()
     assert [len(answer.result(120).rows) for answer in answers] == [1, 1]
@@ -181,4 +178,6 @@ def test_a_model_of_imported_features_is_not_served(trained: Path, tmp_path: Pat
     facts["features"]["text"] = "imported:meld"
     (place / "package.json").write_text(json.dumps(facts))
     with pytest.raises(ServeError, match="imported features"):
-        Scorer(Champion(RegisteredModel("hbaf-calls", "3", place, champion.model.run_id)), "research")
+        Scorer(
+            Champion(RegisteredModel("hbaf-calls", "3", place, champion.model.run_id)), "research", ServeParameters()
+        )
