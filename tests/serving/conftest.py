@@ -74,14 +74,14 @@ class Client:
         return self.ask("POST", path, body, f"multipart/form-data; boundary={edge}")
 
 
-def train_causal(folder: Path, **wide: Any) -> Path:
+def train_causal(folder: Path, text: Mapping[str, Any] | None = None, **wide: Any) -> Path:
     """A package trained on twelve made-up dialogues, to miss either modality and never to read a later turn."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HBAF_HOME", str(folder / "home"))
         write_calls(folder / "calls")
         features, model, training = from_recipe(
             "demo",
-            features={"audio": "mfcc", "workers": 1, "speaker_relative": "running"},
+            features={"audio": "mfcc", "workers": 1, "speaker_relative": "running", "settings": {"text": text or {}}},
             model={
                 "dim": 16, "heads": 2, "feedforward": 32, "modality_dropout": 0.2, "text_direction": "causal",
                 "audio_context": False, "bimodal_attention": False, **wide,
@@ -108,6 +108,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def champion(trained: Path) -> Champion:
     return Champion(RegisteredModel("hbaf-calls", "1", trained / "package", RUN), "cache")
+
+
+@pytest.fixture(scope="session")
+def reads_turns_before(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Champion:
+    """Its text encoder reads two turns before each one."""
+    place = train_causal(tmp_path_factory.mktemp("context"), {"context": 2})
+    return Champion(RegisteredModel("hbaf-calls", "3", place, RUN), "cache")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from hbaf.registry.cached_champion import Champion
 from tests.serving.conftest import Client, served
 from tests.serving.test_score import TURNS, check_equal, scored
 
-BATCH = [{**turn, "text": f"{turn['text']} {number}".strip()} for number in range(3) for turn in TURNS]
+BATCH = [{**turn, "text": turn["text"] and f"{turn['text']} {number}"} for number in range(3) for turn in TURNS]
 
 
 def begin(client: Client) -> str:
@@ -45,6 +45,17 @@ def test_with_recordings_and_several_turns_at_once(client: Client, champion: Cha
         rows += client.post(f"/conversations/{name}/turns", turns[first:end], sent).json["rows"]
     check_equal(rows, scored(corpus, champion), champion)
     assert all(row["audio_label"] for row in rows)
+
+
+def test_an_encoder_that_reads_turns_before_gets_them(reads_turns_before: Champion, trained: Path) -> None:
+    sounds = {"a.wav": (trained / "calls" / "d0_0.wav").read_bytes()}
+    turns = [{**turn, "audio": "a.wav"} if number % 2 else turn for number, turn in enumerate(BATCH[:8])]
+    with served(reads_turns_before) as client:
+        name, rows = begin(client), []
+        for turn in turns:
+            rows += client.post(f"/conversations/{name}/turns", [turn], sounds).json["rows"]
+        check_same(rows, client.post("/score", turns, sounds).json["rows"])
+        assert {row["status"] for row in rows} == {"scored", "unscored"}
 
 
 def test_conversations_do_not_mix(client: Client) -> None:
@@ -112,6 +123,6 @@ def check_same(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> None
     assert len(rows) == len(others)
     for row, other in zip(rows, others, strict=True):
         for name in row.keys() - {"scored_at"}:
-            expected = other[name]
-            near = pytest.approx(expected, abs=1e-5) if isinstance(expected, float | dict) else expected
+            expected = other[name]  # an encoder rounds a text beside others differently than alone
+            near = pytest.approx(expected, abs=1e-4) if isinstance(expected, float | dict) else expected
             assert row[name] == near, name
