@@ -34,7 +34,7 @@ from hbaf.serving.scorer import Answer, Kept, Scorer
 log = logging.getLogger(__name__)
 
 READERS = 4  # requests whose turns are read and measured at a time
-SWEEP = 5.0  # seconds between two looks for idle conversations, at most
+SWEEP = 5.0  # seconds between two sweeps of idle conversations, at most
 
 
 @dataclass
