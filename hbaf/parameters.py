@@ -501,6 +501,9 @@ class ServeParameters(Parameters):
     turns: int = Field(500, ge=1, description="Most turns of a conversation.")
     turn_characters: int = Field(10_000, ge=1, description="Most characters of a turn.")
     request_bytes: int = Field(32 << 20, ge=1, description="Most bytes of a request, recordings included.")
+    together_bytes: int = Field(
+        256 << 20, ge=1, description="Most bytes of all requests under way; further ones are refused with status 503."
+    )
     request_seconds: float = Field(60.0, gt=0, description="Seconds in which a request must have arrived.")
     waiting: int = Field(
         200, ge=1, description="Most requests that wait to be scored; further ones are refused with status 503."

@@ -80,15 +80,26 @@ class Service:
         self.scorer, self.parameters = scorer, parameters
         self.figures = Figures()
         self.open: dict[str, Open] = {}
+        self.under_way = 0  # bytes of requests
         self.readers = ThreadPoolExecutor(READERS, "reader")
 
-    async def received(self, request: Request) -> Received:
-        """The request's body, read within its limits of bytes and time.
+    @asynccontextmanager
+    async def received(self, request: Request) -> AsyncIterator[Received]:
+        """The turns of a request, read within its limits; its bytes count as under way inside.
 
         Raises:
-            RequestError: it exceeds them, or holds no conversation.
+            RequestError: it exceeds them, all requests together do, or it holds no conversation.
         """
-        most, content = self.parameters.request_bytes, bytearray()
+        content = bytearray()
+        try:
+            await self._receive(request, content)
+            kind = request.headers.get("content-type", "")
+            yield await self._read(read_request, bytes(content), kind, self.parameters)
+        finally:
+            self.under_way -= len(content)
+
+    async def _receive(self, request: Request, content: bytearray) -> None:
+        most = self.parameters.request_bytes
         announced = request.headers.get("content-length", "0")
         too_large = RequestError(
             f"the request has more than {most} bytes (serve.request_bytes). Send fewer or shorter recordings, or FLAC.",
@@ -100,16 +111,19 @@ class Service:
             async with asyncio.timeout(self.parameters.request_seconds):
                 async for piece in request.stream():
                     content += piece
+                    self.under_way += len(piece)
                     if len(content) > most:
                         raise too_large
+                    if self.under_way > self.parameters.together_bytes:
+                        raise RequestError(
+                            "the requests under way hold too many bytes (serve.together_bytes). Try again later.", 503
+                        )
         except TimeoutError:
             raise RequestError(
                 f"the request did not arrive within {self.parameters.request_seconds:g} s (serve.request_seconds). "
                 "Send it again.",
                 408,
             ) from None
-        kind = request.headers.get("content-type", "")
-        return await self._read(read_request, bytes(content), kind, self.parameters)
 
     async def score(self, part: Part, kept: Kept | None = None) -> Answer:
         """Rows for the turns; the recordings are gone when it returns."""
@@ -263,7 +277,8 @@ def create_app(scorer: Scorer, parameters: ServeParameters, token: str) -> FastA
 
     @app.post("/score", dependencies=private)
     async def score(request: Request) -> JSONResponse:
-        answer = await service.score(Part(uuid.uuid4().hex, await service.received(request)))
+        async with service.received(request) as received:
+            answer = await service.score(Part(uuid.uuid4().hex, received))
         return JSONResponse({"model": scorer.model, "rows": answer.rows})
 
     @app.post("/conversations", dependencies=private)
@@ -273,7 +288,8 @@ def create_app(scorer: Scorer, parameters: ServeParameters, token: str) -> FastA
     @app.post("/conversations/{name}/turns", dependencies=private)
     async def go_on(name: str, request: Request) -> JSONResponse:
         service.get(name)
-        answer = await service.go_on(name, await service.received(request))
+        async with service.received(request) as received:
+            answer = await service.go_on(name, received)
         return JSONResponse({"rows": answer.rows})
 
     @app.delete("/conversations/{name}", dependencies=private)

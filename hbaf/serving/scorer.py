@@ -25,10 +25,10 @@ import pandas as pd
 import hbaf
 from feature_store.store import FeatureStore
 from hbaf.corpus.schema import Corpus, CorpusError, empty_splits
-from hbaf.features.columns import check_identities, extract_features, names
+from hbaf.features.columns import check_identities, extract_features, extractors, names
 from hbaf.features.extractor import context_of
 from hbaf.features.imported.facts import is_imported
-from hbaf.features.registry import kept_extractors, make_extractor
+from hbaf.features.registry import kept_extractors
 from hbaf.inference.causal import CAUSAL, reads_later_turns
 from hbaf.inference.predictor import Predictor
 from hbaf.parameters import ServeParameters
@@ -212,7 +212,7 @@ class Scorer:
         scores = with_inputs(_corpus(new), predicted, self.champion.model, facts.trained_to_miss)
         table = as_rows(scores, self.predictor.emotions, self._provenance())
         rows = [_strict(row) for row in table.drop_columns([*LEFT_OUT]).to_pylist()]
-        own, all_ = (frame.groupby("dialogue_id").indices for frame in (new, whole))
+        own, all_ = _places(new), _places(whole)
         return [
             Answer(
                 [rows[place] for place in own[job.part.name]],
@@ -224,8 +224,7 @@ class Scorer:
     @cached_property
     def _context(self) -> int:
         """Turns before that an extractor reads with each one."""
-        made = (make_extractor(name, **self.features.settings.get(m, {})) for m, name in names(self.features).items())
-        return max(context_of(extractor) for extractor in made)
+        return max(context_of(extractor) for extractor in extractors(self.features).values())
 
     @cached_property
     def _columns(self) -> list[str]:
@@ -271,6 +270,11 @@ class Scorer:
 
 def _corpus(utterances: pd.DataFrame) -> Corpus:
     return Corpus(SOURCE, Path("/"), utterances, empty_splits())  # paths are absolute
+
+
+def _places(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Conversation -> the places of its rows."""
+    return {str(name): np.asarray(places) for name, places in table.groupby("dialogue_id").indices.items()}
 
 
 def _joined(parts: Sequence[Vectors], rows: slice | np.ndarray = slice(None)) -> Vectors:

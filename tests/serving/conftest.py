@@ -1,5 +1,6 @@
 """A small causal champion, made once, and real servers on loopback."""
 
+import http.client
 import json
 import shutil
 import threading
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -72,6 +74,17 @@ class Client:
         ]
         body = b"\r\n".join([*parts, f"--{edge}--\r\n".encode()])
         return self.ask("POST", path, body, f"multipart/form-data; boundary={edge}")
+
+
+def half_sent(client: Client, path: str, body: str, count: int) -> http.client.HTTPConnection:
+    """A request of which the server has the head and so many characters."""
+    connection = http.client.HTTPConnection(urlsplit(client.address).netloc, timeout=120)
+    connection.putrequest("POST", path)
+    connection.putheader("Authorization", f"Bearer {client.token}")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body[:count].encode())
+    return connection
 
 
 def train_causal(folder: Path, text: Mapping[str, Any] | None = None, **wide: Any) -> Path:

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import select
 import shutil
 import threading
 from dataclasses import replace
@@ -16,7 +17,7 @@ from hbaf.registry.cached_champion import Champion
 from hbaf.registry.models import RegisteredModel
 from hbaf.serving.conversation import Part, Received, RequestError, Turn
 from hbaf.serving.scorer import Scorer, ServeError
-from tests.serving.conftest import Client, served
+from tests.serving.conftest import Client, half_sent, served
 
 HELLO = [{"speaker": "A", "text": "We won"}]
 
@@ -117,6 +118,23 @@ def test_a_request_that_does_not_arrive_is_not_waited_for(champion: Champion) ->
         assert answer.status == 408
         assert "serve.request_seconds" in json.loads(answer.read())["error"]
         connection.close()
+
+
+def test_requests_together_have_a_limit_of_bytes(champion: Champion) -> None:
+    with served(champion, request_bytes=2_000, together_bytes=3_000, request_seconds=60) as client:
+        body = json.dumps({"turns": [{"text": "We won"}], "x": "y" * 1_800})
+        waiting = [half_sent(client, "/score", body, 1_700), half_sent(client, "/score", body, 1_700)]
+        ready, _, _ = select.select([one.sock for one in waiting], [], [], 60)
+        first = next(one for one in waiting if one.sock in ready)
+        answer = first.getresponse()
+        assert answer.status == 503
+        assert "serve.together_bytes" in json.loads(answer.read())["error"]
+        other = next(one for one in waiting if one is not first)
+        other.send(body[1_700:].encode())
+        assert other.getresponse().status == 422  # for its own fault: `x`
+        for one in waiting:
+            one.close()
+        assert client.post("/score", [{"text": "We won", "speaker": "A" * 150}] * 4).status == 200
 
 
 def test_too_many_waiting_are_refused_and_come_back(champion: Champion) -> None:

@@ -14,13 +14,12 @@ import urllib.error
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from hbaf.cli import main
 from tests.inbox.conftest import NOWHERE, Cached
-from tests.serving.conftest import RUN, TOKEN, Client
+from tests.serving.conftest import RUN, TOKEN, Client, half_sent
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def test_what_was_taken_in_is_answered_before_the_end(home_with_champion: Path, 
     with started() as (process, client, _):
         name = client.ask("POST", "/conversations").json["conversation"]
         paths = ["/score"] * 7 + [f"/conversations/{name}/turns"]
-        asked = [half_sent(client, path, body) for path, body in zip(paths, bodies, strict=True)]
+        asked = [half_sent(client, path, body, 20) for path, body in zip(paths, bodies, strict=True)]
         while "hbaf_requests_under_way 9.0" not in client.ask("GET", "/metrics").body.decode():
             time.sleep(0.05)
         process.send_signal(sign)
@@ -88,17 +87,6 @@ def test_what_was_taken_in_is_answered_before_the_end(home_with_champion: Path, 
             assert answer.status == 200
             assert [row["text"] for row in rows] == [f"We won {number} {turn}" for turn in range(20)]
         assert process.wait(60) in (-sign, 128 + sign)
-
-
-def half_sent(client: Client, path: str, body: str) -> http.client.HTTPConnection:
-    """A request of which the server has the head and 20 bytes."""
-    connection = http.client.HTTPConnection(urlsplit(client.address).netloc, timeout=120)
-    connection.putrequest("POST", path)
-    connection.putheader("Authorization", f"Bearer {client.token}")
-    connection.putheader("Content-Type", "application/json")
-    connection.putheader("Content-Length", str(len(body)))
-    connection.endheaders(body[:20].encode())
-    return connection
 
 
 def is_refused(client: Client) -> bool:
