@@ -74,8 +74,9 @@ def serve(*, purpose: Purpose, model: str | None = None, set_: Set = None) -> in
 
         hbaf serve --purpose research --set serve.port=9000 --set serve.idle_seconds=120
 
-        curl -H "Authorization: Bearer $TOKEN" --json '{"turns": [{"speaker": "A", "text": "We won!"}]}'
-        http://127.0.0.1:8765/score
+        curl -H "Authorization: Bearer $TOKEN" --json @call.json http://127.0.0.1:8765/score
+
+    with `{"turns": [{"speaker": "A", "text": "We won!"}]}` in call.json.
 
     Args:
         model: Name of the registered model; default: the only one with a champion.

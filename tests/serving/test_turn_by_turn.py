@@ -1,5 +1,6 @@
 """Each turn gets its emotion as it comes; what is kept for it is forgotten."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from hbaf.registry.cached_champion import Champion
-from tests.serving.conftest import Client, served
+from tests.serving.conftest import Client, half_sent, served
 from tests.serving.test_score import TURNS, check_equal, scored
 
 BATCH = [{**turn, "text": turn["text"] and f"{turn['text']} {number}"} for number in range(3) for turn in TURNS]
@@ -78,6 +79,19 @@ def test_it_is_forgotten_when_deleted(client: Client) -> None:
     ):
         assert reply.status == 404
         assert "POST /conversations" in reply.json["error"]
+
+
+def test_a_turn_that_a_deletion_overtakes_leaves_nothing(client: Client) -> None:
+    name = begin(client)
+    body = json.dumps({"turns": BATCH[:1]})
+    connection = half_sent(client, f"/conversations/{name}/turns", body, 20)
+    while "hbaf_requests_under_way 2.0" not in client.ask("GET", "/metrics").body.decode():
+        time.sleep(0.05)
+    assert client.ask("DELETE", f"/conversations/{name}").status == 204
+    connection.send(body[20:].encode())
+    assert connection.getresponse().status == 404
+    connection.close()
+    assert client.post(f"/conversations/{name}/turns", BATCH[:1]).status == 404
 
 
 def test_it_is_forgotten_when_idle(champion: Champion) -> None:
