@@ -518,6 +518,31 @@ class MonitorParameters(Parameters):
         return self.tolerances.get(check, self.tolerance)
 
 
+class ServeParameters(Parameters):
+    """Where `hbaf serve` answers, and what one request may ask for."""
+
+    host: str = Field(
+        "127.0.0.1",
+        description="Address to listen at. Any other than this machine's own is not encrypted: put a proxy with TLS "
+        "before it.",
+    )
+    port: int = Field(8765, ge=0, le=65535, description="Port; 0: any free one.")
+    turns: int = Field(500, ge=1, description="Most turns of a conversation.")
+    turn_characters: int = Field(10_000, ge=1, description="Most characters of a turn.")
+    request_bytes: int = Field(32 << 20, ge=1, description="Most bytes of a request, recordings included.")
+    together_bytes: int = Field(
+        256 << 20, ge=1, description="Most bytes of all requests under way; further ones are refused with status 503."
+    )
+    request_seconds: float = Field(60.0, gt=0, description="Seconds in which a request must have arrived.")
+    waiting: int = Field(
+        200, ge=1, description="Most requests that wait to be scored; further ones are refused with status 503."
+    )
+    conversations: int = Field(1000, ge=1, description="Most conversations that are open at a time, turn by turn.")
+    idle_seconds: float = Field(
+        900.0, gt=0, description="Seconds without a new turn after which an open conversation is forgotten."
+    )
+
+
 class PromotionParameters(Parameters):
     """What a candidate has to show before it becomes the champion."""
 
@@ -560,6 +585,7 @@ STAGES: Kinds = {
     "comparison": ComparisonParameters,
     "promotion": PromotionParameters,
     "monitor": MonitorParameters,
+    "serve": ServeParameters,
 }
 
 # What gained most over the paper's reading on dev, on the mean of corpora (docs/findings.md).

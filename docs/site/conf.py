@@ -31,7 +31,7 @@ PAGES = {
 NAVIGATION = {
     "Data": ("calls", "corpora", "bad-input", "representations", "store"),
     "Models": ("method", "searching", "promotion", "own-systems", "comparison"),
-    "Operation": ("scheduled-scoring", "monitoring", "operations", "privacy", "infra", "runbook", "upgrade"),
+    "Operation": ("serving", "scheduled-scoring", "monitoring", "operations", "privacy", "infra", "runbook", "upgrade"),
     "Results": ("results", "findings", "benchmarks"),
     "Reference": ("settings", *(f"reference/{package}/index" for package in PACKAGES)),
     "Project": ("architecture", "contributing", "changelog", "security", "code-of-conduct"),

@@ -1,6 +1,9 @@
 """The table of extractors by name, and how names with an id and a user's own class are understood."""
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from hbaf.features.audio.functionals import Functionals
@@ -33,6 +36,9 @@ EXTRACTORS: dict[str, type[Any]] = {
 }
 
 
+_kept: ContextVar[dict[str, Extractor] | None] = ContextVar("kept", default=None)
+
+
 class ExtractorError(ValueError):
     """There is no such extractor, or it has no such setting."""
 
@@ -53,6 +59,16 @@ def check_name(name: str, modality: str) -> None:
         raise ExtractorError(f"features.{modality}: {name} reads {reads}; its setting is `features.{reads}`.")
 
 
+@contextmanager
+def kept_extractors() -> Iterator[None]:
+    """Inside, in this thread, `make_extractor` gives one object for equal arguments: weights are loaded once."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **settings: Any) -> Extractor:
     """An extractor by its name.
 
@@ -67,6 +83,9 @@ def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **s
         ExtractorError: no such name or setting.
         hbaf.features.weights.WeightsError: the model's weights are not on this machine.
     """
+    kept, key = _kept.get(), repr((name, batch_size, device, sorted(settings.items())))
+    if kept is not None and key in kept:
+        return kept[key]
     kind, called, settings = _resolved(name, settings)
     known = [
         setting for setting in inspect.signature(kind).parameters if setting not in ("name", "batch_size", "device")
@@ -77,6 +96,8 @@ def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **s
     takes = inspect.signature(kind).parameters
     runtime = {key: value for key, value in {"batch_size": batch_size, "device": device}.items() if key in takes}
     extractor: Extractor = kind(**({"name": called} if "name" in takes else {}), **runtime, **settings)
+    if kept is not None:
+        kept[key] = extractor
     return extractor
 
 

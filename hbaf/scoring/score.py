@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -169,9 +169,21 @@ def score_rows(
             corpus, features, store, out_of_fold=False, selection=selection, run=champion.run_id, progress=progress
         )
         predicted = predictor.predict_in_shards(corpus, columns)
+    return with_inputs(corpus, predicted, champion, facts.trained_to_miss)
+
+
+def with_inputs(
+    corpus: Corpus, predicted: pd.DataFrame, champion: RegisteredModel, trained_to_miss: Mapping[str, bool]
+) -> pd.DataFrame:
+    """Predictions beside what was scored, with the model's name and the status of each row.
+
+    Args:
+        predicted: a row for each utterance, as `Predictor.predict` makes them.
+        trained_to_miss: of the model's `PackageFacts`.
+    """
     carried = corpus.utterances[[name for name in CARRIED if name in corpus.utterances]]
     scores = carried.merge(predicted, on="utterance_id", validate="one_to_one")
-    return mark_unscored(scores.assign(model_version=champion.label, run_id=champion.run_id), facts.trained_to_miss)
+    return mark_unscored(scores.assign(model_version=champion.label, run_id=champion.run_id), trained_to_miss)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import AS_IS, CorpusOptions, Purpose, Source, aloud
+from hbaf.verbs.options import AS_IS, CorpusOptions, Purpose, Set, Source, aloud, changes_of
 
 
 def score(
@@ -80,4 +80,30 @@ def score(
         print(f"  {found.without_times} conversations have no times, so no subtitles or tiers were written of them")
     if receipt is not None:
         print(f"forgotten by HBAF_RETENTION: {receipt.utterances} rows of corpora, {receipt.scores} of scores")
+    return 0
+
+
+def serve(*, purpose: Purpose, model: str | None = None, set_: Set = None) -> int:
+    """Answers over HTTP with the champion: rows for whole conversations, or for each turn as it comes.
+
+    Prints its address and the token that requests must bring (HBAF_SERVE_TOKEN, or one made at each start).
+    Conversations are JSON; recordings come beside it as uploads. Turn by turn needs a causal model; docs/serving.md.
+
+    Try:
+
+        hbaf serve --purpose research
+
+        hbaf serve --purpose research --set serve.port=9000 --set serve.idle_seconds=120
+
+        curl -H "Authorization: Bearer $TOKEN" --json @call.json http://127.0.0.1:8765/score
+
+    with `{"turns": [{"speaker": "A", "text": "We won!"}]}` in call.json.
+
+    Args:
+        model: Name of the registered model; default: the only one with a champion.
+    """
+    from hbaf.parameters import ServeParameters
+    from hbaf.serving.server import serve as answer
+
+    answer(ServeParameters(**changes_of(set_, ["serve"]).get("serve", {})), purpose=purpose, model=model)
     return 0

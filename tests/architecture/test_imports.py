@@ -41,6 +41,7 @@ ORDER = (
     "hbaf.search",
     "hbaf.report",
     "hbaf.scoring",
+    "hbaf.serving",
     "hbaf.inbox",
     "hbaf.privacy",
     "hbaf.monitoring",
@@ -62,6 +63,8 @@ LIVES_IN = {
     "ctranslate2": ("hbaf.transcription",),
     "multiprocessing": ("hbaf.processes",),  # one pool
     "filelock": ("hbaf.waiting",),  # one lock
+    "fastapi": ("hbaf.serving",),
+    "uvicorn": ("hbaf.serving",),
 }
 LARGEST_FOLDER = 13  # files at one level, `__init__.py` not counted; flows are listed by Prefect and stay together
 
