@@ -133,8 +133,8 @@ def _place(
     value = {name: clean(row.values.get(name) or "") for name in COLUMN_NAMES}
     value |= {name: _name(value[name]) for name in ("dialogue", "speaker", "split")}
     if not conventions.dialogues:
-        value["dialogue"] = PurePosixPath(value["audio"].replace("\\", "/")).with_suffix("").as_posix()
-        value["dialogue"] = value["dialogue"].strip("./")
+        audio = PurePosixPath(value["audio"].replace("\\", "/"))
+        value["dialogue"] = audio.with_suffix("").as_posix().strip("./") if audio.name else ""
     if value["dialogue"].lower() in NO_VALUE:
         raise BadRow("no dialogue", shown(value["dialogue"]) if value["dialogue"] else "an empty field")
     order = None

@@ -60,6 +60,15 @@ def test_anything_as_a_manifest(tmp_path: Path, found: tuple[str, bytes]) -> Non
     check(tmp_path, *found)
 
 
+def test_a_clip_without_a_file_among_clips_without_dialogues(tmp_path: Path) -> None:
+    """Found by the test below: a path without a name has no suffix."""
+    rows = [{"audio": f"{number}.wav", "text": "hello"} for number in range(60)] + [{"audio": None, "text": "no file"}]
+    found = read(tmp_path, "calls.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    assert isinstance(found, Corpus)
+    assert len(found.utterances) == 60
+    assert list(found.set_aside["rule"]) == ["no dialogue"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(TIMEOUT)
 @many
