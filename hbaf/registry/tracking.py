@@ -34,6 +34,7 @@ for _name in (
 logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)
 
 EXPERIMENT = "hbaf"
+DESCRIPTION_TAG = "mlflow.note.content"  # what MLflow's pages show as the description of a run
 PARAMETER_LIMIT = 6000  # characters; MLflow refuses longer values
 
 

@@ -1,0 +1,153 @@
+"""What a training ends in: a verdict on dev, from real small trainings."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hbaf import pipeline
+from hbaf.parameters import CorpusParameters, PromotionParameters, Settings, from_recipe
+from hbaf.pipeline import Trained
+from hbaf.promotion.promote import judge
+from hbaf.registry.tracking import DESCRIPTION_TAG, MlflowClient, mlflow
+from hbaf.training.package import ModelPackage
+from hbaf.training.quality import floors
+from hbaf.training.quality.run_verdict import RunVerdict, costliest
+from tests.registry.conftest import LINES, Prepared
+
+# The first epoch already follows the words where there are any, so dev cannot choose one that does not.
+FOLLOWS_WORDS = {"own_path": "text", "modality_dropout": 0.3}
+
+
+def settings(**model: object) -> Settings:
+    return from_recipe(
+        "demo",
+        features={"audio": "mfcc", "workers": 1, "scale_text": True},
+        model={"dim": 16, "heads": 2, "feedforward": 32, "conv_channels": 8, **model},
+        training={
+            "max_epochs": 6,
+            "batch_dialogues": 2,
+            "learning_rate": 5e-3,
+            "threads": 1,
+            "members": 1,
+            "label_chain": "none",
+        },
+    )
+
+
+def write(folder: Path, *, words: bool = True, sound: bool = True, misleading: bool = False) -> CorpusParameters:
+    """Thirty dialogues of two turns, six of them dev and six test, whose words and pitch tell the emotion.
+
+    Args:
+        misleading: in train the pitch is wrong for every fourth dialogue, in dev the words are always.
+    """
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    header = ["dialogue", "turn", "speaker", "emotion", "split"] + ["text"] * words + ["audio"] * sound
+    rows = [",".join(header)]
+    for dialogue in range(30):
+        split = "dev" if dialogue % 5 == 3 else "test" if dialogue % 5 == 4 else "train"
+        for turn in range(2):
+            emotion, other = (("joy", "anger"), ("anger", "joy"))[(dialogue + turn) % 2]
+            values = [f"d{dialogue}", str(turn), "AB"[turn], emotion, split]
+            if words:
+                values.append(f'"{LINES[other if misleading and split == "dev" else emotion]}, number {dialogue}"')
+            if sound:
+                seconds = np.arange(16_000) / 16_000
+                wrong = misleading and split == "train" and dialogue % 4 == 0
+                pitch = {"joy": 220, "anger": 110}[other if wrong else emotion] + random.normal(0, 5)
+                name = f"d{dialogue}_{turn}.wav"
+                soundfile.write(folder / name, 0.3 * np.sin(2 * np.pi * pitch * seconds), 16_000)
+                values.append(name)
+            rows.append(",".join(values))
+    (folder / "talks.csv").write_text("\n".join(rows) + "\n")
+    return CorpusParameters(reader="folder", root=folder, bad_share=1.0)
+
+
+@pytest.fixture(scope="module")
+def misled(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[CorpusParameters, Trained]:
+    """Words that tell the emotion in train and mislead in dev."""
+    corpus = write(tmp_path_factory.mktemp("misled") / "misled", misleading=True)
+    with prepared.in_use():
+        return corpus, pipeline.train(corpus, settings(**FOLLOWS_WORDS))
+
+
+def test_it_holds_the_run_against_the_floors_and_names_what_costs_most(misled: tuple[CorpusParameters, Trained]):
+    verdict = misled[1].run.verdict
+    assert verdict is not None
+    assert verdict.score == misled[1].run.weighted_f1
+    assert verdict.low <= verdict.score <= verdict.high
+    assert set(verdict.floors) == {"majority", "logistic regression"}
+    assert verdict.support == {"anger": 6, "joy": 6}
+    assert verdict.dialogues == {"train": 18, "dev": 6}
+    assert verdict.confusion is not None
+    assert {verdict.confusion.truth, verdict.confusion.predicted} == {"anger", "joy"}
+    assert verdict.confusion.cost > 0
+
+
+def test_a_modality_that_is_better_alone_is_the_next_step(misled: tuple[CorpusParameters, Trained]):
+    verdict = misled[1].run.verdict
+    assert verdict is not None
+    assert verdict.alone["audio"] > verdict.score + 0.3
+    assert verdict.alone["text"] < 0.3
+    assert verdict.untrained == ()  # the recipe drops modalities in training
+    assert verdict.next_steps[0].startswith("audio alone is better here")
+    assert verdict.next_steps[0].endswith("train with `--set model.variant=audio`")
+
+
+def test_few_dialogues_in_dev_ask_for_folds(misled: tuple[CorpusParameters, Trained]):
+    verdict = misled[1].run.verdict
+    assert verdict is not None
+    assert "6 dialogues in dev" in verdict.next_steps[-1]
+    assert "--folds" in verdict.next_steps[-1]
+
+
+def test_it_is_kept_with_the_run(misled: tuple[CorpusParameters, Trained]):
+    corpus, trained = misled
+    verdict = trained.run.verdict
+    assert verdict is not None
+    assert RunVerdict.from_json(verdict.as_json()) == verdict
+    again = pipeline.train(corpus, settings(**FOLLOWS_WORDS))
+    assert again.run == replace(trained.run, reused=True)
+    run = MlflowClient().get_run(trained.run.run_id)
+    assert run.data.tags[DESCRIPTION_TAG] == verdict.markdown()
+    assert "logistic regression" in verdict.markdown()
+    logged = mlflow.artifacts.load_text(f"runs:/{trained.run.run_id}/verdict.json")
+    assert RunVerdict.from_json(logged) == verdict
+
+
+def test_the_floors_are_fitted_once(misled: tuple[CorpusParameters, Trained], monkeypatch: pytest.MonkeyPatch):
+    """A promotion takes those of the package, and they predict as they did."""
+    trained = misled[1]
+    verdict = trained.run.verdict
+    assert verdict is not None
+    package = ModelPackage.load(trained.run.package)
+    kept = floors.load_floors(trained.run.package, package.facts)
+    assert set(kept) == set(verdict.floors)
+    monkeypatch.setattr("hbaf.promotion.promote.fit_floors", lambda *_: pytest.fail("fitted again"))
+    columns = pipeline.extract_columns(trained.reference, trained.settings.features)
+    held = judge(trained.run, trained.reference, columns, rules=PromotionParameters(minimum_speed=0))
+    assert {rule.name for rule in held.rules} >= {"majority", "logistic regression"}
+
+
+def test_no_test_split_is_read(misled: tuple[CorpusParameters, Trained], home: Path):
+    """The verdict is the same whatever the test split says: nothing of it is among what was counted."""
+    verdict = misled[1].run.verdict
+    assert verdict is not None
+    assert sum(verdict.support.values()) == 12  # dev alone
+    assert verdict.dialogues["train"] + verdict.dialogues["dev"] == 24
+    looks = home / "test-looks.jsonl"
+    corpus = misled[1].reference.name
+    assert not looks.exists() or not [
+        line for line in looks.read_text().splitlines() if f'"corpus": "{corpus}"' in line and "promotion" not in line
+    ]
+
+
+def test_the_costliest_confusion_is_the_one_whose_repair_gains_most():
+    counts = np.array([[8, 2, 0], [0, 5, 5], [1, 0, 9]])
+    worst = costliest(counts, ("anger", "joy", "sad"))
+    assert worst is not None
+    assert (worst.truth, worst.predicted, worst.utterances, worst.of) == ("joy", "sad", 5, 10)
+    assert costliest(np.diag([3, 3]), ("anger", "joy")) is None
