@@ -45,7 +45,8 @@ def train_hbaf(
     found = pipeline.train(corpus, settings, again=again, progress=progress, step=step)
     run = found.run
     lines = [
-        f"weighted F1 on dev {run.weighted_f1:.3f}",
+        f"weighted F1 on dev {run.weighted_f1:.3f}" if run.verdict is None else run.verdict.markdown(),
+        *filter(None, (found.chosen,)),
         f"candidate: {found.model} version {found.version}, run {run.run_id}",
     ]
     report(f"{found.reference.name}-{settings.training.recipe}", lines, run.run_id)

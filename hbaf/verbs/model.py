@@ -28,6 +28,8 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
         f"{'reused' if run.reused else 'trained'} {found.reference.name}, {model.variant}, "
         f"recipe {training.recipe}, seed {training.seed}"
     )
+    if found.chosen:
+        print(found.chosen)
     print(f"run {run.run_id}\npackage {run.package}")
     print(f"candidate {found.model} version {found.version}\nview: {ui_command()}")
     lines = [f"dev weighted F1 {run.weighted_f1:.3f}"] if run.verdict is None else run.verdict.lines()

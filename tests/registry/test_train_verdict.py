@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from hbaf import pipeline
+from hbaf.cli import main
 from hbaf.parameters import CorpusParameters, PromotionParameters, Settings, from_recipe
 from hbaf.pipeline import Trained
 from hbaf.promotion.promote import judge
@@ -17,6 +18,7 @@ from hbaf.training.quality import floors
 from hbaf.training.quality.run_verdict import RunVerdict, costliest
 from tests.registry.conftest import LINES, Prepared
 
+SMALL = {"dim": 16, "heads": 2, "feedforward": 32, "conv_channels": 8}
 # The first epoch already follows the words where there are any, so dev cannot choose one that does not.
 FOLLOWS_WORDS = {"own_path": "text", "modality_dropout": 0.3}
 
@@ -25,7 +27,7 @@ def settings(**model: object) -> Settings:
     return from_recipe(
         "demo",
         features={"audio": "mfcc", "workers": 1, "scale_text": True},
-        model={"dim": 16, "heads": 2, "feedforward": 32, "conv_channels": 8, **model},
+        model={**SMALL, **model},
         training={
             "max_epochs": 6,
             "batch_dialogues": 2,
@@ -143,6 +145,42 @@ def test_no_test_split_is_read(misled: tuple[CorpusParameters, Trained], home: P
     assert not looks.exists() or not [
         line for line in looks.read_text().splitlines() if f'"corpus": "{corpus}"' in line and "promotion" not in line
     ]
+
+
+@pytest.mark.parametrize(("has", "lacks"), [("text", "sound"), ("audio", "words")])
+def test_a_corpus_of_one_modality_chooses_its_variant(has: str, lacks: str, tmp_path: Path):
+    corpus = write(tmp_path / f"only-{has}", words=has == "text", sound=has == "audio")
+    trained = pipeline.train(corpus, settings())
+    assert trained.settings.model.variant == has
+    assert trained.chosen == f"the corpus has no {lacks}: variant `{has}`"
+    assert ModelPackage.load(trained.run.package).facts.model.variant == has
+    assert trained.run.verdict is not None
+    assert trained.run.verdict.alone == {}
+    assert trained.run.verdict.score == 1.0
+
+
+def test_a_variant_that_is_set_stays(tmp_path: Path):
+    corpus = write(tmp_path / "kept", sound=False)
+    trained = pipeline.train(corpus, settings(variant="bimodal"))
+    assert trained.settings.model.variant == "bimodal"
+    assert trained.chosen == ""
+
+
+def test_the_command_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """Minutes before, the verdict at the end."""
+    corpus = write(tmp_path / "printed", sound=False)
+    small = [f"--set=model.{name}={value}" for name, value in SMALL.items()]
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", str(corpus.root), "--recipe", "demo", "--set=training.max_epochs=3", "--set=training.members=1",
+              "--set=features.audio=mfcc", *small])  # fmt: skip
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert "training: at most less than a minute, up to 3 epochs" in printed
+    assert "the corpus has no sound: variant `text`" in printed
+    at = [
+        printed.index(part) for part in ("training: at most", "dev weighted F1", "majority", "F1 by emotion", "next: ")
+    ]
+    assert at == sorted(at)
 
 
 def test_the_costliest_confusion_is_the_one_whose_repair_gains_most():
