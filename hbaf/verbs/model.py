@@ -8,6 +8,10 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
 
     The corpus is validated first; the model is registered as a candidate that `hbaf promote` can make the champion.
 
+    It ends in a verdict on dev: simple baselines and each modality alone beside the model, F1 of each emotion, the
+    confusion that costs most, and what to do next. A corpus without words or without sound is trained with the variant
+    of what it has, unless `model.variant` is set.
+
     Try:
 
         hbaf train example --recipe demo
