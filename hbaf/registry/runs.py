@@ -102,11 +102,11 @@ def train_and_log(
             _remove_checkpoints(folder)
         corpus = reference.corpus
         name = f"{corpus.name}-{model.variant}-{training.recipe}-seed{training.seed}"
-        tags = {"hbaf.key": key, "hbaf.variant": model.variant, "hbaf.recipe": training.recipe} | digests(
-            reference, columns
-        )
+        tags = {"hbaf.key": key, "hbaf.variant": model.variant}
+        tags |= described(corpus.name, training) | digests(reference, columns)
         with run(name, tags=tags, experiment=experiment, parent_run_id=parent_run_id) as log:
             log.log_parameters(flat(settings))
+            log.log_corpus(corpus.name, reference.digest, reference.splits_digest)
             vectors = read_vectors(corpus, columns)
             data = RunData.fitted(corpus, vectors, features)
             package = train_package(
@@ -188,6 +188,14 @@ def digests(reference: CorpusReference, columns: Columns) -> dict[str, str]:
     """What a run was trained on: `corpus_digest`, `splits_digest` and `<modality>_column` of each column."""
     found = {"corpus_digest": reference.digest, "splits_digest": reference.splits_digest}
     return found | {f"{modality}_column": digest for modality, digest in columns.digests().items()}
+
+
+def described(corpus: str, training: TrainingParameters) -> dict[str, str]:
+    """Tags by which runs are told apart in a table, beside their parameters: corpus, recipe and seed.
+
+    Not the variant: `hbaf.variant` marks the runs that may be promoted.
+    """
+    return {"hbaf.corpus": corpus, "hbaf.recipe": training.recipe, "hbaf.seed": str(training.seed)}
 
 
 def versions() -> dict[str, dict[str, str]]:

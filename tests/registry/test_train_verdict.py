@@ -1,5 +1,6 @@
 """What a training ends in: a verdict on dev, from real small trainings."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +119,21 @@ def test_it_is_kept_with_the_run(misled: tuple[CorpusParameters, Trained]):
     assert "logistic regression" in verdict.markdown()
     logged = mlflow.artifacts.load_text(f"runs:/{trained.run.run_id}/verdict.json")
     assert RunVerdict.from_json(logged) == verdict
+
+
+def test_runs_can_be_told_apart(misled: tuple[CorpusParameters, Trained]):
+    """By corpus, variant, recipe and seed, with the floors beside the score; the corpus is an input, without a row."""
+    reference = misled[1].reference
+    run = MlflowClient().get_run(misled[1].run.run_id)
+    named = {name: run.data.tags[f"hbaf.{name}"] for name in ("corpus", "variant", "recipe", "seed")}
+    assert named == {"corpus": "misled", "variant": "bimodal", "recipe": "demo", "seed": "0"}
+    assert {"floor/majority/weighted_f1", "floor/logistic_regression/weighted_f1"} <= set(run.data.metrics)
+    (given,) = run.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("misled", reference.digest[:36])
+    facts = {"corpus_digest": reference.digest, "splits_digest": reference.splits_digest}
+    assert json.loads(given.dataset.source) == facts
+    assert given.dataset.schema is None
+    assert given.dataset.profile is None
 
 
 def test_the_floors_are_fitted_once(misled: tuple[CorpusParameters, Trained], monkeypatch: pytest.MonkeyPatch):
