@@ -67,13 +67,19 @@ def load_floors(folder: Path, facts: PackageFacts) -> dict[str, nn.Module]:
 
     if not (folder / FILE).exists():
         return {}
-    values, floors = load_file(folder / FILE), {}
-    sizes = {"audio_dim": facts.audio_dim, "text_dim": facts.text_dim, "commonsense_dim": None}
+    values = load_file(folder / FILE)
+    floors: dict[str, nn.Module] = {}
     for name, kind in KINDS.items():
         own = {key.removeprefix(f"{name}/"): v for key, v in values.items() if key.startswith(f"{name}/")}
         if own:
-            floors[name] = kind(**sizes, emotions=len(facts.emotions)).eval()
-            floors[name].load_state_dict(own)
+            floor = kind(
+                audio_dim=facts.audio_dim,
+                text_dim=facts.text_dim,
+                commonsense_dim=None,
+                emotions=len(facts.emotions),
+            )
+            floor.load_state_dict(own)
+            floors[name] = floor.eval()
     return floors
 
 
