@@ -1,6 +1,7 @@
 """What a training ends in: a verdict on dev, from real small trainings."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,17 +151,18 @@ def test_the_floors_are_fitted_once(misled: tuple[CorpusParameters, Trained], mo
     assert {rule.name for rule in held.rules} >= {"majority", "logistic regression"}
 
 
-def test_no_test_split_is_read(misled: tuple[CorpusParameters, Trained], home: Path):
-    """The verdict is the same whatever the test split says: nothing of it is among what was counted."""
-    verdict = misled[1].run.verdict
-    assert verdict is not None
-    assert sum(verdict.support.values()) == 12  # dev alone
-    assert verdict.dialogues["train"] + verdict.dialogues["dev"] == 24
+def test_no_test_split_is_read(misled: tuple[CorpusParameters, Trained], home: Path, tmp_path: Path):
+    """With other labels in test the verdict is the same, and no use of test is written down."""
     looks = home / "test-looks.jsonl"
-    corpus = misled[1].reference.name
-    assert not looks.exists() or not [
-        line for line in looks.read_text().splitlines() if f'"corpus": "{corpus}"' in line and "promotion" not in line
-    ]
+    before = looks.read_text() if looks.exists() else ""
+    corpus = write(tmp_path / "misled", misleading=True)
+    table = tmp_path / "misled" / "talks.csv"
+    swapped = {"joy,test": "anger,test", "anger,test": "joy,test"}
+    table.write_text(re.sub("|".join(swapped), lambda found: swapped[found[0]], table.read_text()))
+    trained = pipeline.train(corpus, settings(**FOLLOWS_WORDS))
+    assert trained.reference.digest != misled[1].reference.digest
+    assert trained.run.verdict == misled[1].run.verdict
+    assert (looks.read_text() if looks.exists() else "") == before
 
 
 @pytest.mark.parametrize(("has", "lacks"), [("text", "sound"), ("audio", "words")])
