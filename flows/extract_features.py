@@ -3,13 +3,13 @@
 from prefect import flow
 
 from flows.recipe import FeatureChanges, Recipe, with_changes
-from flows.stages import step
+from flows.stages import run_name, step
 from hbaf import pipeline
 from hbaf.features.columns import Columns
 from hbaf.parameters import CorpusParameters
 
 
-@flow(name="extract-features")
+@flow(name="extract-features", flow_run_name=run_name)
 def extract_features(
     corpus: CorpusParameters = CorpusParameters(),
     recipe: Recipe = "paper",

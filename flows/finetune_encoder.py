@@ -2,13 +2,13 @@
 
 from prefect import flow
 
-from flows.stages import step
+from flows.stages import run_name, step
 from hbaf import pipeline
 from hbaf.parameters import CorpusParameters, FineTuneParameters
 from hbaf.training.finetuning.finetune import EncoderReference
 
 
-@flow(name="finetune-encoder")
+@flow(name="finetune-encoder", flow_run_name=run_name)
 def finetune_encoder(
     corpus: CorpusParameters = CorpusParameters(),
     finetune: FineTuneParameters = FineTuneParameters(),

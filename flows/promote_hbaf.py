@@ -5,9 +5,10 @@ import functools
 from prefect import flow, pause_flow_run
 from prefect.exceptions import FlowPauseTimeout
 from prefect.input import RunInput
+from prefect.states import Completed, State
 from pydantic import Field
 
-from flows.stages import step
+from flows.stages import run_name, step
 from hbaf import pipeline
 from hbaf.parameters import CorpusParameters, PromotionParameters
 from hbaf.promotion.promote import settle
@@ -21,15 +22,15 @@ class Approval(RunInput):
     reason: str = Field("", description="Why, or why not; kept with the version.")
 
 
-@flow(name="promote-hbaf")
+@flow(name="promote-hbaf", flow_run_name=run_name)
 def promote_hbaf(
     corpus: CorpusParameters = CorpusParameters(),
     run: str | None = None,
     model: str | None = None,
     rules: PromotionParameters = PromotionParameters(),
     progress: bool = False,
-) -> Verdict:
-    """Registers a run's model and makes it the champion if it meets every rule.
+) -> Verdict | State[Verdict]:
+    """Registers a run's model and makes it the champion if it meets every rule; else the state is named Refused.
 
     Args:
         corpus: What the run was trained on.
@@ -39,7 +40,11 @@ def promote_hbaf(
         progress: Show progress bars.
     """
     wait = functools.partial(ask, rules.approval_hours)
-    return pipeline.promote(corpus, run, model=model, rules=rules, ask=wait, progress=progress, step=step)
+    verdict = pipeline.promote(corpus, run, model=model, rules=rules, ask=wait, progress=progress, step=step)
+    if verdict.promoted:
+        return verdict
+    # The flow did what it should: no failure, but to be seen in a list of runs.
+    return Completed(name=verdict.outcome.capitalize(), message=verdict.title, data=verdict)
 
 
 def ask(hours: float, verdict: Verdict) -> tuple[bool, str]:

@@ -7,9 +7,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import flow_run
 
 from flows.private import stage
 from hbaf import pipeline
+from hbaf.parameters import CorpusParameters, TrainingParameters
 from hbaf.pipeline import Validated
 from hbaf.promotion.best_run import best_run
 from hbaf.promotion.promote import judge, settle
@@ -33,6 +35,17 @@ def step(function: Callable[P, T], /) -> Callable[P, T]:
         return found
 
     return stage(run)
+
+
+def run_name() -> str:
+    """Of a flow run, by what it was asked to do: `train calls demo seed 0`, `promote calls`."""
+    given = flow_run.parameters
+    corpus: CorpusParameters = given["corpus"]
+    name = corpus.name or (corpus.root.name if corpus.root else corpus.reader)
+    words = [str(flow_run.flow_name).partition("-")[0], name]
+    if "training" in given:
+        words += [given["recipe"], f"seed {(given['training'] or TrainingParameters()).seed}"]
+    return " ".join(words)
 
 
 def show_validation(found: Validated) -> None:

@@ -4,7 +4,7 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.recipe import FeatureChanges, ModelChanges, Recipe, TrainingChanges, with_changes
-from flows.stages import artifact_key, step
+from flows.stages import artifact_key, run_name, step
 from flows.trial_runs import pool_workers
 from hbaf import pipeline
 from hbaf.parameters import CorpusParameters, SearchParameters
@@ -12,7 +12,7 @@ from hbaf.registry.runs import RunReference
 from hbaf.registry.tracking import run_address
 
 
-@flow(name="train-hbaf")
+@flow(name="train-hbaf", flow_run_name=run_name)
 def train_hbaf(
     corpus: CorpusParameters = CorpusParameters(),
     recipe: Recipe = "paper",
@@ -45,7 +45,8 @@ def train_hbaf(
     found = pipeline.train(corpus, settings, again=again, progress=progress, step=step)
     run = found.run
     lines = [
-        f"weighted F1 on dev {run.weighted_f1:.3f}",
+        f"weighted F1 on dev {run.weighted_f1:.3f}" if run.verdict is None else run.verdict.markdown(),
+        *filter(None, (found.chosen,)),
         f"candidate: {found.model} version {found.version}, run {run.run_id}",
     ]
     report(f"{found.reference.name}-{settings.training.recipe}", lines, run.run_id)

@@ -2,13 +2,13 @@
 
 from prefect import flow
 
-from flows.stages import step
+from flows.stages import run_name, step
 from hbaf import pipeline
 from hbaf.corpus.schema import CorpusReference
 from hbaf.parameters import CorpusParameters, ValidationParameters
 
 
-@flow(name="validate-corpus")
+@flow(name="validate-corpus", flow_run_name=run_name)
 def validate_corpus(
     corpus: CorpusParameters = CorpusParameters(),
     rules: ValidationParameters = ValidationParameters(),

@@ -90,7 +90,10 @@ class Trained:
     """A finished run, registered as a candidate.
 
     Attributes:
+        run: with the verdict on it, `run.verdict`.
+        settings: as trained.
         model, version: of the registered model; the version has no alias before it is promoted.
+        chosen: why the variant is not the default one, in words; "" where nothing was chosen.
     """
 
     reference: "CorpusReference"
@@ -98,6 +101,7 @@ class Trained:
     run: "RunReference"
     model: str
     version: str
+    chosen: str = ""
 
 
 @dataclass(frozen=True)
@@ -254,7 +258,8 @@ def train(
     """Validates, extracts what is missing, trains once, chosen on dev, and registers the candidate.
 
     Args:
-        settings: a recipe's name, or what `from_recipe` gives.
+        settings: a recipe's name, or what `from_recipe` gives. Where `model.variant` is not set and the corpus has no
+            words, or no sound, the variant is that of what it has.
         again: train even if the same run is there already.
     """
     from hbaf.promotion.promote import model_name, register_once
@@ -262,10 +267,11 @@ def train(
 
     settings = _settings(settings)
     found = extract(source, settings, progress=progress, step=step)
+    settings, chosen = _of_what_is_there(found.reference, settings)
     run = step(train_and_log)(found.reference, found.columns, *settings, again=again, progress=progress)
     model = model_name(found.reference.name)
     version = step(register_once)(run, model, {"hbaf.stage": "candidate"})
-    return Trained(found.reference, settings, run, model, version)
+    return Trained(found.reference, settings, run, model, version, chosen)
 
 
 def search(
@@ -468,6 +474,20 @@ def score(
         export=wanted, keep_features=keep_features, audio=audio, progress=progress,
     )  # fmt: skip
     return Scored(scores, step(apply_retention)())
+
+
+def _of_what_is_there(reference: "CorpusReference", settings: Settings) -> tuple[Settings, str]:
+    """The settings with the variant of a corpus that has one modality, and why; as they are where a variant is set."""
+    from hbaf.training.quality.missing import only_modality
+
+    if "variant" in settings.model.model_fields_set:
+        return settings, ""
+    only = only_modality(reference.corpus, settings.features)
+    if only is None:
+        return settings, ""
+    lacks = "words" if only == "audio" else "sound"
+    chosen = settings.model.model_copy(update={"variant": only})
+    return settings._replace(model=chosen), f"the corpus has no {lacks}: variant `{only}`"
 
 
 def _settings(settings: Settings | str) -> Settings:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hbaf.promotion.rules import Rule
 from hbaf.training.package import PackageFacts
+from hbaf.training.quality.run_verdict import past_floors
 
 
 def after_floors(
@@ -20,16 +21,7 @@ def after_floors(
     if not failed:
         return ()
     sentences = [_stood(rule, score, floors[rule.name]) for rule in failed]
-    steps = []
-    if facts.training.recipe != "best":
-        steps.append("`hbaf train SOURCE --recipe best`")
-    counts = ", ".join(f"{number} in {split}" for split, number in dialogues.items())
-    steps.append(f"more labelled dialogues (there are {counts})")
-    text = facts.extractors["text"].get("name", facts.features.text)
-    steps.append(
-        f"another encoder than {text}: `--set features.text=NAME`, or one that `hbaf finetune SOURCE` makes "
-        "(docs/representations.md)"
-    )
+    steps = past_floors(facts, dialogues)
     return (*sentences, f"what to do next: {'; '.join(steps)}. Then `hbaf promote SOURCE` again.")
 
 

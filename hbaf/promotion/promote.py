@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from hbaf.corpus.schema import Corpus, CorpusReference, Split
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import PromotionParameters
@@ -23,7 +25,7 @@ from hbaf.registry.tracking import MlflowClient
 from hbaf.training.data import SplitError, Vectors, load_split, read_vectors
 from hbaf.training.evaluate import SplitPredictions
 from hbaf.training.package import ModelPackage
-from hbaf.training.quality.floors import fit_floors
+from hbaf.training.quality.floors import fit_floors, load_floors
 from hbaf.training.quality.gate import (
     gate_predictions,
     gate_split,
@@ -80,7 +82,8 @@ def judge(
     except NoModelError:
         champion = None
     if champion is None:
-        held = _beside_floors(package, corpus, vectors, mine, rules)
+        floors = load_floors(candidate.package, package.facts)
+        held = _beside_floors(package, floors, corpus, vectors, mine, rules)
     else:
         held = _beside_champion(champion, package, corpus, vectors, mine, rules)
     found = (*held.rules, *of_operation(speed, size, rules))
@@ -133,12 +136,17 @@ class Held:
 
 
 def _beside_floors(
-    package: ModelPackage, corpus: Corpus, vectors: Vectors, mine: SplitPredictions, rules: PromotionParameters
+    package: ModelPackage,
+    fitted: dict[str, nn.Module],
+    corpus: Corpus,
+    vectors: Vectors,
+    mine: SplitPredictions,
+    rules: PromotionParameters,
 ) -> Held:
     train, dev = (load_split(corpus, vectors, package.representation, part) for part in ("train", "dev"))
     floors = {
         name: predictions_beside(package, corpus, vectors, mine, system=system)
-        for name, system in fit_floors(train, dev, package.facts.emotions).items()
+        for name, system in (fitted or fit_floors(train, dev, package.facts.emotions)).items()
     }
     found = against_floors(mine, floors, rules)
     scores = {name: predictions.weighted_f1() for name, predictions in floors.items()}

@@ -15,12 +15,13 @@ import numpy as np
 from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.drift.reference import keep_reference
 from hbaf.features.columns import Columns
-from hbaf.home import directory
+from hbaf.home import directory, write_atomically
 from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, Settings, TrainingParameters
 from hbaf.registry.metric_names import check_labels
 from hbaf.registry.models import log_package
 from hbaf.registry.tracking import (
+    DESCRIPTION_TAG,
     EXPERIMENT,
     MlflowRunLog,
     close_interrupted,
@@ -28,11 +29,13 @@ from hbaf.registry.tracking import (
     run,
 )
 from hbaf.training.data import Vectors, read_vectors
-from hbaf.training.evaluate import SplitPredictions
+from hbaf.training.evaluate import SplitPredictions, predict
 from hbaf.training.package import ModelPackage
 from hbaf.training.quality.calibration import Calibration, at_temperature, calibrate, reliability
+from hbaf.training.quality.floors import fit_floors, save_floors
 from hbaf.training.quality.missing import missing_scores, trained_to_miss
 from hbaf.training.quality.plots import confusion_matrix, curves, gates, reliability_plot
+from hbaf.training.quality.run_verdict import RunVerdict, verdict_of
 from hbaf.training.run import RunData, train
 from hbaf.training.run_log import RunLog
 from hbaf.waiting import alone
@@ -40,6 +43,7 @@ from hbaf.waiting import alone
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+VERDICT = "verdict.json"  # beside the package of a run, and among its artifacts
 RECORDED_VERSIONS = ("hbaf", "torch", "lightning", "transformers", "opensmile", "scikit-learn", "numpy")
 
 
@@ -53,6 +57,7 @@ class RunReference:
         weighted_f1: on dev, of the kept checkpoint.
         reused: the same run was there already and was not trained again.
         passed_over: where it was chosen among others: which one was taken, and which were not and why.
+        verdict: of a run that `train_and_log` gives; None for one that was trained before there were verdicts.
     """
 
     run_id: str
@@ -61,6 +66,7 @@ class RunReference:
     weighted_f1: float
     reused: bool = False
     passed_over: tuple[str, ...] = ()
+    verdict: RunVerdict | None = None
 
 
 def train_and_log(
@@ -96,27 +102,30 @@ def train_and_log(
             _remove_checkpoints(folder)
         corpus = reference.corpus
         name = f"{corpus.name}-{model.variant}-{training.recipe}-seed{training.seed}"
-        tags = {"hbaf.key": key, "hbaf.variant": model.variant, "hbaf.recipe": training.recipe} | digests(
-            reference, columns
-        )
+        tags = {"hbaf.key": key, "hbaf.variant": model.variant}
+        tags |= described(corpus.name, training) | digests(reference, columns)
         with run(name, tags=tags, experiment=experiment, parent_run_id=parent_run_id) as log:
             log.log_parameters(flat(settings))
+            log.log_corpus(corpus.name, reference.digest, reference.splits_digest)
             vectors = read_vectors(corpus, columns)
+            data = RunData.fitted(corpus, vectors, features)
             package = train_package(
-                corpus, vectors, features, model, training, folder=folder, log=log, progress=progress,
+                corpus, data, features, model, training, folder=folder, log=log, progress=progress,
                 origin={"run_id": log.run_id, **digests(reference, columns)},
             )  # fmt: skip
-            place = package.save(folder / log.run_id / "package")
+            place = folder / log.run_id / "package"
+            verdict = _verdict(package, data, place, log)
+            package.save(place)
             keep_reference(package, corpus, vectors, place)
             uri = log_package(log.run_id, place, package.facts)
         # Only now: a kill before this line goes on from the last checkpoint and trains nothing again.
         _remove_checkpoints(folder)
-    return RunReference(log.run_id, place, uri, package.facts.dev_metrics["weighted_f1"])
+    return RunReference(log.run_id, place, uri, package.facts.dev_metrics["weighted_f1"], verdict=verdict)
 
 
 def train_package(
     corpus: Corpus,
-    data: Columns | Vectors,
+    data: Columns | Vectors | RunData,
     features: FeatureParameters,
     model: ModelParameters,
     training: TrainingParameters,
@@ -129,12 +138,15 @@ def train_package(
     """Fits representation and system on train, chooses by dev, and reports to the log.
 
     Args:
-        data: columns, or the vectors where they have been read already.
+        data: columns, or what was made of them already.
     """
     check_labels(corpus.emotions)
-    vectors = data if isinstance(data, Vectors) else read_vectors(corpus, data)
     settings = Settings(features, model, training)
-    run_data = RunData.fitted(corpus, vectors, features)
+    if isinstance(data, RunData):
+        run_data = data
+    else:
+        vectors = data if isinstance(data, Vectors) else read_vectors(corpus, data)
+        run_data = RunData.fitted(corpus, vectors, features)
     done = train(
         settings, run_data, folder=folder, log=log, origin={**versions(), **origin}, progress=progress
     )  # fmt: skip
@@ -157,7 +169,7 @@ def train_package(
         facts, calibration=calibration, missing=missing, trained_to_miss=trained_to_miss(model, run_data.train)
     )
     package = replace(done.package, facts=facts)
-    _log_gates(package, corpus, vectors, log)
+    _log_gates(package, corpus, run_data.vectors, log)
     return package
 
 
@@ -176,6 +188,14 @@ def digests(reference: CorpusReference, columns: Columns) -> dict[str, str]:
     """What a run was trained on: `corpus_digest`, `splits_digest` and `<modality>_column` of each column."""
     found = {"corpus_digest": reference.digest, "splits_digest": reference.splits_digest}
     return found | {f"{modality}_column": digest for modality, digest in columns.digests().items()}
+
+
+def described(corpus: str, training: TrainingParameters) -> dict[str, str]:
+    """Tags by which runs are told apart in a table, beside their parameters: corpus, recipe and seed.
+
+    Not the variant: `hbaf.variant` marks the runs that may be promoted.
+    """
+    return {"hbaf.corpus": corpus, "hbaf.recipe": training.recipe, "hbaf.seed": str(training.seed)}
 
 
 def versions() -> dict[str, dict[str, str]]:
@@ -211,7 +231,23 @@ def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:
         return None
     facts = ModelPackage.load(package).facts
     uri = MlflowRunLog(run_id).client.get_run(run_id).data.tags["hbaf.model_uri"]
-    return RunReference(run_id, package, uri, facts.dev_metrics["weighted_f1"], reused=True)
+    kept = package.with_name(VERDICT)
+    verdict = RunVerdict.from_json(kept.read_text()) if kept.exists() else None
+    return RunReference(run_id, package, uri, facts.dev_metrics["weighted_f1"], reused=True, verdict=verdict)
+
+
+def _verdict(package: ModelPackage, data: RunData, place: Path, log: MlflowRunLog) -> RunVerdict:
+    """Holds a run against the floors, on dev; keeps them in its package, and the verdict beside that and in MLflow."""
+    emotions = package.facts.emotions
+    floors = fit_floors(data.train, data.dev, emotions)
+    save_floors(floors, place)
+    beside = {name: predict(floor, data.dev, emotions) for name, floor in floors.items()}
+    verdict = verdict_of(package.facts, predict(package.system, data.dev, emotions), beside, data.train, data.dev)
+    write_atomically(place.with_name(VERDICT), verdict.as_json().encode())
+    log.log_file(place.with_name(VERDICT))
+    log.log_metrics({f"floor/{name.replace(' ', '_')}/weighted_f1": value for name, value in verdict.floors.items()})
+    log.log_tags({DESCRIPTION_TAG: verdict.markdown()})
+    return verdict
 
 
 def _reliability(predictions: SplitPredictions, calibration: Calibration) -> "Figure":

@@ -1,5 +1,6 @@
 """RunLog on MLflow, and where runs are kept."""
 
+import json
 import logging
 import os
 import time
@@ -18,7 +19,15 @@ from hbaf.stop import clean_up
 prepare_environment()  # MLflow reads its settings when it is imported
 
 import mlflow  # noqa: E402  # after the environment is set
-from mlflow.entities import Metric, Param, Run, RunTag  # noqa: E402, F401  # Run: for packages that read runs
+from mlflow.entities import (  # noqa: E402, F401  # Run: for packages that read runs
+    Dataset,
+    DatasetInput,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +43,8 @@ for _name in (
 logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)
 
 EXPERIMENT = "hbaf"
+DESCRIPTION_TAG = "mlflow.note.content"  # what MLflow's pages show as the description of a run
+DATASET_DIGEST = 36  # characters that MLflow keeps of a dataset's digest
 PARAMETER_LIMIT = 6000  # characters; MLflow refuses longer values
 
 
@@ -81,6 +92,13 @@ class MlflowRunLog:
     def log_tags(self, values: Mapping[str, str]) -> None:
         """Sets tags of the run; one that is there is overwritten."""
         self.client.log_batch(self.run_id, tags=[RunTag(k, v) for k, v in values.items()])
+
+    def log_corpus(self, name: str, corpus_digest: str, splits_digest: str) -> None:
+        """Notes a corpus as the run's input, a dataset of MLflow: its name and digests, no row of it."""
+        source = json.dumps({"corpus_digest": corpus_digest, "splits_digest": splits_digest})
+        dataset = Dataset(name, corpus_digest[:DATASET_DIGEST], source_type="hbaf", source=source)
+        context = InputTag("mlflow.data.context", "train and dev")
+        self.client.log_inputs(self.run_id, [DatasetInput(dataset, [context])])
 
     def log_figure(self, figure: "Figure", name: str) -> None:
         """Keeps a figure as the artifact `name`, whose suffix decides the format."""

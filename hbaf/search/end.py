@@ -9,7 +9,7 @@ from hbaf.promotion.best_run import best_run
 from hbaf.promotion.promote import model_name, register_once
 from hbaf.registry import trials_view
 from hbaf.registry.runs import RunReference, run_key
-from hbaf.registry.tracking import MlflowRunLog, experiment_id, tracking_address
+from hbaf.registry.tracking import DESCRIPTION_TAG, MlflowRunLog, experiment_id, tracking_address
 from hbaf.search.plan import StudyPlan
 from hbaf.search.plots import write_plots
 from hbaf.search.refit import Refit, choose, fresh_seeds
@@ -111,7 +111,7 @@ def _show(plan: StudyPlan, search: SharedStudy, outcome: StudyOutcome) -> None:
     }
     log.log_metrics({name: value for name, value in numbers.items() if value is not None})
     log.log_tags(
-        {"hbaf.chosen_run": outcome.candidate.run_id, "mlflow.note.content": "\n\n".join(outcome.lines())}
+        {"hbaf.chosen_run": outcome.candidate.run_id, DESCRIPTION_TAG: "\n\n".join(outcome.lines())}
         | {f"chosen.{name}": f"{value:.6g}" for name, value in best.values.items()}
     )
     with tempfile.TemporaryDirectory() as folder:

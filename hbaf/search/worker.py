@@ -18,10 +18,10 @@ from pathlib import Path
 from feature_store.files import Files
 from hbaf.corpus.folds import Fold, folds
 from hbaf.drift.reference import keep_reference
-from hbaf.parameters import Settings
+from hbaf.parameters import Settings, TrainingParameters
 from hbaf.registry.metric_names import metric_name
 from hbaf.registry.models import log_package
-from hbaf.registry.runs import digests, flat, train_package, versions
+from hbaf.registry.runs import described, digests, flat, train_package, versions
 from hbaf.registry.tracking import Metric, MlflowClient, MlflowRunLog, mlflow, run, system_metrics, tracking_address
 from hbaf.search.plan import STAGES, STORAGE_VARIABLE, StudyPlan, read_plan, token_file
 from hbaf.search.refit import queue_refits
@@ -138,7 +138,7 @@ def run_trial(trial: SearchTrial, plan: StudyPlan, data: Sequence[RunData]) -> f
     pruner = trial.pruner()
     try:
         with (
-            nested_run(f"trial {trial.number:03d}", "trial", trial, plan) as log,
+            nested_run(f"trial {trial.number:03d}", "trial", trial, plan, training) as log,
             system_metrics(log.run_id, plan.search.system_metrics),
         ):
             log.log_parameters(flat(settings._asdict()))
@@ -207,7 +207,7 @@ def run_refit(trial: SearchTrial, plan: StudyPlan, data: Callable[[], Sequence[R
     folder = plan.folder() / f"refit-{trial.number}"
     corpus = plan.reference.corpus
     try:
-        with nested_run(f"refit of trial {setting:03d}, seed {seed}", "refit", trial, plan) as log:
+        with nested_run(f"refit of trial {setting:03d}, seed {seed}", "refit", trial, plan, training) as log:
             log.log_parameters(flat({"features": plan.features, "model": model, "training": training}))
             log.log_tags({"hbaf.refit.of": str(setting)})
             score = float("nan")
@@ -232,16 +232,22 @@ def run_refit(trial: SearchTrial, plan: StudyPlan, data: Callable[[], Sequence[R
 
 
 @contextmanager
-def nested_run(name: str, role: str, trial: SearchTrial, plan: StudyPlan) -> Iterator[MlflowRunLog]:
-    """A run below the study's, with what leads back from it; the trial knows its id."""
+def nested_run(
+    name: str, role: str, trial: SearchTrial, plan: StudyPlan, training: TrainingParameters
+) -> Iterator[MlflowRunLog]:
+    """A run `<corpus> <name>` below the study's, with what leads back from it; the trial knows its id."""
+    corpus = plan.reference.name
     tags = {"hbaf.role": role, "hbaf.study": plan.study, "hbaf.trial": str(trial.number)}
+    tags |= described(corpus, training)
     tags |= digests(plan.reference, plan.columns)
     commit = versions()["versions"].get("commit")
     tags |= {"mlflow.source.git.commit": commit} if commit else {}
     if plan.search.folds > 1:
         tags["hbaf.search.folds"] = f"{plan.search.folds} of train and dev by dialogue, seed {plan.search.seed}"
+    name = f"{corpus} {name}"
     with run(name, tags=tags, experiment=plan.experiment, parent_run_id=plan.parent_run_id) as log:
         trial.note(mlflow_run=log.run_id)
+        log.log_corpus(corpus, plan.reference.digest, plan.reference.splits_digest)
         check()
         yield log
 

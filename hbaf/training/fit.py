@@ -196,10 +196,18 @@ class History(Callback):
         if stopper is not None and (stopper.wait_count >= stopper.patience or stopper.stopped_epoch > 0):
             trainer.should_stop = True
         if self.progress:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
             columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            self.bar = Progress(*columns, TextColumn("{task.description}"), transient=True)
+            left = (TextColumn("at most"), TimeRemainingColumn(), TextColumn("left"))
+            self.bar = Progress(*columns, *left, TextColumn("{task.description}"), transient=True)
             self.bar.start()
             self.bar.add_task("", total=trainer.max_epochs, completed=trainer.current_epoch)
 

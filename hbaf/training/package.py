@@ -4,6 +4,7 @@ package.json                 what was trained on what: parameters, dims, emotion
 model.safetensors            weights
 audio_selection.safetensors  fitted scaling and selection
 text_scaling.safetensors     only when text is scaled
+floors.safetensors           only of single runs: what the model was first held against (`quality/floors.py`)
 encoders/<digest>/           only when an encoder was fine-tuned: it travels with the model
 """
 

@@ -14,6 +14,7 @@ from hbaf.corpus.schema import Corpus
 from hbaf.features.columns import extractors
 from hbaf.parameters import FeatureParameters, Settings
 from hbaf.training.data import Dialogue, Representation, Vectors, fit_representation, load_split
+from hbaf.training.duration import in_words, longest
 from hbaf.training.evaluate import SplitPredictions
 from hbaf.training.fit import best_epoch
 from hbaf.training.members import train_members
@@ -129,8 +130,11 @@ def train(
         callbacks: of Lightning, for each member.
         build: makes a system with fresh weights; default: HBAF with `settings.model`.
         origin: see `RunData.facts`.
+        progress: prints how long it takes at most, and draws bars.
     """
     facts = data.facts(settings, origin)
+    if progress:
+        print(in_words(longest(lambda: build(facts), data.train, data.dev, settings.training), settings.training))
     began = time.perf_counter()
     whole = train_members(
         lambda: build(facts), data.train, data.dev, emotions=facts.emotions, training=settings.training, folder=folder,

@@ -8,6 +8,10 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
 
     The corpus is validated first; the model is registered as a candidate that `hbaf promote` can make the champion.
 
+    It ends in a verdict on dev: simple baselines and each modality alone beside the model, F1 of each emotion, the
+    confusion that costs most, and what to do next. A corpus without words or without sound is trained with the variant
+    of what it has, unless `model.variant` is set.
+
     Try:
 
         hbaf train example --recipe demo
@@ -28,8 +32,12 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
         f"{'reused' if run.reused else 'trained'} {found.reference.name}, {model.variant}, "
         f"recipe {training.recipe}, seed {training.seed}"
     )
-    print(f"dev weighted F1 {run.weighted_f1:.3f}\nrun {run.run_id}\npackage {run.package}")
+    if found.chosen:
+        print(found.chosen)
+    print(f"run {run.run_id}\npackage {run.package}")
     print(f"candidate {found.model} version {found.version}\nview: {ui_command()}")
+    lines = [f"dev weighted F1 {run.weighted_f1:.3f}"] if run.verdict is None else run.verdict.lines()
+    print("\n".join(lines))
     return 0
 
 

@@ -38,6 +38,21 @@ print(promote_hbaf(CorpusParameters(reader="folder", root=Path({root!r})), rules
 """
 
 
+TRAIN_AND_REFUSE = """
+from pathlib import Path
+from hbaf.home import prepare_environment
+prepare_environment()
+from flows.promote_hbaf import promote_hbaf
+from flows.train_hbaf import train_hbaf
+from hbaf.parameters import CorpusParameters, PromotionParameters
+corpus = CorpusParameters(reader="folder", root=Path({root!r}), name="named")
+train_hbaf(corpus, "demo", features={{"audio": "mfcc", "workers": 1}},
+           training={{"max_epochs": 2, "threads": 1, "members": 1, "seed": 3}},
+           model={{"dim": 16, "heads": 2, "feedforward": 32, "conv_channels": 8}})
+print(promote_hbaf(corpus, rules=PromotionParameters(minimum_effect=1)).title)
+"""
+
+
 @pytest.fixture(scope="module")
 def talks(stack: Stack) -> str:
     """A corpus of words alone and a finished run of it in the stack's home."""
@@ -149,3 +164,18 @@ def test_no_keeps_the_champion_and_yes_moves_the_alias(
     shown = [item.data for item in found if item.key == "promotion-hbaf-talks"]
     assert any("| majority |" in str(text) and "passed" in str(text) for text in shown)
     assert Path(stack.environment["HBAF_HOME"], "cards", "hbaf-talks", "v1", "card.html").exists()
+
+
+@pytest.mark.timeout(280)
+def test_runs_are_named_by_what_they_do_and_a_refusal_is_seen(stack: Stack, talks: str) -> None:
+    printed = stack.run(sys.executable, "-c", TRAIN_AND_REFUSE.format(root=talks), timeout=200)
+    assert "hbaf-named version 1: not promoted, failed: majority" in printed
+    runs = {run.name: run for run in client(stack, lambda c: c.read_flow_runs())}
+    assert runs["train named demo seed 3"].state.name == "Completed"
+    refused = runs["promote named"].state
+    assert (refused.type.value, refused.name) == ("COMPLETED", "Refused")
+    assert "failed: majority" in refused.message
+    found = client(stack, lambda c: c.read_artifacts())
+    (shown,) = (item.data for item in found if item.key == "train-hbaf-named-demo")
+    assert "logistic regression" in str(shown)
+    assert "no sound: variant" in str(shown)

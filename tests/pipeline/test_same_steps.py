@@ -102,7 +102,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     monkeypatch.setattr("hbaf.validation.terminal.findings", lambda _, every_rule: "")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///nothing.db")  # as `prepare` would
     monkeypatch.setattr("hbaf.search.worker.end_in_order", lambda: None)
-    monkeypatch.setattr(CorpusReference, "corpus", None)
+    monkeypatch.setattr(CorpusReference, "corpus", MagicMock())  # with words and sound
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///nothing-is-logged.db")  # a verb says where its run can be seen
     return ran
 

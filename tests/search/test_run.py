@@ -59,6 +59,9 @@ def test_the_study_ends_with_the_trials_asked_for(prepared: Prepared, outcome: S
     assert {run.data.tags["mlflow.parentRunId"] for run in runs} == {outcome.parent_run_id}
     assert {run.info.status for run in runs} == {"FINISHED"}
     first = next(run for run in runs if run.data.tags["hbaf.trial"] == "0")
+    assert first.info.run_name == "calls trial 000"
+    assert first.data.tags["hbaf.corpus"] == "calls"
+    assert [given.dataset.name for given in first.inputs.dataset_inputs] == ["calls"]
     assert first.data.params["training.learning_rate"] == str(prepared.training.learning_rate)
     assert first.data.params["model.tau"] == str(prepared.model.tau)
     assert first.data.params["features.audio"] == "mfcc"

@@ -133,7 +133,8 @@ def _copy_table(header: Path, table_id: str, folder: Path) -> Path:
 
 
 def _dialogue(file: str, by_folder: bool) -> str:
-    return Path(file).parent.as_posix() if by_folder else Path(file).with_suffix("").as_posix()
+    path = Path(file)
+    return path.parent.as_posix() if by_folder or not path.name else path.with_suffix("").as_posix()
 
 
 def _splits(header: Path, table: pd.DataFrame) -> pd.DataFrame:

@@ -1,18 +1,35 @@
-"""How well a model does without a modality, and whether it was trained to."""
+"""Which modalities a corpus has, how well a model does without one, and whether it was trained to."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from torch import nn
 
-from hbaf.parameters import ModelParameters
+from hbaf.corpus.schema import Corpus
+from hbaf.features.imported.facts import is_imported
+from hbaf.parameters import FeatureParameters, ModelParameters
 from hbaf.training.data import Dialogue
 from hbaf.training.evaluate import predict
 from hbaf.training.package import misses_by_settings
 
 MODALITIES = ("audio", "text")
 OFTEN = 0.05  # share of train utterances without a modality from which on a model has learned to do without it
+
+
+def only_modality(corpus: Corpus, features: FeatureParameters) -> Literal["audio", "text"] | None:
+    """The one modality that the train split has; None where it has both, or neither.
+
+    Args:
+        features: published ones count as there, though the corpus has neither sound nor words of its own then.
+    """
+    train = corpus.in_split("train")
+    heard = is_imported(features.audio) or bool(train["audio_problem"].isna().any())
+    read = is_imported(features.text) or bool(train["text_problem"].isna().any())
+    if heard == read:
+        return None
+    return "audio" if heard else "text"
 
 
 def without(dialogues: Sequence[Dialogue], modality: str) -> list[Dialogue]:
