@@ -133,8 +133,8 @@ def _place(
     value = {name: clean(row.values.get(name) or "") for name in COLUMN_NAMES}
     value |= {name: _name(value[name]) for name in ("dialogue", "speaker", "split")}
     if not conventions.dialogues:
-        audio = PurePosixPath(value["audio"].replace("\\", "/"))
-        value["dialogue"] = audio.with_suffix("").as_posix().strip("./") if audio.name else ""
+        path = PurePosixPath(value["audio"].replace("\\", "/"))
+        value["dialogue"] = path.with_suffix("").as_posix().strip("./") if path.name else ""
     if value["dialogue"].lower() in NO_VALUE:
         raise BadRow("no dialogue", shown(value["dialogue"]) if value["dialogue"] else "an empty field")
     order = None
