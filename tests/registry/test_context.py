@@ -31,7 +31,8 @@ from tests.registry.conftest import Prepared, use
 def trained(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunReference]:
     """A home with a champion on a fine-tuned encoder, which lies in its package alone; no features are left."""
     folder = tmp_path_factory.mktemp("context")
-    shutil.copytree(prepared.folder / "home" / "corpora", folder / "home" / "corpora")
+    saved = prepared.reference.folder
+    shutil.copytree(saved, folder / "home" / "corpora" / saved.name)
     with pytest.MonkeyPatch.context() as patch:
         use(folder, patch)
         corpus = load_corpus(prepared.reference)

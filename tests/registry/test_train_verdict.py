@@ -18,7 +18,7 @@ from hbaf.registry.tracking import DESCRIPTION_TAG, MlflowClient, mlflow
 from hbaf.training.package import ModelPackage
 from hbaf.training.quality import floors
 from hbaf.training.quality.run_verdict import RunVerdict, costliest
-from tests.registry.conftest import LINES, Prepared
+from tests.registry.conftest import LINES, use
 
 SMALL = {"dim": 16, "heads": 2, "feedforward": 32, "conv_channels": 8}
 # The first epoch already follows the words where there are any, so dev cannot choose one that does not.
@@ -71,10 +71,23 @@ def write(folder: Path, *, words: bool = True, sound: bool = True, misleading: b
 
 
 @pytest.fixture(scope="module")
-def misled(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[CorpusParameters, Trained]:
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home of this file's own: its corpora would be found in the one that the session shares."""
+    return tmp_path_factory.mktemp("verdict")
+
+
+@pytest.fixture(autouse=True)
+def home(own: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    use(own, monkeypatch)
+    return own / "home"
+
+
+@pytest.fixture(scope="module")
+def misled(own: Path) -> tuple[CorpusParameters, Trained]:
     """Words that tell the emotion in train and mislead in dev."""
-    corpus = write(tmp_path_factory.mktemp("misled") / "misled", misleading=True)
-    with prepared.in_use():
+    corpus = write(own / "misled", misleading=True)
+    with pytest.MonkeyPatch.context() as patch:
+        use(own, patch)
         return corpus, pipeline.train(corpus, settings(**FOLLOWS_WORDS))
 
 
