@@ -1,5 +1,6 @@
 """The sound of a whole recording, channel by channel, read piece by piece."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +13,23 @@ BLOCK = 300.0  # seconds that are decoded at a time
 MOST_CHANNELS = 5  # with more it is the surround sound of a film
 
 
-def channels_of(path: Path) -> list[int] | None:
-    """The channels that hold one person each; None where the recording is one signal.
+def signals_of(path: Path) -> Iterator[tuple[int | None, np.ndarray]]:
+    """The recording as one signal (None, samples), or each channel with its samples where they hold one person each.
 
     Raises:
         AudioProblem: it gives no usable signal.
     """
     try:
-        read_whole(path, None)
+        mixed = read_whole(path, None)
     except AudioProblem as problem:
         if problem.reason != UNCORRELATED:
             raise
         count = read_native(path, 0.0, 1.0).samples.shape[1]
         if count > MOST_CHANNELS:
             raise
-        return list(range(count))
-    return None
+        yield from ((channel, read_whole(path, channel)) for channel in range(count))
+    else:
+        yield None, mixed
 
 
 def read_whole(path: Path, channel: int | None) -> np.ndarray:

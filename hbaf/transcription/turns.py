@@ -14,7 +14,7 @@ from hbaf.parameters import WordsParameters
 from hbaf.transcription.diarisation import SENTENCE_END, name_speakers
 from hbaf.transcription.engine import Engine
 from hbaf.transcription.models import locate_voices
-from hbaf.transcription.recording import channels_of, read_whole
+from hbaf.transcription.recording import signals_of
 from hbaf.transcription.speaker_encoder import SpeakerEncoder
 from hbaf.transcription.voice_activity import find_speech, stretches
 
@@ -43,32 +43,27 @@ def hear(path: Path, engine: Engine, parameters: WordsParameters) -> Heard:
         AudioProblem: the recording gives no usable signal.
         WeightsError: several people may speak on one channel, and the encoder of voices is not here.
     """
-    channels = channels_of(path)
-    if channels is None:
-        return _hear_one_signal(path, engine, parameters)
     turns: list[Turn] = []
-    language, seconds = parameters.language, 0.0
-    for channel in channels:
-        samples = read_whole(path, channel)
+    language, seconds, by = parameters.language, 0.0, "channel"
+    for channel, samples in signals_of(path):
         seconds = max(seconds, len(samples) / SAMPLE_RATE)
+        several = channel is None and parameters.speakers != 1
+        encoder = SpeakerEncoder(locate_voices()) if several else None  # if it is absent, before anything is heard
         words, language = find_words(samples, engine, language)
-        turns += turns_of_words(number_turns(words, parameters.longest_turn), str(channel))
-    return Heard(_in_order(turns), seconds, language or "", "channel")
+        if channel is None:
+            by = "setting" if encoder is None else "voice"
+            words = _with_speakers(words, samples, encoder, parameters)
+        numbered = number_turns(words, parameters.longest_turn)
+        turns += turns_of_words(numbered, None if channel is None else str(channel))
+    return Heard(_in_order(turns), seconds, language or "", by)
 
 
-def _hear_one_signal(path: Path, engine: Engine, parameters: WordsParameters) -> Heard:
-    encoder = None if parameters.speakers == 1 else SpeakerEncoder(locate_voices())
-    samples = read_whole(path, None)
-    words, language = find_words(samples, engine, parameters.language)
+def _with_speakers(
+    words: list[Word], samples: np.ndarray, encoder: SpeakerEncoder | None, parameters: WordsParameters
+) -> list[Word]:
     if encoder is None or not words:
-        words = [word._replace(speaker="speaker 1") for word in words]
-    else:
-        words = name_speakers(
-            samples, words, encoder, speakers=parameters.speakers, distance=parameters.distance
-        )  # fmt: skip
-    turns = turns_of_words(number_turns(words, parameters.longest_turn))
-    by = "setting" if encoder is None else "voice"
-    return Heard(_in_order(turns), len(samples) / SAMPLE_RATE, language or "", by)
+        return [word._replace(speaker="speaker 1") for word in words]
+    return name_speakers(samples, words, encoder, speakers=parameters.speakers, distance=parameters.distance)
 
 
 def find_words(samples: np.ndarray, engine: Engine, language: str | None) -> tuple[list[Word], str | None]:

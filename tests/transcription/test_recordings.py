@@ -8,7 +8,7 @@ import soundfile
 
 from hbaf.corpus.sound.audio import AudioProblem
 from hbaf.transcription import recording
-from hbaf.transcription.recording import channels_of, read_whole
+from hbaf.transcription.recording import read_whole, signals_of
 from hbaf.transcription.voice_activity import stretches
 
 RATE = 16_000
@@ -34,11 +34,11 @@ def test_people_on_channels_of_their_own(tmp_path: Path):
     soundfile.write(tmp_path / "one.wav", np.stack([one, 0.5 * one], axis=1), RATE)
     soundfile.write(tmp_path / "half.wav", np.stack([one, 0 * one], axis=1), RATE)
     soundfile.write(tmp_path / "film.wav", random.normal(scale=0.1, size=(RATE, 6)), RATE)
-    assert channels_of(tmp_path / "two.wav") == [0, 1]
-    assert channels_of(tmp_path / "one.wav") is None
-    assert channels_of(tmp_path / "half.wav") is None
+    assert [channel for channel, _ in signals_of(tmp_path / "two.wav")] == [0, 1]
+    assert [channel for channel, _ in signals_of(tmp_path / "one.wav")] == [None]
+    assert [channel for channel, _ in signals_of(tmp_path / "half.wav")] == [None]
     with pytest.raises(AudioProblem, match="uncorrelated channels"):
-        channels_of(tmp_path / "film.wav")
+        list(signals_of(tmp_path / "film.wav"))
 
 
 def test_stretches_are_cut_where_nobody_speaks():
