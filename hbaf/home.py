@@ -6,6 +6,7 @@ The home is `HBAF_HOME`, or the user's data directory (platformdirs). Nothing is
 import json
 import os
 import re
+import urllib.parse
 from pathlib import Path
 
 from hbaf.files import STORAGE_TROUBLE, StorageError, published, storage_message, write_atomically
@@ -153,6 +154,15 @@ def storage_trouble(error: BaseException) -> str | None:
                 )
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def parted(url: str) -> tuple[str, str]:
+    """A URL without its user and password, which no HTTP library of Python's own understands; and `user:password`."""
+    place = urllib.parse.urlsplit(url)
+    if place.username is None:
+        return url, ""
+    key = f"{urllib.parse.unquote(place.username)}:{urllib.parse.unquote(place.password or '')}"
+    return place._replace(netloc=place.netloc.rpartition("@")[2]).geturl(), key
 
 
 def without_password(address: str) -> str:

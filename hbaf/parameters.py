@@ -110,6 +110,15 @@ class CorpusParameters(Parameters):
     split_shares: tuple[Share, Share, Share] = Field(
         (0.7, 0.15, 0.15), description="Train, dev and test shares of dialogues where the corpus names no splits."
     )
+    split_by: Literal["dialogue", "speaker"] = Field(
+        "dialogue",
+        description="`speaker`: no speaker is in two splits or folds; dialogues that share speakers stay together.",
+    )
+    stratify: bool | None = Field(
+        None,
+        description="Deal the splits so that each holds its share of every emotion; a dialogue that is added may then "
+        "move others. null: where `split_by` is speaker.",
+    )
     gate_share: Share = Field(
         0.1,
         description="Share of the train dialogues set aside for promotion, where the corpus names no splits; nothing "

@@ -106,7 +106,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A champion's predictions of a labelled split, `interval` that of weighted F1 at 95 %."""
+    """A model's predictions of a labelled split, `interval` that of weighted F1 at 95 %."""
 
     corpus: str
     model: str
@@ -403,34 +403,39 @@ def evaluate(
     source: Source = "example",
     *,
     model: str | None = None,
+    run: str | None = None,
     final: bool = False,
     reason: str = "hbaf evaluate --final",
     progress: bool = False,
     step: Step = plainly,
 ) -> Evaluated:
-    """The champion's predictions of dev, or, with `final`, of the test split; each use of that is written down.
+    """A model's predictions of dev, or, with `final`, of the test split; each use of that is written down.
 
     Args:
+        model: registered name, whose champion is measured, or `name/version`; default: the only champion.
+        run: MLflow run whose model is measured instead.
         reason: why, for the list of uses of the test split.
     """
-    from hbaf.registry.models import find_model, load_package
+    from hbaf.registry.models import asked_model, load_package
     from hbaf.registry.records.test_looks import share_test_looks
     from hbaf.statistics import interval
     from hbaf.training.data import load_split, read_vectors
-    from hbaf.training.evaluate import evaluate_final, predict
+    from hbaf.training.evaluate import check_labels, check_splits, evaluate_final, predict
 
     reference = step(prepare)(source, progress=progress)
-    champion = find_model(model)
-    package, corpus = load_package(champion), reference.corpus
+    measured = asked_model(model, run)
+    package, corpus = load_package(measured), reference.corpus
+    check_labels(package, corpus)
     vectors = read_vectors(corpus, step(extract_columns)(reference, package.facts.features, progress=progress))
     if final:
         predictions = evaluate_final(package, corpus, vectors, reason=reason)
         share_test_looks()
     else:
-        dev = load_split(corpus, vectors, package.representation, "dev")
+        check_splits(package, corpus)
+        dev = load_split(corpus, vectors, package.representation, "dev", package.facts.emotions)
         predictions = predict(package.system, dev, package.facts.emotions)
     return Evaluated(
-        corpus.name, champion.label, "test" if final else "dev", predictions, interval(predictions.counts())
+        corpus.name, measured.label, "test" if final else "dev", predictions, interval(predictions.counts())
     )
 
 

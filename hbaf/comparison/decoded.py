@@ -87,7 +87,11 @@ def dialogues(corpus: Corpus, rows: pd.DataFrame) -> list[Dialogue]:
     n = len(corpus.utterances)
     nothing, absent = np.zeros((n, 0), np.float32), np.zeros(n, bool)
     return make_dialogues(
-        corpus, Vectors(nothing, nothing, None, absent, absent), Representation(identity_scaling(0), None), rows
+        corpus,
+        Vectors(nothing, nothing, None, absent, absent),
+        Representation(identity_scaling(0), None),
+        rows,
+        corpus.emotions,
     )
 
 

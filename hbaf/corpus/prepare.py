@@ -23,8 +23,24 @@ def prepare_corpus(
     """
     corpus = read_corpus(parameters)
     if split:
-        corpus = assign_splits(corpus, parameters.split_shares, parameters.seed, parameters.gate_share)
+        corpus = split_corpus(corpus, parameters)
     return save(add_facts(corpus, limits=parameters.limits, workers=workers, progress=progress))
+
+
+def split_corpus(corpus: Corpus, parameters: CorpusParameters) -> Corpus:
+    """The corpus with the splits that the parameters ask for.
+
+    Raises:
+        CorpusError: they cannot be had; see `assign_splits`.
+    """
+    return assign_splits(
+        corpus,
+        parameters.split_shares,
+        parameters.seed,
+        parameters.gate_share,
+        by=parameters.split_by,
+        stratify=parameters.stratify,
+    )
 
 
 def save(corpus: Corpus) -> CorpusReference:

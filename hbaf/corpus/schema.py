@@ -19,6 +19,7 @@ from hbaf.home import located, portable, published, write_atomically
 Split = Literal["train", "dev", "test", "gate"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")  # those that a corpus may bring
 GATE: Split = "gate"  # set aside at assignment, for promotion alone
+UNNAMED_SPEAKER = "unknown"  # several people may be nobody in particular
 ASSIGNED_SPLITS: tuple[Split, ...] = (*SPLITS, GATE)
 
 # column -> pandas dtype. Times are seconds from the beginning of the file; channel counts from 0.
@@ -70,7 +71,8 @@ class Corpus:
         root: folder below which every path in `utterances.audio` lies.
         utterances: `UTTERANCE_COLUMNS`, then `FACT_COLUMNS` once measured, then whatever else the source carried;
             sorted by dialogue and turn.
-        splits: `dialogue_id`, `split`; empty for a corpus that is only scored.
+        splits: `dialogue_id`, `split`; empty for a corpus that is only scored. Split by speaker, also `group`: which
+            dialogues stay together.
         emotions: the label set, in the order of the class indices; empty for a corpus without labels.
         set_aside: rows that could not become utterances: `row` (where in the file), `rule`, `found`.
         licence: SPDX identifier or short statement, empty when unknown.

@@ -3,11 +3,10 @@
 import base64
 import json
 import urllib.error
-import urllib.parse
 import urllib.request
 from typing import Any
 
-from hbaf.home import without_password, without_passwords
+from hbaf.home import parted, without_password, without_passwords
 
 PATIENCE = 5.0  # seconds
 
@@ -32,10 +31,8 @@ def ask(url: str, *, key: str = "", method: str = "GET", content: dict[str, Any]
         NoAnswer, Refused: the message says which address, without any password.
     """
     shown = without_password(url)
-    place = urllib.parse.urlsplit(url)
-    if place.username is not None:
-        key = key or f"{urllib.parse.unquote(place.username)}:{urllib.parse.unquote(place.password or '')}"
-        url = place._replace(netloc=place.netloc.rpartition("@")[2]).geturl()
+    url, own_key = parted(url)
+    key = key or own_key
     headers = {"Content-Type": "application/json"}
     if key:
         basic = base64.b64encode(key.encode()).decode()

@@ -6,13 +6,15 @@ A folder of safetensors + JSON beside the model's weights: numbers of each utter
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hbaf.corpus.schema import Corpus
+from hbaf.drift.familiarity import Edge, fit_edge
 from hbaf.drift.observations import Observations, observe
 from hbaf.drift.sketch import Sketcher, fit_sketcher
 from hbaf.drift.word_pairs import KnownPairs, fit_known_pairs
@@ -43,6 +45,7 @@ class Reference:
         emotions: the label set in the order of the class indices.
         corpus: name of the corpus.
         measured_f1: weighted F1 on dev with labels; beside the expected one it says how far that can be trusted.
+        edges: modality -> beyond which an utterance is unlike the corpus; empty in references of an older hbaf.
     """
 
     seen: Observations
@@ -51,6 +54,7 @@ class Reference:
     emotions: tuple[str, ...]
     corpus: str
     measured_f1: float
+    edges: Mapping[str, Edge] = field(default_factory=dict)
 
     def save(self, folder: Path) -> Path:
         """Writes the reference; reference.json comes last, so a folder with it is whole."""
@@ -63,8 +67,17 @@ class Reference:
         arrays |= {f"sketch/{name}": values.astype(np.float16) for name, values in self.seen.sketches.items()}
         for name, sketcher in self.sketchers.items():
             arrays |= {f"mean/{name}": sketcher.mean, f"components/{name}": sketcher.components.astype(np.float16)}
+        for name, edge in self.edges.items():
+            arrays |= {f"edge_mean/{name}": edge.sketcher.mean}
+            arrays[f"edge_components/{name}"] = edge.sketcher.components.astype(np.float16)
         arrays["known_pairs"] = self.known_pairs.bits
-        facts = {"format": FORMAT, "emotions": self.emotions, "corpus": self.corpus, "measured_f1": self.measured_f1}
+        facts: dict[str, Any] = {
+            "format": FORMAT,
+            "emotions": self.emotions,
+            "corpus": self.corpus,
+            "measured_f1": self.measured_f1,
+        }
+        facts["edges"] = {name: edge.distance for name, edge in self.edges.items()}
         folder.mkdir(parents=True, exist_ok=True)
         contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
         write_atomically(folder / "reference.safetensors", save(contiguous))
@@ -92,7 +105,7 @@ class Reference:
             named = {name.partition("/")[2]: values for name, values in arrays.items() if name.startswith(f"{kind}/")}
             return {name: values.astype(np.float32) for name, values in named.items()}
 
-        means = part("mean")
+        means, edge_means, edge_components = part("mean"), part("edge_mean"), part("edge_components")
         return Reference(
             seen=Observations(
                 arrays["dialogue"].astype(np.int64),
@@ -106,6 +119,10 @@ class Reference:
             emotions=tuple(facts["emotions"]),
             corpus=facts["corpus"],
             measured_f1=facts["measured_f1"],
+            edges={
+                name: Edge(Sketcher(edge_means[name], edge_components[name]), distance)
+                for name, distance in facts.get("edges", {}).items()
+            },
         )
 
 
@@ -139,7 +156,11 @@ def make_reference(predictor: Predictor, corpus: Corpus, vectors: Vectors) -> Re
     known_pairs = fit_known_pairs(train["text"], train["dialogue_id"])
     seen = observe(scores, emotions, vectors=inputs, sketchers=sketchers, known_pairs=known_pairs, held_out=held_out)
     measured = float(package.facts.dev_metrics.get("weighted_f1", float("nan")))
-    return Reference(seen, sketchers, known_pairs, emotions, corpus.name, measured)
+    learned = ~held_out
+    if not learned.any():  # what lies far from one half of dev is asked of the other half
+        learned = rows["dialogue_id"].isin(rows["dialogue_id"].unique()[::2]).to_numpy(bool)
+    edges = {name: edge for name, values in named.items() if (edge := fit_edge(values, learned)) is not None}
+    return Reference(seen, sketchers, known_pairs, emotions, corpus.name, measured, edges)
 
 
 def inputs_of(rows: pd.DataFrame, corpus: Corpus, vectors: Vectors) -> Vectors:

@@ -60,7 +60,7 @@ class Predictor:
         wanted = corpus.utterances if rows is None else rows
         if not len(wanted):
             return pd.DataFrame({"utterance_id": pd.Series(dtype="str")})
-        dialogues = make_dialogues(corpus, vectors, self.package.representation, wanted)
+        dialogues = make_dialogues(corpus, vectors, self.package.representation, wanted, self.emotions)
         parts: list[pd.DataFrame] = []
         with torch.inference_mode():
             for batch in LengthBuckets([len(d) for d in dialogues], self.batch_dialogues, seed=0, shuffle=False):

@@ -55,8 +55,8 @@ def best_run(
         hint = ". Train one: `hbaf train`."
         if first(finished, "attributes.start_time DESC"):
             hint = (
-                " with these splits; there are runs with other ones (`corpus.seed`, `corpus.split_shares`, "
-                "`corpus.gate_share`). Set them as they were, or train again: `hbaf train`."
+                " with these splits; there are runs with other ones (`corpus.seed`, `corpus.split_by`, "
+                "`corpus.split_shares`, `corpus.gate_share`). Set them as they were, or train again: `hbaf train`."
             )
         raise NoRunError(f"{reference.name}: no finished run of this corpus{hint}")
     newest_search = first(

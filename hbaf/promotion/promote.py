@@ -143,7 +143,9 @@ def _beside_floors(
     mine: SplitPredictions,
     rules: PromotionParameters,
 ) -> Held:
-    train, dev = (load_split(corpus, vectors, package.representation, part) for part in ("train", "dev"))
+    train, dev = (
+        load_split(corpus, vectors, package.representation, part, package.facts.emotions) for part in ("train", "dev")
+    )
     floors = {
         name: predictions_beside(package, corpus, vectors, mine, system=system)
         for name, system in (fitted or fit_floors(train, dev, package.facts.emotions)).items()

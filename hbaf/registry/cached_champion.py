@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from hbaf.files import move_folder, published_folder, tree_digest
-from hbaf.home import directory, write_atomically
+from hbaf.home import directory, parted, write_atomically
 from hbaf.registry.models import NoModelError, RegisteredModel, find_model, model_of_run
 from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
 from hbaf.stop import check
@@ -120,7 +120,8 @@ def unreachable() -> str | None:
     if address.startswith("http"):
         # Before the client asks: it tries again for minutes.
         try:
-            with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=PATIENCE) as answer:
+            # Who may enter is asked later; a server that wants a name is there.
+            with urllib.request.urlopen(f"{parted(address)[0].rstrip('/')}/health", timeout=PATIENCE) as answer:
                 return None if answer.status == 200 else f"HTTP {answer.status}"
         except urllib.error.HTTPError as error:
             return None if error.code < 500 else f"HTTP {error.code}"  # a proxy may hide the address

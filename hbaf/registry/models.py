@@ -183,6 +183,23 @@ def _fetched(version: "ModelVersion") -> RegisteredModel:
     return RegisteredModel(version.name, str(version.version), folder / "artifacts" / "package", str(version.run_id))
 
 
+def asked_model(name: str | None = None, run: str | None = None) -> RegisteredModel:
+    """The model that somebody names.
+
+    Args:
+        name: registered name, whose champion is meant, or `name/version`; default: the only one with a champion.
+        run: MLflow run that made it, instead.
+
+    Raises:
+        NoModelError: there is none, or both were named.
+    """
+    if run is not None:
+        if name is not None:
+            raise NoModelError(f"--model {name} and --run {run}: name one of the two.")
+        return model_of_run(run)
+    return model_with_label(name) if name is not None and "/" in name else find_model(name)
+
+
 def load_package(model: RegisteredModel, device: str = "cpu") -> "ModelPackage":
     """The model's package in evaluation mode; `device` is one of torch's.
 

@@ -50,6 +50,7 @@ def write_report(
     emotions: Sequence[str],
     provenance: Mapping[str, str],
     audio: AudioMode = "link",
+    notice: str = "",
 ) -> Path:
     """Writes `index.html` and `conversations/*.html`; equal input gives equal files.
 
@@ -65,6 +66,7 @@ def write_report(
         emotions: the label set in the order of the class indices.
         provenance: what the scores came from, shown as names and values.
         audio: `link` to the corpus's files, `embed` the segments as 16 kHz MP3, or `none`.
+        notice: a doubt about all scores, at the top of every page.
 
     Returns:
         The path of `index.html`.
@@ -79,7 +81,8 @@ def write_report(
     colours = palette_of(emotions)
     conversations: list[Conversation] = []  # as far as the index shows them
     pages.mkdir(parents=True, exist_ok=True)
-    shared = {"title": title, "provenance": list(provenance.items()), "versions": _versions(scores)}
+    shared: dict[str, Any] = {"title": title, "provenance": list(provenance.items()), "versions": _versions(scores)}
+    shared["notice"] = notice
     # One conversation's rows at a time: memory does not grow with the rows of all.
     for conversation, after in pairwise(chain(_conversations(scores, colours), [None])):
         assert conversation is not None

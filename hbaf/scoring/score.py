@@ -15,9 +15,11 @@ import pyarrow as pa
 from feature_store.store import FeatureStore
 from hbaf.corpus.readers.audformat_database import write_audformat
 from hbaf.corpus.schema import Corpus, CorpusReference
-from hbaf.features.columns import check_identities, default_store, extract_features
+from hbaf.drift.familiarity import familiarity, warning
+from hbaf.drift.reference import FOLDER, Reference, ReferenceMissing
+from hbaf.features.columns import Columns, check_identities, default_store, extract_features
 from hbaf.home import directory, portable, write_atomically
-from hbaf.inference.predictor import Predictor
+from hbaf.inference.predictor import Predictor, in_shards
 from hbaf.registry.cached_champion import champion as find_champion
 from hbaf.registry.models import RegisteredModel
 from hbaf.report.pages import write_report
@@ -26,6 +28,7 @@ from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.schema import Provenance, as_rows
 from hbaf.scoring.scores_folder import write_table
 from hbaf.scoring.unscored import UNSCORED, mark_unscored
+from hbaf.training.data import read_vectors
 
 CARRIED = [
     "utterance_id", "corpus", "dialogue_id", "turn", "speaker", "text", "audio", "channel", "start", "end", "seconds",
@@ -33,6 +36,7 @@ CARRIED = [
 ]  # fmt: skip
 KeepFeatures = Literal["selected", "none"]
 Players = Literal["link", "embed", "none"]  # how a report's players find the sound
+SAMPLE = 1000  # utterances, by and large, by which a corpus is held against the model's own
 LOOKED_AT = 3  # other turns that a conversation's page names as what a prediction looked at
 
 
@@ -48,6 +52,7 @@ class Scores:
         exported: files in the forms of other tools, in `exports`.
         without_times: conversations without times, of which no subtitles or tiers could be written.
         champion_from: "cache" where MLflow could not be reached and its last champion scored.
+        unlike: says so where the conversations are unlike those that the model was trained on; empty where not.
     """
 
     folder: Path
@@ -61,6 +66,7 @@ class Scores:
     unscored: int = 0
     exported: int = 0
     without_times: int = 0
+    unlike: str = ""
 
 
 def score_corpus(
@@ -99,12 +105,15 @@ def score_corpus(
     champion = chosen.model
     predictor = Predictor.load(champion.folder, attention=LOOKED_AT)
     check_purpose(purpose, predictor.package.facts)
-    scores = score_rows(corpus, champion, predictor, workers=workers, keep_features=keep_features, progress=progress)
+    facts = predictor.package.facts
+    with _columns(corpus, champion, predictor, workers, keep_features, progress) as columns:
+        predicted = predictor.predict_in_shards(corpus, columns)
+        unlike = _unlike(champion.folder, predictor, corpus, columns)
+    scores = with_inputs(corpus, predicted, champion, facts.trained_to_miss)
     name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-{champion.run_id[:12]}"
     folder = (output or directory("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     scores = scores.assign(purpose=purpose)
-    facts = predictor.package.facts
     shared = Provenance(
         source=corpus.name,
         model_version=champion.label,
@@ -129,6 +138,7 @@ def score_corpus(
         emotions=predictor.emotions,
         provenance={key: str(value) for key, value in provenance.items()},
         audio=audio,
+        notice=unlike,
     )
     result = Scores(
         folder=folder,
@@ -142,6 +152,7 @@ def score_corpus(
         unscored=int((scores["status"] == UNSCORED).sum()),
         exported=len(exported),
         without_times=without_times,
+        unlike=unlike,
     )
     written = {**provenance, **{k: v for k, v in asdict(result).items() if k not in ("folder", "report")}}
     written |= {"corpus_root": portable(corpus.root), "audio": audio}  # to write the report anew without a row
@@ -160,16 +171,46 @@ def score_rows(
     progress: bool = False,
 ) -> pd.DataFrame:
     """The utterance table with predictions: ids and inputs, label, probabilities, what each modality alone says."""
+    with _columns(corpus, champion, predictor, workers, keep_features, progress) as columns:
+        predicted = predictor.predict_in_shards(corpus, columns)
+    return with_inputs(corpus, predicted, champion, predictor.package.facts.trained_to_miss)
+
+
+@contextmanager
+def _columns(
+    corpus: Corpus,
+    champion: RegisteredModel,
+    predictor: Predictor,
+    workers: int | None,
+    keep_features: KeepFeatures,
+    progress: bool,
+) -> Iterator[Columns]:
+    """The features that the champion reads, for as long as the block lasts where nothing is kept."""
     facts = predictor.package.facts
     check_identities(facts.features, facts.extractors)
     features = facts.features.model_copy(update={"workers": workers})
     selection = predictor.package.representation.audio
     with _store(features.store, keep_features) as store:
-        columns = extract_features(
+        yield extract_features(
             corpus, features, store, out_of_fold=False, selection=selection, run=champion.run_id, progress=progress
         )
-        predicted = predictor.predict_in_shards(corpus, columns)
-    return with_inputs(corpus, predicted, champion, facts.trained_to_miss)
+
+
+def _unlike(folder: Path, predictor: Predictor, corpus: Corpus, columns: Columns) -> str:
+    """The warning of `hbaf.drift.familiarity`, from a sample of whole conversations; empty without a reference."""
+    table = corpus.utterances
+    dialogues = table["dialogue_id"].unique()
+    every = max(1, len(table) // SAMPLE)
+    sample = corpus.with_utterances(table[table["dialogue_id"].isin(dialogues[::every])].reset_index(drop=True))
+    part = next(in_shards(sample, SAMPLE))
+    try:
+        reference = Reference.load(folder / FOLDER)
+    except ReferenceMissing:
+        return ""
+    if not reference.edges:
+        return ""
+    inputs = predictor.package.representation.transform(read_vectors(part, columns))
+    return warning(familiarity(reference.edges, inputs), reference.corpus)
 
 
 def with_inputs(

@@ -176,14 +176,21 @@ class Dialogue:
 
 
 def load_split(
-    corpus: Corpus, vectors: Vectors, representation: Representation, split: Literal["train", "dev"]
+    corpus: Corpus,
+    vectors: Vectors,
+    representation: Representation,
+    split: Literal["train", "dev"],
+    emotions: Sequence[str] | None = None,
 ) -> list[Dialogue]:
     """The dialogues that learning may see. The test split has a reader of its own in `evaluate`.
+
+    Args:
+        emotions: as in `make_dialogues`; default: the corpus's own.
 
     Raises:
         SplitError: the split holds no labelled utterance.
     """
-    found = make_dialogues(corpus, vectors, representation, corpus.in_split(split))
+    found = make_dialogues(corpus, vectors, representation, corpus.in_split(split), emotions or corpus.emotions)
     if not any((dialogue.label != UNLABELLED).any() for dialogue in found):
         raise SplitError(f"corpus {corpus.name}: no labelled utterance in the {split} split. {_what_is_there(corpus)}")
     return found
@@ -203,15 +210,17 @@ def _what_is_there(corpus: Corpus) -> str:
 
 
 def make_dialogues(
-    corpus: Corpus, vectors: Vectors, representation: Representation, rows: pd.DataFrame
+    corpus: Corpus, vectors: Vectors, representation: Representation, rows: pd.DataFrame, emotions: Sequence[str]
 ) -> list[Dialogue]:
     """Dialogues of the given rows of `corpus.utterances`, in table order.
 
     Args:
         vectors: of the whole corpus, not of `rows` alone.
+        emotions: the label set of the model that reads them, in the order of its classes. A trained model's is its
+            own, whatever labels the corpus has; a label outside of it counts as none.
     """
     inputs = representation.transform(vectors)
-    labels = label_indices(corpus.utterances["emotion"], corpus.emotions)
+    labels = label_indices(corpus.utterances["emotion"], emotions)
     has_audio, has_text = inputs.has_audio, inputs.has_text
     audio, text = _zero_missing(inputs.audio, has_audio), _zero_missing(inputs.text, has_text)
     commonsense = None if inputs.commonsense is None else _zero_missing(inputs.commonsense, has_text)

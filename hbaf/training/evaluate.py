@@ -23,6 +23,10 @@ from hbaf.training.package import ModelPackage
 SCORES: dict[str, Score] = {"weighted_f1": weighted_f1, "macro_f1": macro_f1, "uar": uar, "accuracy": accuracy}
 
 
+class LabelsError(ValueError):
+    """The labels of a corpus are not those of the model that is measured on it."""
+
+
 def metrics(truth: np.ndarray, predicted: np.ndarray, emotions: Sequence[str]) -> dict[str, float]:
     """Metrics of labelled utterances.
 
@@ -139,6 +143,40 @@ def evaluate_final(package: ModelPackage, corpus: Corpus, vectors: Vectors, *, r
     return predict(package.system, dialogues, package.facts.emotions)
 
 
+def check_splits(package: ModelPackage, corpus: Corpus) -> None:
+    """Nothing where the model learned from no other corpus of this name, or with the same splits.
+
+    Raises:
+        SplitError: the corpus was split otherwise when the model was trained.
+    """
+    trained_on = package.facts.origin.get("splits_digest", corpus.splits_digest())
+    if package.facts.origin.get("corpus") == corpus.name and trained_on != corpus.splits_digest():
+        raise SplitError(
+            f"corpus {corpus.name}: its splits ({corpus.splits_digest()[:12]}) are not those that the model was "
+            f"trained with ({trained_on[:12]}): dialogues may have been trained on. Train again, or evaluate with "
+            "the old splits."
+        )
+
+
+def check_labels(package: ModelPackage, corpus: Corpus) -> None:
+    """Nothing where the model knows every label of the corpus.
+
+    Raises:
+        LabelsError: it does not; the message has the setting that mends it.
+    """
+    counts = corpus.utterances["emotion"].value_counts()
+    unknown = {label: count for label, count in counts.items() if label not in package.facts.emotions}
+    if not unknown:
+        return
+    named = ", ".join(f"{label} ({count})" for label, count in unknown.items())
+    setting = ",".join(f"{label}=" for label in unknown)
+    raise LabelsError(
+        f"corpus {corpus.name}: {named}: the model does not know these labels; it knows "
+        f"{', '.join(package.facts.emotions)}. Say what each counts as after its `=`, or leave that empty to leave "
+        f'these utterances out: `--labels "{setting}"`.'
+    )
+
+
 def watch_test_split(
     package: ModelPackage, corpus: Corpus, vectors: Vectors, *, reason: str
 ) -> Callable[[nn.Module], dict[str, float]]:
@@ -158,13 +196,7 @@ def _test_dialogues(package: ModelPackage, corpus: Corpus, vectors: Vectors, rea
     rows = corpus.in_split("test")
     if not len(rows):
         raise SplitError(f"corpus {corpus.name}: no dialogue is in the test split, so there is nothing to evaluate on.")
-    trained_on = package.facts.origin.get("splits_digest", corpus.splits_digest())
-    if package.facts.origin.get("corpus") == corpus.name and trained_on != corpus.splits_digest():
-        raise SplitError(
-            f"corpus {corpus.name}: its splits ({corpus.splits_digest()[:12]}) are not those that the model was "
-            f"trained with ({trained_on[:12]}): test dialogues may have been trained on. Train again, or evaluate with "
-            "the old splits."
-        )
+    check_splits(package, corpus)
     look = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "corpus": corpus.name,
@@ -174,7 +206,7 @@ def _test_dialogues(package: ModelPackage, corpus: Corpus, vectors: Vectors, rea
         "run": package.facts.origin.get("run_id", ""),
     }
     append_line(home_folder() / "test-looks.jsonl", look)
-    return make_dialogues(corpus, vectors, package.representation, rows)
+    return make_dialogues(corpus, vectors, package.representation, rows, package.facts.emotions)
 
 
 def weighted_f1_by(predictions: SplitPredictions, groups: pd.Series) -> dict[str, float]:

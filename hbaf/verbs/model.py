@@ -45,11 +45,14 @@ def evaluate(
     source: Source,
     *,
     model: str | None = None,
+    run: str | None = None,
     final: bool = False,
     reason: str = "hbaf evaluate --final",
     options: CorpusOptions = AS_IS,
 ) -> int:
-    """Measures the champion on dev, or with `--final` on the test split; each use of the test split is recorded.
+    """Measures a model on dev, or with `--final` on the test split; each use of the test split is recorded.
+
+    It may have learned from another corpus: `--labels` says what the labels of this one count as.
 
     Try:
 
@@ -57,15 +60,20 @@ def evaluate(
 
         hbaf evaluate example --final --reason "table 2 of the report"
 
+        hbaf evaluate example --run 0123456789abcdef
+
+        hbaf evaluate ~/calls --model hbaf-example/1 --labels "calm=neutral,disgust="
+
     Args:
-        model: Name of the registered model; default: the only one with a champion.
+        model: Name of the registered model, whose champion is measured, or `NAME/VERSION`; default: the only champion.
+        run: MLflow run id of any trained model, instead of a champion.
         final: Use the test split instead of dev.
         reason: Why the test split is used; recorded in `test-looks.jsonl` of the home folder.
     """
     from hbaf import pipeline
 
     found = pipeline.evaluate(
-        options.corpus(source), model=model, final=final, reason=reason, progress=options.progress, step=aloud
+        options.corpus(source), model=model, run=run, final=final, reason=reason, progress=options.progress, step=aloud
     )
     low, high = found.interval
     print(f"{found.model} on {found.corpus}, {found.split}: {len(found.predictions.truth)} utterances")

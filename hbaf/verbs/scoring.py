@@ -73,6 +73,8 @@ def score(
         print(f"  without audio: {found.without_audio}, without text: {found.without_text}")
     if found.unscored:
         print(f"  {found.unscored} more are unscored: they lack what this model was not trained to miss")
+    if found.unlike:
+        print(f"  {found.unlike}")
     print(f"scores: {found.folder / 'scores.parquet'}\nreport: {found.report}")
     if found.exported:
         print(f"exports: {found.exported} files in {found.folder / 'exports'}")

@@ -1,12 +1,14 @@
 """Folds of train and dev: by dialogue, each dev once, alike in emotions, without test, the same every time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from hbaf.corpus.folds import Fold, folds
-from hbaf.corpus.schema import Corpus, CorpusError, as_utterances
+from hbaf.corpus.schema import Corpus, CorpusError, as_utterances, empty_splits
+from hbaf.corpus.splits import assign_splits
 
 SPLITS = {"train": range(20), "dev": range(20, 26), "test": range(26, 32), "gate": range(32, 34)}
 
@@ -52,3 +54,21 @@ def test_one_fold_is_the_corpus_own_dev() -> None:
 def test_too_few_dialogues() -> None:
     with pytest.raises(CorpusError, match="26 dialogues in train and dev, fewer than 27 folds"):
         Fold(0, 27).of_corpus(made())
+
+
+def test_speakers_stay_together_in_the_folds_of_a_corpus_split_by_speaker() -> None:
+    corpus = made()
+    rows = corpus.utterances.assign(speaker=[f"s{int(name[1:]) // 3}" for name in corpus.utterances["dialogue_id"]])
+    corpus = assign_splits(
+        replace(corpus, splits=empty_splits()).with_utterances(rows), (0.8, 0.1, 0.1), 0, by="speaker"
+    )
+    dev = []
+    for fold in folds(4):
+        assert fold is not None
+        part = fold.of_corpus(corpus)
+        table = part.utterances.merge(part.splits, on="dialogue_id", validate="many_to_one")
+        assert table.groupby("speaker")["split"].nunique().max() == 1
+        dev += part.in_split("dev")["dialogue_id"].unique().tolist()
+    assert sorted(dev) == sorted(corpus.splits.query("split in ['train', 'dev']")["dialogue_id"])
+    with pytest.raises(CorpusError, match="groups of dialogues with speakers of their own"):
+        Fold(0, 30).of_corpus(corpus)

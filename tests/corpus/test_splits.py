@@ -1,7 +1,9 @@
 """Dialogues to splits: stable, disjoint, none left empty."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -115,3 +117,81 @@ def test_a_single_train_dialogue_stays_in_train() -> None:
     given = pd.DataFrame({"dialogue_id": ["d0", "d1"], "split": ["train", "test"]}, dtype="str")
     one = Corpus(one.name, one.root, one.utterances, given, one.emotions)
     assert assign_splits(one, SHARES, 0) is one
+
+
+EMOTIONS = ("anger", "joy", "sadness")
+
+
+def calls(customers: int, *, agents: int = 0, seed: int = 0) -> Corpus:
+    """Each customer calls three times, alone or with an agent of whom each serves his own customers."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for customer in range(customers):
+        for call in range(3):
+            for turn in range(4):
+                speaker = f"agent{customer % agents}" if agents and turn % 2 else f"customer{customer}"
+                emotion = EMOTIONS[random.choice(3, p=(0.1, 0.6, 0.3))]
+                rows.append(("c", f"{customer}-{call}", turn, speaker, emotion))
+    table = pd.DataFrame(rows, columns=["corpus", "dialogue_id", "turn", "speaker", "emotion"])
+    return Corpus("c", Path("/c"), as_utterances(table), empty_splits(), EMOTIONS)
+
+
+def with_split(split: Corpus) -> pd.DataFrame:
+    return split.utterances.merge(split.splits, on="dialogue_id", validate="many_to_one")
+
+
+@pytest.mark.parametrize(("agents", "gate_share"), [(0, 0.0), (0, 0.2), (12, 0.1)])
+@pytest.mark.parametrize("stratify", [None, False])
+def test_no_speaker_is_in_two_splits(agents: int, gate_share: float, stratify: bool | None) -> None:
+    split = assign_splits(calls(60, agents=agents), SHARES, 0, gate_share, by="speaker", stratify=stratify)
+    rows = with_split(split)
+    assert rows.groupby("speaker")["split"].nunique().max() == 1
+    assert {"train", "dev", "test"} <= set(rows["split"])
+    assert ("gate" in set(rows["split"])) == bool(gate_share) or (agents and stratify is False), "a hash may miss it"
+    # Customers of one agent are one group, which his dialogues name.
+    assert split.splits["group"].nunique() == (agents or 60)
+    assert rows.groupby("group")["split"].nunique().max() == 1
+
+
+def test_stratified_splits_hold_their_share_of_every_emotion() -> None:
+    for seed in range(5):
+        table = with_split(assign_splits(calls(40, seed=seed), SHARES, seed, 0.1, by="speaker"))
+        shares = pd.crosstab(table["emotion"], table["split"], normalize="index")
+        wanted = {"train": 0.63, "gate": 0.07, "dev": 0.15, "test": 0.15}
+        for split, share in wanted.items():
+            assert shares[split].to_numpy() == pytest.approx(share, abs=0.05), (seed, split)
+
+
+def test_dialogues_can_be_stratified_too() -> None:
+    by_hash, stratified = (
+        with_split(assign_splits(calls(20), SHARES, 0, stratify=stratify)) for stratify in (False, True)
+    )
+    off = [
+        np.abs(pd.crosstab(table["emotion"], table["split"], normalize="index")["test"] - 0.15).max()
+        for table in (by_hash, stratified)
+    ]
+    assert off[1] < 0.05 < off[0]
+    assert "group" not in stratified
+
+
+def test_a_stranger_among_speakers_is_an_error_that_names_a_dialogue() -> None:
+    given = calls(10)
+    rows = given.utterances.copy()
+    rows.loc[rows["dialogue_id"] == "3-1", "speaker"] = "unknown"
+    with pytest.raises(CorpusError, match=r"1 of 30 labelled dialogues name no speaker, 3-1 first"):
+        assign_splits(given.with_utterances(rows), SHARES, 0, by="speaker")
+
+
+def test_speakers_who_all_meet_cannot_be_parted() -> None:
+    with pytest.raises(CorpusError, match=r"30 labelled dialogues are 1 groups .* Split by dialogue"):
+        assign_splits(calls(10, agents=1), SHARES, 0, by="speaker")
+
+
+@pytest.mark.parametrize("stratify", [None, False])
+def test_dev_is_drawn_by_speaker_too(stratify: bool | None) -> None:
+    given = calls(20)
+    names = given.utterances["dialogue_id"].unique()
+    named = pd.DataFrame({"dialogue_id": names, "split": ["test" if n.startswith("1") else "train" for n in names]})
+    rows = with_split(assign_splits(replace(given, splits=named), SHARES, 0, by="speaker", stratify=stratify))
+    assert set(rows["split"]) == {"train", "dev", "test"}
+    assert rows.groupby("speaker")["split"].nunique().max() == 1

@@ -97,7 +97,7 @@ def test_out_of_postgresql(
         close_database(MlflowClient())  # PostgreSQL renames no database that somebody uses
         assert carry_over(address, databases[0], artifacts()).numbers == {f"{NAME}/1": "1"}
         assert postgres.has(data, "mlflow")
-        postgres.rename(data, "mlflow", "mlflow_carried_over")
+        postgres.rename_database(data, "mlflow", "mlflow_carried_over")
         assert not postgres.has(data, "mlflow")
     finally:
         postgres.stop(server)

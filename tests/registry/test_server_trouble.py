@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from hbaf.cli import expected
+from hbaf.home import parted
+from hbaf.registry.cached_champion import unreachable
 from hbaf.registry.tracking import MlflowClient, mlflow
 
 
@@ -55,3 +57,13 @@ def test_a_server_that_is_gone_is_named(guarded: int, monkeypatch: pytest.Monkey
 
 def test_other_errors_of_mlflow_stay_what_they_are() -> None:
     assert expected(mlflow.exceptions.MlflowException("a column is missing")) is None
+
+
+def test_a_server_is_found_behind_an_address_with_a_password(guarded: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://some%40body:a-secret@127.0.0.1:{guarded}")
+    assert unreachable() is None, "it asks for a password, so it is there"
+    assert parted("http://some%40body:a%2Fsecret@127.0.0.1:80/x") == ("http://127.0.0.1:80/x", "some@body:a/secret")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://somebody:a-secret@127.0.0.1:9")
+    trouble = unreachable()
+    assert trouble
+    assert "a-secret" not in trouble

@@ -21,7 +21,7 @@ from hbaf.corpus.confined import read_confined
 from hbaf.corpus.labels import LabelMap, noted, plain_label
 from hbaf.corpus.readers.audformat_tables import FOLDER, RECOGNISED, label_order, our_columns, segments_of, values_of
 from hbaf.corpus.readers.folder import safe_name
-from hbaf.corpus.schema import SPLITS, Corpus, CorpusError, as_utterances, empty_splits
+from hbaf.corpus.schema import SPLITS, UNNAMED_SPEAKER, Corpus, CorpusError, as_utterances, empty_splits
 from hbaf.corpus.sound.find_audio import AudioFinder
 from hbaf.corpus.text.manifest_values import clean, text_or_problem
 from hbaf.files import one_place
@@ -64,7 +64,7 @@ def read_audformat(parameters: CorpusParameters) -> Corpus:
                 "corpus": name,
                 "dialogue_id": values["dialogue"][number] or _dialogue(file, FOLDER in parameters.columns),
                 "order": (_number(values["turn"][number]) or 0.0, start or 0.0, file),
-                "speaker": values["speaker"][number] or "unknown",
+                "speaker": values["speaker"][number] or UNNAMED_SPEAKER,
                 "text": text,
                 "text_problem": text_problem,
                 "audio": audio,

@@ -19,7 +19,16 @@ import pandas as pd
 from hbaf.corpus.confined import read_confined
 from hbaf.corpus.labels import LabelMap, noted
 from hbaf.corpus.readers.folder import safe_name
-from hbaf.corpus.schema import LABEL_SETS, SPLITS, Corpus, CorpusError, Split, as_utterances, empty_set_aside
+from hbaf.corpus.schema import (
+    LABEL_SETS,
+    SPLITS,
+    UNNAMED_SPEAKER,
+    Corpus,
+    CorpusError,
+    Split,
+    as_utterances,
+    empty_set_aside,
+)
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, AudioFinder
 from hbaf.corpus.text.manifest_values import BadRow, clean, seconds, shown, text_or_problem
 from hbaf.corpus.text.table_header import csv_records
@@ -206,7 +215,7 @@ def _row(split: Split, fields: dict[str, Any], emotions: tuple[str, ...], labels
         "utterance": utterance,
         "dialogue_id": f"{split}-{dialogue}",
         "source_id": f"dia{dialogue}_utt{utterance}",
-        "speaker": value["Speaker"] or "unknown",
+        "speaker": value["Speaker"] or UNNAMED_SPEAKER,
         "text": text,
         "text_problem": text_problem,
         "emotion": emotion,

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hbaf.corpus.labels import LabelMap
-from hbaf.corpus.sound.channels import UNNAMED_SPEAKER
+from hbaf.corpus.schema import UNNAMED_SPEAKER
 from hbaf.corpus.sound.find_audio import AudioFinder
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.manifest_columns import COLUMN_NAMES, unit_of

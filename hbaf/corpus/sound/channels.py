@@ -9,10 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from hbaf.corpus.schema import CorpusError, is_missing
+from hbaf.corpus.schema import UNNAMED_SPEAKER, CorpusError, is_missing
 from hbaf.corpus.text.manifest_values import shown
 
-UNNAMED_SPEAKER = "unknown"
 UNCORRELATED = "uncorrelated channels"  # how the problem of `hbaf.corpus.sound.audio` begins
 
 

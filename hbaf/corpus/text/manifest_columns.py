@@ -26,6 +26,7 @@ COLUMN_NAMES: dict[str, tuple[str, ...]] = {
 # Names that other tools give them, which count where no column has one of the names above.
 OTHER_NAMES: dict[str, tuple[str, ...]] = {
     "dialogue": ("convid", "callid", "sessionid"),
+    "speaker": ("actor", "actorid"),
     "text": ("sentence", "words"),
     "audio": ("audiofilepath", "audiofilename", "wavfile", "wavpath", "wavfilename", "recording", "clip"),
     "duration": ("length", "lengthseconds", "seconds"),

@@ -37,7 +37,9 @@ def gate_predictions(package: ModelPackage, corpus: Corpus, vectors: Vectors, sp
     if split == "test":
         found = evaluate_final(package, corpus, vectors, reason="promotion")
     else:
-        dialogues = make_dialogues(corpus, vectors, package.representation, corpus.in_split(GATE))
+        dialogues = make_dialogues(
+            corpus, vectors, package.representation, corpus.in_split(GATE), package.facts.emotions
+        )
         found = predict(package.system, dialogues, package.facts.emotions)
     return _calibrated(found, package)
 
@@ -57,7 +59,7 @@ def predictions_beside(
         system: predicts in place of the package's own, from the same inputs, uncalibrated.
     """
     rows = corpus.utterances[corpus.utterances["utterance_id"].isin(candidate.utterance_ids)]
-    dialogues = make_dialogues(corpus, vectors, package.representation, rows)
+    dialogues = make_dialogues(corpus, vectors, package.representation, rows, package.facts.emotions)
     if system is not None:
         return predict(system, dialogues, package.facts.emotions)
     return _calibrated(predict(package.system, dialogues, package.facts.emotions), package)
@@ -110,7 +112,7 @@ def paired_calibration_difference(
 def utterances_per_second(package: ModelPackage, corpus: Corpus, vectors: Vectors, ids: Sequence[str]) -> float:
     """Speed of the model alone on this machine, features ready: the best of passes that take half a second or more."""
     rows = corpus.utterances[corpus.utterances["utterance_id"].isin(ids)]
-    dialogues = make_dialogues(corpus, vectors, package.representation, rows)
+    dialogues = make_dialogues(corpus, vectors, package.representation, rows, package.facts.emotions)
     best, spent = float("inf"), 0.0
     while spent < 0.5:
         began = time.perf_counter()

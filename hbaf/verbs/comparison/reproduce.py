@@ -49,7 +49,7 @@ def reproduce(
     from hbaf import pipeline
     from hbaf.comparison.reproduce import paper_set, representations_of_the_paper
     from hbaf.comparison.reproduce import reproduce as run
-    from hbaf.corpus.splits import assign_splits
+    from hbaf.corpus.prepare import split_corpus
     from hbaf.parameters import from_recipe
 
     if root is None and corpus != "example":
@@ -72,7 +72,7 @@ def reproduce(
         from hbaf.corpus.read import read_corpus
 
         parameters = options.corpus(source, RUN_STAGES)
-        read = assign_splits(read_corpus(parameters), parameters.split_shares, parameters.seed)
+        read = split_corpus(read_corpus(parameters), parameters)
         cost = cost_of(parts, read, features, model, training, workers)
         print("\n".join([*(f"{part.title}: {part.asked.systems}" for part in parts), *cost.lines(), *skipped]))
         return 0

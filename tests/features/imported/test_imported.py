@@ -76,7 +76,7 @@ def test_single_missing_values_take_the_median_of_train(imported: Corpus) -> Non
     assert representation.audio.fill is not None
     # Train holds rows 0, 1 and 2 whole enough: medians of 0, 1, 2 and of 0, 20 -> in the third number of 0, 200.
     assert representation.audio.fill.tolist() == [1.0, 10.0, 100.0]
-    dialogues = make_dialogues(imported, vectors, representation, imported.utterances)
+    dialogues = make_dialogues(imported, vectors, representation, imported.utterances, imported.emotions)
     audio = np.concatenate([dialogue.audio for dialogue in dialogues])
     assert np.isfinite(audio).all()
     assert audio[3].tolist() == [0, 0, 0], "a row without anything is missing, not a median"
