@@ -7,6 +7,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as RegistryStore
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 SEEN_IN = "3.17.2"
@@ -14,9 +15,9 @@ SEEN_IN = "3.17.2"
 
 def close_database(client: MlflowClient) -> None:
     """Ends every connection of a client that writes to a database itself, so that its file can be renamed."""
-    store = client._tracking_client.store
-    assert isinstance(store, SqlAlchemyStore)
-    store.engine.dispose()
+    for store in (client._tracking_client.store, client._get_registry_client().store):
+        assert isinstance(store, SqlAlchemyStore | RegistryStore)
+        store.engine.dispose()
 
 
 def forget_run(client: MlflowClient, run: Run) -> None:
