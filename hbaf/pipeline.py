@@ -412,31 +412,44 @@ def evaluate(
     """A model's predictions of dev, or, with `final`, of the test split; each use of that is written down.
 
     Args:
-        model: registered name, whose champion is measured, or `name/version`; default: the only champion.
+        model: registered name, whose champion is measured, or `name/version`; default: the only champion. `hub:ID`: a
+            published classifier.
         run: MLflow run whose model is measured instead.
         reason: why, for the list of uses of the test split.
     """
+    from hbaf.features.columns import default_store
     from hbaf.registry.models import asked_model, load_package
-    from hbaf.registry.records.test_looks import share_test_looks
-    from hbaf.statistics import interval
+    from hbaf.scoring.hub import hub_model, is_hub
     from hbaf.training.data import load_split, read_vectors
-    from hbaf.training.evaluate import check_labels, check_splits, evaluate_final, predict
+    from hbaf.training.evaluate import check_labels, check_splits, evaluate_final, predict, predictions_of
 
     reference = step(prepare)(source, progress=progress)
+    if is_hub(model):
+        published = hub_model(str(model), reference.corpus.labels)
+        check_labels(published.emotions, reference.corpus)
+        table = step(published.predict)(reference.corpus, default_store(), progress=progress)
+        found = predictions_of(table, reference.corpus, published.emotions, final_reason=reason if final else "")
+        return _evaluated(reference.corpus.name, published.label, final, found)
     measured = asked_model(model, run)
     package, corpus = load_package(measured), reference.corpus
-    check_labels(package, corpus)
+    check_labels(package.facts.emotions, corpus)
     vectors = read_vectors(corpus, step(extract_columns)(reference, package.facts.features, progress=progress))
     if final:
         predictions = evaluate_final(package, corpus, vectors, reason=reason)
-        share_test_looks()
     else:
         check_splits(package, corpus)
         dev = load_split(corpus, vectors, package.representation, "dev", package.facts.emotions)
         predictions = predict(package.system, dev, package.facts.emotions)
-    return Evaluated(
-        corpus.name, measured.label, "test" if final else "dev", predictions, interval(predictions.counts())
-    )
+    return _evaluated(corpus.name, measured.label, final, predictions)
+
+
+def _evaluated(corpus: str, model: str, final: bool, predictions: "SplitPredictions") -> Evaluated:
+    from hbaf.registry.records.test_looks import share_test_looks
+    from hbaf.statistics import interval
+
+    if final:
+        share_test_looks()
+    return Evaluated(corpus, model, "test" if final else "dev", predictions, interval(predictions.counts()))
 
 
 def score(
@@ -458,7 +471,7 @@ def score(
 
     Args:
         purpose: what the scores are for; kept with every row. `commercial` refuses what its licence forbids.
-        model: registered name; default: the only one with a champion.
+        model: registered name; default: the only one with a champion. `hub:ID`: a published classifier.
         output: folder for the results; default: in the home.
         csv: also a CSV; audformat: also an audformat database.
         export: also files of other tools, as `srt,eaf`: srt, vtt, eaf, textgrid, audacity, speakers.

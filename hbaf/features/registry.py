@@ -11,6 +11,7 @@ from hbaf.features.audio.mfcc import Mfcc
 from hbaf.features.audio.speech_models import SPEECH, SpeechModel
 from hbaf.features.extractor import Extractor
 from hbaf.features.finetuned import FineTuned
+from hbaf.features.hub_classifiers import HubClassifier
 from hbaf.features.imported.facts import Imported
 from hbaf.features.text.commonsense import Comet
 from hbaf.features.text.language_models import ENCODERS, LanguageModel
@@ -19,7 +20,8 @@ from hbaf.settings import did_you_mean
 
 # Each class takes the name it was asked for by first. `encoder` is any text model and `speech` any speech model, by hub
 # id or folder behind a colon: `encoder:roberta-base`. `finetuned` is an encoder fine-tuned here, by its digest, and
-# `imported` are published features by their name: nothing is computed.
+# `imported` are published features by their name: nothing is computed. `hub` is a published emotion classifier, whose
+# numbers are the probabilities of its own labels.
 EXTRACTORS: dict[str, type[Any]] = {
     "compare2016": Functionals,
     "egemaps": Functionals,
@@ -32,6 +34,7 @@ EXTRACTORS: dict[str, type[Any]] = {
     "encoder": LanguageModel,
     "finetuned": FineTuned,
     "comet": Comet,
+    "hub": HubClassifier,
     "imported": Imported,
 }
 

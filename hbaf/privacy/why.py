@@ -18,6 +18,7 @@ from hbaf.home import home_folder, located
 from hbaf.inbox.publish.published_scores import score_store
 from hbaf.registry.lineage import Lineage, lineage_of
 from hbaf.registry.tracking import tracking_address
+from hbaf.scoring.hub import is_hub
 from hbaf.scoring.store import FoundScore
 
 
@@ -61,15 +62,17 @@ def why(utterance_id: str, scores: Path | str | None = None) -> list[Step]:
         )
     row, facts = found.row, found.table.facts
     # Name and number may be another run's in another registry.
-    lineage = lineage_of(str(row["model_version"]), "" if is_missing(row.get("run_id")) else str(row["run_id"]))
+    model = str(row["model_version"])
+    if is_hub(model):
+        made = [Step("model", {"version": model, "published": "a model of the hub, not trained on your data"})]
+    else:
+        lineage = lineage_of(model, "" if is_missing(row.get("run_id")) else str(row["run_id"]))
+        keeps = facts.get("keep_features") != "none"
+        vectors = [_features(modality, row, lineage, keeps, found.conversation) for modality in lineage.columns]
+        made = [_model(lineage), _run(lineage), *vectors]
     return [
         _prediction(found),
-        _model(lineage),
-        _run(lineage),
-        *(
-            _features(modality, row, lineage, facts.get("keep_features") != "none", found.conversation)
-            for modality in lineage.columns
-        ),
+        *made,
         _corpus(facts) if is_missing(row.get("conversation_digest")) else _arrival(row, found),
         _audio(row, facts),
     ]

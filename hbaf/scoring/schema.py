@@ -56,9 +56,9 @@ COLUMNS: dict[str, pa.DataType] = {
     "arrival": pa.string(),  # what was read: recording or table, relative to the source; missing: `hbaf score`
     "audio_digest": pa.string(),  # sha256 of the audio file
     "conversation_digest": pa.string(),  # sha256 of words, speakers, times and sound; missing: `hbaf score`
-    "model_version": _NAME,  # "<registered name>/<version>"
+    "model_version": _NAME,  # "<registered name>/<version>", or "hub:<id>@<revision>": not trained on such data
     "run_id": _NAME,  # of the training run in MLflow
-    "champion_from": _NAME,  # "registry", or "cache" where MLflow could not be reached
+    "champion_from": _NAME,  # "registry", "cache" where MLflow could not be reached, "hub" for a published model
     "audio_features": _NAME,
     "text_features": _NAME,
     "purpose": _NAME,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -18,12 +19,14 @@ from hbaf.corpus.schema import Corpus, CorpusReference
 from hbaf.drift.familiarity import familiarity, warning
 from hbaf.drift.reference import FOLDER, Reference, ReferenceMissing
 from hbaf.features.columns import Columns, check_identities, default_store, extract_features
+from hbaf.features.hub_classifiers import HubClassifier
 from hbaf.home import directory, portable, write_atomically
 from hbaf.inference.predictor import Predictor, in_shards
 from hbaf.registry.cached_champion import champion as find_champion
 from hbaf.registry.models import RegisteredModel
 from hbaf.report.pages import write_report
 from hbaf.scoring.exports import export_scores
+from hbaf.scoring.hub import hub_model, is_hub
 from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.schema import Provenance, as_rows
 from hbaf.scoring.scores_folder import write_table
@@ -51,8 +54,10 @@ class Scores:
         unscored: how many of `rows` got no label, for want of what the model was not trained to miss.
         exported: files in the forms of other tools, in `exports`.
         without_times: conversations without times, of which no subtitles or tiers could be written.
-        champion_from: "cache" where MLflow could not be reached and its last champion scored.
-        unlike: says so where the conversations are unlike those that the model was trained on; empty where not.
+        champion_from: "cache" where MLflow could not be reached and its last champion scored, "hub" for a published
+            model.
+        notice: a doubt about all of them: they are unlike what the model was trained on, or nobody trained it on
+            such data at all; empty without.
     """
 
     folder: Path
@@ -66,7 +71,7 @@ class Scores:
     unscored: int = 0
     exported: int = 0
     without_times: int = 0
-    unlike: str = ""
+    notice: str = ""
 
 
 def score_corpus(
@@ -87,7 +92,7 @@ def score_corpus(
 
     Args:
         purpose: what the scores are made for; kept with every row.
-        model: registered name; default: the only one with a champion.
+        model: registered name; default: the only one with a champion. `hub:ID`: a published classifier.
         output: folder for the results; default: in the home, by corpus and model.
         audio: how the report's players find the sound.
         keep_features: what stays in the store of the vectors computed here: what the model reads, so that a second
@@ -101,32 +106,34 @@ def score_corpus(
         PurposeError: a licence forbids the purpose.
     """
     corpus = reference.corpus
-    chosen = find_champion(model)
-    champion = chosen.model
-    predictor = Predictor.load(champion.folder, attention=LOOKED_AT)
-    check_purpose(purpose, predictor.package.facts)
-    facts = predictor.package.facts
-    with _columns(corpus, champion, predictor, workers, keep_features, progress) as columns:
-        predicted = predictor.predict_in_shards(corpus, columns)
-        unlike = _unlike(champion.folder, predictor, corpus, columns)
-    scores = with_inputs(corpus, predicted, champion, facts.trained_to_miss)
-    name = f"{corpus.name}-{reference.digest[:12]}-{champion.name}-{champion.run_id[:12]}"
+    how = _How(workers, keep_features, progress)
+    judged = _by_hub(corpus, str(model), purpose, how) if is_hub(model) else _by_champion(corpus, model, purpose, how)
+    name = f"{corpus.name}-{reference.digest[:12]}-{judged.folder}"
     folder = (output or directory("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    scores = scores.assign(purpose=purpose)
+    scores = judged.scores.assign(purpose=purpose)
     shared = Provenance(
         source=corpus.name,
-        model_version=champion.label,
-        run_id=champion.run_id,
-        champion_from=chosen.champion_from,
-        audio_features=facts.features.audio,
-        text_features=facts.features.text,
+        model_version=judged.model,
+        run_id=judged.run_id,
+        champion_from=judged.champion_from,
+        audio_features=judged.audio_features,
+        text_features=judged.text_features,
         purpose=purpose,
         scored_at=datetime.now(UTC),
     )
-    provenance = {**_provenance(corpus, reference, champion, predictor), "purpose": purpose}
-    provenance["champion_from"] = chosen.champion_from
-    write_table(_both_forms(scores, as_rows(scores, predictor.emotions, shared)), folder, csv)
+    provenance = {
+        "corpus": corpus.name,
+        "corpus_digest": reference.digest,
+        "model": judged.model,
+        "run": judged.run_id,
+        **judged.facts,
+        "audio_features": judged.audio_features,
+        "text_features": judged.text_features,
+        "purpose": purpose,
+        "champion_from": judged.champion_from,
+    }
+    write_table(_both_forms(scores, as_rows(scores, judged.emotions, shared)), folder, csv)
     if audformat:
         write_audformat(scores, folder / "audformat")
     exported, without_times = export_scores(scores, folder, export) if export else ([], 0)
@@ -135,10 +142,10 @@ def score_corpus(
         folder / "report",
         title=f"{corpus.name}: {len(scores)} utterances",
         corpus_root=corpus.root,
-        emotions=predictor.emotions,
-        provenance={key: str(value) for key, value in provenance.items()},
+        emotions=judged.emotions,
+        provenance={key: str(value) for key, value in provenance.items() if value},
         audio=audio,
-        notice=unlike,
+        notice=judged.notice,
     )
     result = Scores(
         folder=folder,
@@ -146,19 +153,93 @@ def score_corpus(
         dialogues=int(scores["dialogue_id"].nunique()),
         without_audio=int(scores["audio_problem"].notna().sum()),
         without_text=int(scores["text_problem"].notna().sum()),
-        model=champion.label,
+        model=judged.model,
         report=report,
-        champion_from=chosen.champion_from,
+        champion_from=judged.champion_from,
         unscored=int((scores["status"] == UNSCORED).sum()),
         exported=len(exported),
         without_times=without_times,
-        unlike=unlike,
+        notice=judged.notice,
     )
     written = {**provenance, **{k: v for k, v in asdict(result).items() if k not in ("folder", "report")}}
     written |= {"corpus_root": portable(corpus.root), "audio": audio}  # to write the report anew without a row
     written["keep_features"] = keep_features
     write_atomically(folder / "scores.json", json.dumps(written, indent=1).encode())
     return result
+
+
+@dataclass(frozen=True)
+class _How:
+    workers: int | None
+    keep_features: KeepFeatures
+    progress: bool
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """What a model said of a corpus, and what there is to know of it.
+
+    Attributes:
+        folder: how its scores' folder is called in the home.
+        facts: shown as provenance, beside what all models have.
+        notice: a doubt about all scores.
+    """
+
+    scores: pd.DataFrame
+    emotions: tuple[str, ...]
+    model: str
+    run_id: str
+    champion_from: str
+    audio_features: str
+    text_features: str
+    folder: str
+    facts: Mapping[str, object]
+    notice: str
+
+
+def _by_champion(corpus: Corpus, model: str | None, purpose: Purpose, how: _How) -> _Judged:
+    chosen = find_champion(model)
+    champion = chosen.model
+    predictor = Predictor.load(champion.folder, attention=LOOKED_AT)
+    facts = predictor.package.facts
+    check_purpose(purpose, facts)
+    with _columns(corpus, champion, predictor, how) as columns:
+        predicted = predictor.predict_in_shards(corpus, columns)
+        notice = _unlike(champion.folder, predictor, corpus, columns)
+    return _Judged(
+        scores=with_inputs(corpus, predicted, champion.label, champion.run_id, facts.trained_to_miss),
+        emotions=predictor.emotions,
+        model=champion.label,
+        run_id=champion.run_id,
+        champion_from=chosen.champion_from,
+        audio_features=facts.features.audio,
+        text_features=facts.features.text,
+        folder=f"{champion.name}-{champion.run_id[:12]}",
+        facts={
+            "recipe": facts.training.recipe,
+            "trained_on": f"{facts.origin.get('corpus')} {str(facts.origin.get('corpus_digest'))[:12]}",
+            "licences": "; ".join(f"{name}: {licence}" for name, licence in facts.licences.items() if licence),
+        },
+        notice=notice,
+    )
+
+
+def _by_hub(corpus: Corpus, name: str, purpose: Purpose, how: _How) -> _Judged:
+    model = hub_model(name, corpus.labels, purpose)
+    with _store(None, how.keep_features) as store:
+        predicted = model.predict(corpus, store, workers=how.workers, progress=how.progress)
+    return _Judged(
+        scores=with_inputs(corpus, predicted, model.label, "", model.trained_to_miss),
+        emotions=model.emotions,
+        model=model.label,
+        run_id="",
+        champion_from="hub",
+        audio_features=name if model.modality == "audio" else "",
+        text_features=name if model.modality == "text" else "",
+        folder=f"hub-{sha256(model.label.encode()).hexdigest()[:12]}",
+        facts={"trained_on": "not your data", "licences": HubClassifier.licence},
+        notice=model.notice,
+    )
 
 
 def score_rows(
@@ -171,28 +252,22 @@ def score_rows(
     progress: bool = False,
 ) -> pd.DataFrame:
     """The utterance table with predictions: ids and inputs, label, probabilities, what each modality alone says."""
-    with _columns(corpus, champion, predictor, workers, keep_features, progress) as columns:
+    with _columns(corpus, champion, predictor, _How(workers, keep_features, progress)) as columns:
         predicted = predictor.predict_in_shards(corpus, columns)
-    return with_inputs(corpus, predicted, champion, predictor.package.facts.trained_to_miss)
+    misses = predictor.package.facts.trained_to_miss
+    return with_inputs(corpus, predicted, champion.label, champion.run_id, misses)
 
 
 @contextmanager
-def _columns(
-    corpus: Corpus,
-    champion: RegisteredModel,
-    predictor: Predictor,
-    workers: int | None,
-    keep_features: KeepFeatures,
-    progress: bool,
-) -> Iterator[Columns]:
+def _columns(corpus: Corpus, champion: RegisteredModel, predictor: Predictor, how: _How) -> Iterator[Columns]:
     """The features that the champion reads, for as long as the block lasts where nothing is kept."""
     facts = predictor.package.facts
     check_identities(facts.features, facts.extractors)
-    features = facts.features.model_copy(update={"workers": workers})
+    features = facts.features.model_copy(update={"workers": how.workers})
     selection = predictor.package.representation.audio
-    with _store(features.store, keep_features) as store:
+    with _store(features.store, how.keep_features) as store:
         yield extract_features(
-            corpus, features, store, out_of_fold=False, selection=selection, run=champion.run_id, progress=progress
+            corpus, features, store, out_of_fold=False, selection=selection, run=champion.run_id, progress=how.progress
         )
 
 
@@ -214,17 +289,19 @@ def _unlike(folder: Path, predictor: Predictor, corpus: Corpus, columns: Columns
 
 
 def with_inputs(
-    corpus: Corpus, predicted: pd.DataFrame, champion: RegisteredModel, trained_to_miss: Mapping[str, bool]
+    corpus: Corpus, predicted: pd.DataFrame, model: str, run_id: str, trained_to_miss: Mapping[str, bool]
 ) -> pd.DataFrame:
-    """Predictions beside what was scored, with the model's name and the status of each row.
+    """Predictions beside what was scored, with the model and the status of each row.
 
     Args:
         predicted: a row for each utterance, as `Predictor.predict` makes them.
+        model: as `model_version` names it.
+        run_id: that made it.
         trained_to_miss: of the model's `PackageFacts`.
     """
     carried = corpus.utterances[[name for name in CARRIED if name in corpus.utterances]]
     scores = carried.merge(predicted, on="utterance_id", validate="one_to_one")
-    return mark_unscored(scores.assign(model_version=champion.label, run_id=champion.run_id), trained_to_miss)
+    return mark_unscored(scores.assign(model_version=model, run_id=run_id), trained_to_miss)
 
 
 @contextmanager
@@ -235,23 +312,6 @@ def _store(url: str | None, keep: KeepFeatures) -> Iterator[FeatureStore]:
         return
     with tempfile.TemporaryDirectory(prefix="hbaf-features-") as folder:
         yield FeatureStore(folder)
-
-
-def _provenance(
-    corpus: Corpus, reference: CorpusReference, champion: RegisteredModel, predictor: Predictor
-) -> dict[str, object]:
-    facts = predictor.package.facts
-    return {
-        "corpus": corpus.name,
-        "corpus_digest": reference.digest,
-        "model": champion.label,
-        "run": champion.run_id,
-        "recipe": facts.training.recipe,
-        "trained_on": f"{facts.origin.get('corpus')} {str(facts.origin.get('corpus_digest'))[:12]}",
-        "audio_features": facts.features.audio,
-        "text_features": facts.features.text,
-        "licences": "; ".join(f"{name}: {licence}" for name, licence in facts.licences.items() if licence),
-    }
 
 
 def _both_forms(scores: pd.DataFrame, rows: pa.Table) -> pa.Table:

@@ -22,7 +22,7 @@ from hbaf.scoring.store import SELECTED_BY, Select
 
 TABLE, FACTS = "scores.parquet", "scores.json"
 # Of the facts, what the report does not show as provenance.
-NOT_SHOWN = ("rows", "dialogues", "without_audio", "without_text", "corpus_root", "audio", "keep_features", "unlike")
+NOT_SHOWN = ("rows", "dialogues", "without_audio", "without_text", "corpus_root", "audio", "keep_features", "notice")
 Filters = list[tuple[str, str, str]]  # column, operator, value
 
 
@@ -113,7 +113,7 @@ class ScoresFolder:
                 emotions=tuple(name[2:] for name in table.column_names if name.startswith("p_")),
                 provenance={name: str(value) for name, value in facts.items() if name not in NOT_SHOWN},
                 audio=facts.get("audio", "none"),
-                notice=facts.get("unlike", ""),
+                notice=facts.get("notice", ""),
             )
         if facts:
             counts = {

@@ -208,8 +208,8 @@ class Scorer:
         whole = pd.concat([*(one.utterances for one in before), new[self._columns]], ignore_index=True)
         vectors = _joined([*(one.vectors for one in before), self._vectors(new, whole[:known])])
         predicted = self.predictor.predict(_corpus(whole), vectors)[known:]
-        facts = self.predictor.package.facts
-        scores = with_inputs(_corpus(new), predicted, self.champion.model, facts.trained_to_miss)
+        model, facts = self.champion.model, self.predictor.package.facts
+        scores = with_inputs(_corpus(new), predicted, model.label, model.run_id, facts.trained_to_miss)
         table = as_rows(scores, self.predictor.emotions, self._provenance())
         rows = [_strict(row) for row in table.drop_columns([*LEFT_OUT]).to_pylist()]
         own, all_ = _places(new), _places(whole)

@@ -17,7 +17,7 @@ from hbaf.files import append_line
 from hbaf.home import home_folder
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.statistics import Score, accuracy, class_f1, confusion, counts_by, macro_f1, uar, weighted_f1
-from hbaf.training.data import Dialogue, LengthBuckets, SplitError, Vectors, collate, make_dialogues
+from hbaf.training.data import Dialogue, LengthBuckets, SplitError, Vectors, collate, label_indices, make_dialogues
 from hbaf.training.package import ModelPackage
 
 SCORES: dict[str, Score] = {"weighted_f1": weighted_f1, "macro_f1": macro_f1, "uar": uar, "accuracy": accuracy}
@@ -158,21 +158,21 @@ def check_splits(package: ModelPackage, corpus: Corpus) -> None:
         )
 
 
-def check_labels(package: ModelPackage, corpus: Corpus) -> None:
-    """Nothing where the model knows every label of the corpus.
+def check_labels(emotions: Sequence[str], corpus: Corpus) -> None:
+    """Nothing where a model with these emotions knows every label of the corpus.
 
     Raises:
         LabelsError: it does not; the message has the setting that mends it.
     """
     counts = corpus.utterances["emotion"].value_counts()
-    unknown = {label: count for label, count in counts.items() if label not in package.facts.emotions}
+    unknown = {label: count for label, count in counts.items() if label not in emotions}
     if not unknown:
         return
     named = ", ".join(f"{label} ({count})" for label, count in unknown.items())
     setting = ",".join(f"{label}=" for label in unknown)
     raise LabelsError(
         f"corpus {corpus.name}: {named}: the model does not know these labels; it knows "
-        f"{', '.join(package.facts.emotions)}. Say what each counts as after its `=`, or leave that empty to leave "
+        f"{', '.join(emotions)}. Say what each counts as after its `=`, or leave that empty to leave "
         f'these utterances out: `--labels "{setting}"`.'
     )
 
@@ -193,20 +193,58 @@ def watch_test_split(
 
 
 def _test_dialogues(package: ModelPackage, corpus: Corpus, vectors: Vectors, reason: str) -> list[Dialogue]:
+    check_splits(package, corpus)
+    rows = _test_rows(corpus, reason, str(package.facts.origin.get("run_id", "")))
+    return make_dialogues(corpus, vectors, package.representation, rows, package.facts.emotions)
+
+
+def predictions_of(
+    table: pd.DataFrame, corpus: Corpus, emotions: Sequence[str], *, final_reason: str = ""
+) -> SplitPredictions:
+    """What a model that learns nothing here, such as a published one, says of dev, or of the test split.
+
+    Args:
+        table: `utterance_id` and `p_<emotion>` of all utterances; NaN where it says nothing, which leaves them out.
+        emotions: of the model, in the order of its classes.
+        final_reason: why the test split is used; empty: dev.
+
+    Raises:
+        SplitError: no utterance of the split has a label and a prediction.
+    """
+    rows = _test_rows(corpus, final_reason, "") if final_reason else corpus.in_split("dev")
+    found = rows.merge(table, on="utterance_id", validate="one_to_one")
+    columns = [f"p_{emotion}" for emotion in emotions]
+    found = found[found["emotion"].notna() & found[columns].notna().all(axis=1)]
+    if found.empty:
+        split = "test" if final_reason else "dev"
+        raise SplitError(
+            f"corpus {corpus.name}: no utterance of {split} has both a label and what this model reads. Label some, or "
+            "take a model that reads what there is."
+        )
+    return SplitPredictions(
+        utterance_ids=tuple(found["utterance_id"]),
+        dialogue_ids=tuple(found["dialogue_id"]),
+        probability=found[columns].to_numpy(np.float32),
+        truth=label_indices(found["emotion"], emotions),
+        emotions=tuple(emotions),
+    )
+
+
+def _test_rows(corpus: Corpus, reason: str, run: str) -> pd.DataFrame:
+    """The test split, whose use is written down."""
     rows = corpus.in_split("test")
     if not len(rows):
         raise SplitError(f"corpus {corpus.name}: no dialogue is in the test split, so there is nothing to evaluate on.")
-    check_splits(package, corpus)
     look = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "corpus": corpus.name,
         "corpus_digest": corpus.digest(),
         "splits_digest": corpus.splits_digest(),
         "reason": reason,
-        "run": package.facts.origin.get("run_id", ""),
+        "run": run,
     }
     append_line(home_folder() / "test-looks.jsonl", look)
-    return make_dialogues(corpus, vectors, package.representation, rows, package.facts.emotions)
+    return rows
 
 
 def weighted_f1_by(predictions: SplitPredictions, groups: pd.Series) -> dict[str, float]:

@@ -66,6 +66,7 @@ def evaluate(
 
     Args:
         model: Name of the registered model, whose champion is measured, or `NAME/VERSION`; default: the only champion.
+            `hub:ID` is a published classifier of the Hugging Face hub (`hbaf models fetch hub:ID`).
         run: MLflow run id of any trained model, instead of a champion.
         final: Use the test split instead of dev.
         reason: Why the test split is used; recorded in `test-looks.jsonl` of the home folder.

@@ -34,8 +34,11 @@ def score(
 
         hbaf score ~/recordings --purpose research --transcribe --set words.language=en
 
+        hbaf score ~/calls --purpose research --model hub:SamLowe/roberta-base-go_emotions --labels go_emotions:ekman
+
     Args:
-        model: Name of the registered model; default: the only one with a champion.
+        model: Name of the registered model; default: the only one with a champion. `hub:ID`: a published classifier of
+            the Hugging Face hub, for first scores; its rows and pages say that it was not trained on your data.
         output: Folder for the results; default: in the home folder.
         csv: Also write scores.csv, safe to open in a spreadsheet (text that looks like a formula stays text).
         audformat: Also write the predictions as an audformat database.
@@ -73,8 +76,8 @@ def score(
         print(f"  without audio: {found.without_audio}, without text: {found.without_text}")
     if found.unscored:
         print(f"  {found.unscored} more are unscored: they lack what this model was not trained to miss")
-    if found.unlike:
-        print(f"  {found.unlike}")
+    if found.notice:
+        print(f"  {found.notice}")
     print(f"scores: {found.folder / 'scores.parquet'}\nreport: {found.report}")
     if found.exported:
         print(f"exports: {found.exported} files in {found.folder / 'exports'}")

@@ -101,10 +101,10 @@ def bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def save_speech_model(folder: Path, kind: str, norm: str, *, masks: bool) -> Path:
+def save_speech_model(folder: Path, kind: str, norm: str, *, masks: bool, labels: dict[int, str] | None = None) -> Path:
     """A tiny random model whose frames are 320 samples apart and 400 wide, as the published ones'."""
     import torch
-    from transformers import AutoConfig, AutoModel, Wav2Vec2FeatureExtractor
+    from transformers import AutoConfig, AutoModel, AutoModelForAudioClassification, Wav2Vec2FeatureExtractor
 
     torch.manual_seed(0)
     config = AutoConfig.for_model(
@@ -119,7 +119,9 @@ def save_speech_model(folder: Path, kind: str, norm: str, *, masks: bool) -> Pat
         initializer_range=0.3,
         **({} if kind == "data2vec-audio" else {"feat_extract_norm": norm}),
     )
-    AutoModel.from_config(config).save_pretrained(folder)
+    if labels:
+        config.id2label, config.classifier_proj_size = labels, 16
+    (AutoModelForAudioClassification if labels else AutoModel).from_config(config).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=masks).save_pretrained(folder)
     return folder
 
@@ -147,6 +149,34 @@ def hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def data2vec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_speech_model(tmp_path_factory.mktemp("data2vec"), "data2vec-audio", "layer", masks=True)
+
+
+EMOTIONS = {0: "Joy", 1: "anger", 2: "neutral"}
+
+
+@pytest.fixture(scope="session")
+def text_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the emotions of single sentences, as a hub model is saved."""
+    import torch
+    from transformers import RobertaConfig, RobertaForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("text-classifier")
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=140, pad_token_id=1, initializer_range=0.5, id2label=EMOTIONS,
+    )  # fmt: skip
+    RobertaForSequenceClassification(config).save_pretrained(folder)
+    save_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_speech_model(
+        tmp_path_factory.mktemp("speech-classifier"), "wav2vec2", "layer", masks=True,
+        labels=EMOTIONS,
+    )  # fmt: skip
 
 
 def tone_corpus(root: Path, count: int) -> Corpus:

@@ -27,6 +27,8 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "encoder": ("encoder", {"model": "roberta"}),
     "encoder-context": ("encoder", {"model": "roberta", "context": 2}),
     "comet": ("comet", {"model": "bart"}),
+    "hub-text": ("hub", {"model": "text_classifier"}),
+    "hub-speech": ("hub", {"model": "speech_classifier"}),
     "comet-encoder": ("comet", {"model": "bart", "pool": "encoder_mean"}),
 }
 

@@ -86,7 +86,7 @@ def test_a_corpus_with_more_labels_is_scored(relabelled: Path, run: RunReference
     reference = pipeline.prepare(CorpusParameters(reader="folder", root=relabelled), split=False)
     scores = score_corpus(reference, purpose="research", output=tmp_path / "out", workers=1)
     assert scores.rows == 36
-    assert scores.unlike == "", "they are the very calls that it was trained on"
+    assert scores.notice == "", "they are the very calls that it was trained on"
 
 
 def test_conversations_of_another_kind_are_doubted(run: RunReference, tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_conversations_of_another_kind_are_doubted(run: RunReference, tmp_path: 
     (folder / "calls.csv").write_text("\n".join(rows) + "\n")
     reference = pipeline.prepare(CorpusParameters(reader="folder", root=folder), split=False)
     scores = score_corpus(reference, purpose="research", output=tmp_path / "out", workers=1)
-    assert "unlike calls" in scores.unlike
+    assert "unlike calls" in scores.notice
     kept = ScoresFolder(scores.folder)
     assert kept.remove(lambda part: (part["dialogue_id"] == "d1").to_numpy(bool)) == 4
     pages = [scores.folder / "report" / "index.html", *(scores.folder / "report" / "conversations").glob("*.html")]
     assert len(pages) == 2
     assert all("These conversations are unlike calls" in page.read_text() for page in pages), "also when written anew"
-    assert json.loads((scores.folder / "scores.json").read_text())["unlike"] == scores.unlike
+    assert json.loads((scores.folder / "scores.json").read_text())["notice"] == scores.notice

@@ -118,7 +118,7 @@ class SpeechModel:
             for piece in self.pieces(np.asarray(item, np.float32))
         ]  # fmt: skip
         for batch in _length_batches([len(piece) for _, piece in pieces], self.batch_size, exact=not self.pads):
-            means, lengths = self._means([pieces[place][1] for place in batch])
+            means, lengths = self.compute([pieces[place][1] for place in batch])
             for place, mean, length in zip(batch, means, lengths, strict=True):
                 sums[pieces[place][0]] += mean * length
                 frames[pieces[place][0]] += length
@@ -143,7 +143,7 @@ class SpeechModel:
             signal = (centred / np.sqrt(np.mean(np.square(centred)) + 1e-7)).astype(np.float32)
         return np.array_split(signal, -(-len(signal) // int(self.chunk_seconds * SAMPLE_RATE)))
 
-    def _means(self, signals: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def compute(self, signals: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(B, D) float32 means and (B,) frames that each was taken over."""
         import torch
 

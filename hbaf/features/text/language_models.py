@@ -130,14 +130,18 @@ class LanguageModel:
         device = chosen_device(self.device)
         for rows, ids, mask in length_batches(tokens, self.batch_size, self._tokenizer.pad_token_id):
             with torch.inference_mode(), half_precision(device):
-                hidden = self._model(
-                    input_ids=ids.to(device), attention_mask=mask.to(device), output_hidden_states=True
-                ).hidden_states
-                states = torch.stack(hidden[-self.layers :]).float().mean(dim=0)  # (B, T, D)
-                own = own_tokens(mask, [starts[row] for row in rows]).to(device)
-                pooled = states[:, 0] if self.pool == "cls" else masked_mean(states, own)  # (B, D)
-            vectors[[spoken[row] for row in rows]] = pooled.float().cpu().numpy()
+                own = own_tokens(mask, [starts[row] for row in rows])
+                computed = self.compute(ids.to(device), mask.to(device), own.to(device))
+            vectors[[spoken[row] for row in rows]] = computed.float().cpu().numpy()
         return vectors
+
+    def compute(self, ids: Any, mask: Any, own: Any) -> Any:
+        """(B, T) token ids, mask of tokens and mask of the turn's own tokens -> (B, dim)."""
+        import torch
+
+        hidden = self._model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        states = torch.stack(hidden[-self.layers :]).float().mean(dim=0)  # (B, T, D)
+        return states[:, 0] if self.pool == "cls" else masked_mean(states, own)
 
     def tokenize(self, windows: Sequence[Window]) -> tuple[list[list[int]], list[int]]:
         """Token ids of each item, and where in them the turn itself begins."""
