@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hbaf.corpus.schema import CorpusReference
     from hbaf.features.columns import Columns
     from hbaf.inference.predictor import Predictor
+    from hbaf.labelling.agreement import Agreement
+    from hbaf.labelling.importing import Imported
     from hbaf.privacy.receipts import Receipt
     from hbaf.promotion.verdict import Verdict
     from hbaf.registry.runs import RunReference
@@ -161,11 +163,14 @@ def transcribe(
     return transcribe_folder(parameters.root, words, progress=progress)
 
 
-def prepare(source: Source = "example", *, split: bool = True, progress: bool = False) -> "CorpusReference":
+def prepare(
+    source: Source = "example", *, split: bool = True, annotated: bool = True, progress: bool = False
+) -> "CorpusReference":
     """Reads a corpus, measures its audio and saves it in the home.
 
     Args:
         split: assign dialogues to train, dev, test and gate where the source does not; False for one only scored.
+        annotated: with the labels that people gave it, beside those of the source.
     """
     from hbaf.corpus.prepare import prepare_corpus
     from hbaf.corpus.read import parameters_of
@@ -173,7 +178,7 @@ def prepare(source: Source = "example", *, split: bool = True, progress: bool = 
 
     prepare_environment()
     parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
-    return prepare_corpus(parameters, split=split, progress=progress)
+    return prepare_corpus(parameters, split=split, annotated=annotated, progress=progress)
 
 
 def check(
@@ -474,6 +479,42 @@ def score(
         export=wanted, keep_features=keep_features, audio=audio, progress=progress,
     )  # fmt: skip
     return Scored(scores, step(apply_retention)())
+
+
+def import_labels(
+    source: Source,
+    files: Sequence[Path],
+    *,
+    annotator: str = "",
+    progress: bool = False,
+    step: Step = plainly,
+) -> "Imported":
+    """Takes up labels that people gave a corpus, joined by utterance id; the next `prepare` knows them.
+
+    Args:
+        annotator: who gave labels whose file does not say.
+    """
+    from hbaf.corpus.read import parameters_of
+    from hbaf.labelling.given import LabellingError
+    from hbaf.labelling.importing import import_labels as join
+
+    if not files:
+        raise LabellingError("no file of labels is named. Name one or several after the corpus.")
+    parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
+    reference = step(prepare)(parameters, split=False, annotated=False, progress=progress)
+    return join(reference.corpus, files, parameters, annotator=annotator)
+
+
+def label_agreement(source: Source) -> "Agreement | None":
+    """How far the annotators of a corpus agree; None where no two labelled the same utterance."""
+    from hbaf.corpus.annotations import read_annotations
+    from hbaf.corpus.labels import LabelMap
+    from hbaf.corpus.read import parameters_of, read_corpus
+    from hbaf.labelling.agreement import agreement_of
+
+    parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
+    corpus = read_corpus(parameters, annotated=False)
+    return agreement_of(corpus, read_annotations(corpus.name), LabelMap(parameters))
 
 
 def _of_what_is_there(reference: "CorpusReference", settings: Settings) -> tuple[Settings, str]:

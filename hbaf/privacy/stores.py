@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hbaf.corpus.annotations import annotated_corpora, change_annotations
 from hbaf.corpus.prepare import save
 from hbaf.corpus.schema import save_corpus
 from hbaf.corpus.text.transcripts.made_here import place_in_home
@@ -21,7 +22,7 @@ from hbaf.parameters import SearchParameters
 from hbaf.privacy.places import abandoned_files
 from hbaf.privacy.plan import Plan, left
 from hbaf.privacy.receipts import Receipt
-from hbaf.privacy.subject import lines_of, saved_corpora
+from hbaf.privacy.subject import labels_of, lines_of, saved_corpora
 from hbaf.registry.trained_on import remove_run, run_keys, validations_of
 from hbaf.scoring.store import ScoredTable
 from hbaf.search.plan import storage_url
@@ -125,6 +126,19 @@ def _transcripts(plan: Plan, receipt: Receipt) -> Receipt:
     return receipt
 
 
+def _labels(plan: Plan, receipt: Receipt) -> Receipt:
+    """Labels about what is forgotten go; those of an annotator stay, without name, file and note."""
+    nobody = f"forgotten {plan.receipt.subject[:8]}"
+    for corpus in annotated_corpora():
+        gone = set(labels_of(plan.subject, corpus))
+        if plan.subject.kind == "annotator":
+            bare = {one: replace(one, annotator=nobody, file="", note="") for one in gone}
+            change_annotations(corpus, lambda there, bare=bare: [bare.get(one, one) for one in there])
+        else:
+            change_annotations(corpus, lambda there, gone=gone: [one for one in there if one not in gone])
+    return receipt
+
+
 def _corpora(plan: Plan, receipt: Receipt) -> Receipt:
     for saved in saved_corpora():
         gone = plan.subject.rows_of(saved)
@@ -151,5 +165,6 @@ STORES: tuple[Store, ...] = (
     Store(("runs",), _checkpoints),
     Store(("cache", "errors"), _caches),
     Store(("transcripts",), _transcripts),
+    Store(("labels",), _labels),
     Store(("corpora", "imported"), _corpora),
 )

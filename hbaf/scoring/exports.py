@@ -34,6 +34,7 @@ class TimedTurn(NamedTuple):
         start, end: seconds from the beginning of the conversation.
         label: the predicted emotion; "" where unscored.
         confidence: probability of the label, 0..1.
+        utterance_id: "" where a file for other tools needs none.
     """
 
     start: float
@@ -42,6 +43,7 @@ class TimedTurn(NamedTuple):
     text: str
     label: str
     confidence: float
+    utterance_id: str = ""
 
     @property
     def marked(self) -> str:
@@ -89,10 +91,14 @@ def export_scores(scores: pd.DataFrame, folder: Path, wanted: Sequence[str]) -> 
     return files, without_times
 
 
-def timed_turns(rows: pd.DataFrame) -> list[TimedTurn]:
+def timed_turns(rows: pd.DataFrame, *, ids: bool = False) -> list[TimedTurn]:
     """The turns of one conversation with times; empty where nothing is known of them.
 
     A turn without words or sound keeps its place; one without any time is left out.
+
+    Args:
+        rows: scored or not.
+        ids: with their utterance ids.
     """
     placed = bool(rows["start"].notna().any())
     found, at = [], 0.0
@@ -102,10 +108,12 @@ def timed_turns(rows: pd.DataFrame) -> list[TimedTurn]:
         if is_missing(start) or is_missing(length):
             continue
         at = float(start) + float(length)
-        label = "" if is_missing(row["label"]) else str(row["label"])
+        label = "" if is_missing(row.get("label")) else str(row["label"])
         confidence = float(row["confidence"]) if label else 0.0
         speaker, text = (" ".join(words_of(row[name]).split()) for name in ("speaker", "text"))
-        found.append(TimedTurn(float(start), at, speaker, text, label, confidence))
+        found.append(
+            TimedTurn(float(start), at, speaker, text, label, confidence, str(row["utterance_id"]) if ids else "")
+        )
     return sorted(found)
 
 
