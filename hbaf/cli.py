@@ -27,6 +27,7 @@ VERBS = {
     "hbaf.verbs.setup:demo": "Run everything on an example corpus: make it, train, promote, score.",
     "hbaf.verbs.corpus:validate": "Check a corpus for errors and implausible values.",
     "hbaf.verbs.corpus:transcribe": "Transcribe recordings: who says what, when.",
+    "hbaf.verbs.labelling.sample:sample": "Choose the conversations to label first; write them as files to label in.",
     "hbaf.verbs.labelling.label:label": "Take up labels that people gave; show agreement and what labels are worth.",
     "hbaf.verbs.imports:import_": "Import published feature files (pickle, npz, Parquet).",
     "hbaf.verbs.corpus:extract": "Compute the audio and text features of a corpus that are not stored yet.",

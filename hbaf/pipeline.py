@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hbaf.inference.predictor import Predictor
     from hbaf.labelling.agreement import Agreement
     from hbaf.labelling.importing import Imported
+    from hbaf.labelling.sample import Chosen
     from hbaf.privacy.receipts import Receipt
     from hbaf.promotion.verdict import Verdict
     from hbaf.registry.runs import RunReference
@@ -131,6 +132,23 @@ class Scored:
 
     scores: "Scores"
     forgotten: "Receipt | None"
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Conversations to label.
+
+    Attributes:
+        open_turns: how many usable turns of the corpus have no label.
+        scored: whether scores of the corpus were known.
+        files: that were written; `without_times`: conversations of which no tiers could be.
+    """
+
+    chosen: "tuple[Chosen, ...]"
+    open_turns: int
+    scored: bool
+    files: tuple[Path, ...] = ()
+    without_times: int = 0
 
 
 @dataclass(frozen=True)
@@ -515,6 +533,45 @@ def label_agreement(source: Source) -> "Agreement | None":
     parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
     corpus = read_corpus(parameters, annotated=False)
     return agreement_of(corpus, read_annotations(corpus.name), LabelMap(parameters))
+
+
+def sample(
+    source: Source,
+    *,
+    turns: int = 200,
+    random_share: float = 0.25,
+    seed: int = 0,
+    scores: Sequence[Path] = (),
+    to: str = "",
+    output: Path | None = None,
+    progress: bool = False,
+    step: Step = plainly,
+) -> Sampled:
+    """Chooses the conversations to label first, by the latest scores of the corpus; a part by chance.
+
+    Args:
+        turns: how many unlabelled turns, at least.
+        random_share: of them, drawn by chance alone, 0..1.
+        scores: folders of scores or published datasets; default: those of the home.
+        to: also files to label in, as `label-studio,eaf`: label-studio, textgrid, eaf, audacity.
+        output: folder for them.
+    """
+    from hbaf.inbox.publish.published_scores import score_store
+    from hbaf.labelling.given import LabellingError
+    from hbaf.labelling.sample import candidates, choose, latest_scores
+    from hbaf.labelling.tasks import forms, write_tasks
+
+    wanted = forms(to)
+    if wanted and output is None:
+        raise LabellingError("--to: say where the files go: `--output FOLDER`.")
+    if turns < 1 or not 0 <= random_share <= 1:
+        raise LabellingError("--turns is 1 or more, --random from 0 to 1.")
+    corpus = step(prepare)(source, split=False, progress=progress).corpus
+    rows = latest_scores(corpus, score_store([str(place) for place in scores]))
+    found = candidates(corpus, rows)
+    chosen = tuple(choose(found, turns, random_share=random_share, seed=seed))
+    files, without = ([], 0) if output is None else write_tasks(corpus, rows, chosen, output, wanted)
+    return Sampled(chosen, sum(one.turns for one in found), bool(len(rows)), tuple(files), without)
 
 
 def _of_what_is_there(reference: "CorpusReference", settings: Settings) -> tuple[Settings, str]:

@@ -1,4 +1,6 @@
-"""Label Studio: what it exports (JSON) -> labels. A task is a conversation with a choice for each turn, or one turn.
+"""Label Studio: tasks to label, and what it exports (JSON) -> labels.
+
+A task of ours is a conversation whose turns are paragraphs; choices, repeated or of single turns, are read too.
 
 https://labelstud.io/guide/task_format
 """
@@ -6,10 +8,19 @@ https://labelstud.io/guide/task_format
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+from xml.etree import ElementTree
 
+import pandas as pd
+
+from hbaf.corpus.annotations import content_of
 from hbaf.labelling.given import Given, LabelFile
+from hbaf.report.conversation import words_of
 
-CHOICE = "emotion"  # the name of our choices: `emotion_3` is that of the fourth turn
+CHOICE = "emotion"  # the name of our labels
+LABELS = "paragraphlabels"
+NO_WORDS = "(no words)"
+MOST_KEYS = 9
+# In a `Repeater` the choices of the fourth turn are called `emotion_3`.
 _OF_TURN = re.compile(r"_(\d+)$")
 
 
@@ -69,7 +80,7 @@ def _turn(data: Mapping[str, Any], result: Mapping[str, Any], value: Mapping[str
     turns = next((each for each in data.values() if isinstance(each, list) and each and _dicts(each) == each), None)
     if turns is None:
         return data
-    if "paragraphlabels" in value:
+    if LABELS in value:
         first, last = str(value.get("start")), str(value.get("end"))
         number = first if first == last else ""
     else:
@@ -91,3 +102,60 @@ def _dict(value: object) -> Mapping[str, Any]:
 
 def _dicts(values: object) -> list[Mapping[str, Any]]:
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list | tuple) else []
+
+
+def tasks_of(conversations: Sequence[tuple[str, pd.DataFrame]]) -> list[dict[str, Any]]:
+    """Tasks to import into Label Studio: a conversation each, with the model's predictions as pre-annotations.
+
+    Args:
+        conversations: why each was chosen (`chosen` or `random`), and its rows, scored or not.
+    """
+    tasks = []
+    for part, rows in conversations:
+        ordered: list[Any] = rows.sort_values("turn").to_dict("records")
+        turns, predicted = [], []
+        for number, row in enumerate(ordered):
+            speaker, text = (words_of(row.get(name)) for name in ("speaker", "text"))
+            shown = text or NO_WORDS
+            turns.append(
+                {
+                    "utterance_id": row["utterance_id"],
+                    "speaker": speaker,
+                    "text": shown,
+                    "content": content_of(row),
+                }
+            )
+            if label := words_of(row.get("label")):
+                place = {"start": str(number), "end": str(number), "startOffset": 0, "endOffset": len(shown)}
+                predicted.append(
+                    {
+                        "id": f"turn{number}",
+                        "from_name": CHOICE,
+                        "to_name": "turns",
+                        "type": LABELS,
+                        "value": {**place, "text": shown, LABELS: [label]},
+                        "score": round(float(row["confidence"]), 4),
+                    }
+                )
+        data = {"corpus": ordered[0]["corpus"], "dialogue_id": ordered[0]["dialogue_id"], "part": part, "turns": turns}
+        task: dict[str, Any] = {"data": data}
+        if predicted:
+            score = sum(one["score"] for one in predicted) / len(predicted)
+            version = next(words_of(row.get("model_version")) for row in ordered if words_of(row.get("label")))
+            task["predictions"] = [{"model_version": version or "hbaf", "score": score, "result": predicted}]
+        tasks.append(task)
+    return tasks
+
+
+def interface_of(emotions: Sequence[str]) -> str:
+    """The labelling interface of a project for such tasks: the conversation, and a label for each turn, keys 1 to 9."""
+    view = ElementTree.Element("View")
+    labels = ElementTree.SubElement(view, "ParagraphLabels", name=CHOICE, toName="turns", choice="single")
+    for number, emotion in enumerate(emotions, start=1):
+        key = {"hotkey": str(number)} if number <= MOST_KEYS else {}
+        ElementTree.SubElement(labels, "Label", value=emotion, **key)
+    ElementTree.SubElement(
+        view, "Paragraphs", name="turns", value="$turns", layout="dialogue", nameKey="speaker", textKey="text"
+    )
+    ElementTree.indent(view)
+    return ElementTree.tostring(view, "unicode") + "\n"

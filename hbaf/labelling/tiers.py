@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from hbaf.corpus.text.transcripts.annotations import Tier, elan_tiers, is_textgrid, textgrid_tiers
 from hbaf.labelling.given import Given, LabelFile
+from hbaf.scoring.exports import BETWEEN
 
-BETWEEN = " | "  # fields of a label of Audacity: `joy | predicted anger 61% | calls/a17/3 | Ann: words`
 _KINDS = tuple(
     re.compile(rf"(?:^|[\s_:.-]){name}s?$", re.IGNORECASE) for name in ("label", "(?:emotion|affect|annotation)")
 )
