@@ -44,6 +44,7 @@ VERBS = {
     "hbaf.verbs.promotion:rollback": "Make the previous champion the champion again.",
     "hbaf.verbs.promotion:card": "Show the model card of the champion.",
     "hbaf.verbs.scoring:score": "Predict emotions in conversations with the champion; write a table and a report.",
+    "hbaf.verbs.labelling.review:review": "Show scored conversations in a browser and keep the labels given there.",
     "hbaf.verbs.scoring:serve": "Answer over HTTP with the champion: whole conversations, or turn by turn.",
     "hbaf.verbs.inbox:inbox": "List conversations that arrived for scheduled scoring; score, retry or ignore them.",
     "hbaf.verbs.inbox:rescore": "After a promotion: score conversations since a given day again with the new champion.",
