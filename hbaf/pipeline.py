@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hbaf.features.columns import Columns
     from hbaf.inference.predictor import Predictor
     from hbaf.labelling.agreement import Agreement
+    from hbaf.labelling.curve import Curve
     from hbaf.labelling.importing import Imported
     from hbaf.labelling.sample import Chosen
     from hbaf.privacy.receipts import Receipt
@@ -533,6 +534,31 @@ def label_agreement(source: Source) -> "Agreement | None":
     parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
     corpus = read_corpus(parameters, annotated=False)
     return agreement_of(corpus, read_annotations(corpus.name), LabelMap(parameters))
+
+
+def label_curve(
+    source: Source,
+    settings: Settings | str = "paper",
+    sizes: Sequence[int] = (50, 100, 200, 400),
+    *,
+    seeds: int = 3,
+    say: Callable[[str], None] = lambda text: None,
+    progress: bool = False,
+    step: Step = plainly,
+) -> "Curve":
+    """What labels are worth: trains on drawn parts of the labelled dialogues of train, and measures on dev.
+
+    Args:
+        settings: a recipe's name, or what `from_recipe` gives.
+        sizes: labelled turns to learn from.
+        say: called after each training.
+    """
+    from hbaf.labelling.curve import learning_curve
+
+    settings = _settings(settings)
+    found = extract(source, settings, progress=progress, step=step)
+    settings, _ = _of_what_is_there(found.reference, settings)
+    return step(learning_curve)(found.reference.corpus, found.columns, settings, sizes, seeds=seeds, say=say)
 
 
 def sample(

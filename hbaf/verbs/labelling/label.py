@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from hbaf.verbs.options import AS_IS, CorpusOptions, Source, aloud
+from hbaf.verbs.options import AS_IS, RUN_STAGES, CorpusOptions, Recipe, Source, aloud
 
 if TYPE_CHECKING:
     from hbaf.labelling.agreement import Agreement
@@ -66,6 +66,56 @@ def agreement(source: Source, /, *, all_: All = False, options: CorpusOptions = 
 
     found = pipeline.label_agreement(options.corpus(source))
     print("\n".join(_agreement(found, None if all_ else SHOWN)))
+    return 0
+
+
+@label.command
+def curve(
+    source: Source,
+    /,
+    *,
+    recipe: Recipe = "paper",
+    labels: str = "50,100,200,400",
+    seeds: int = 3,
+    output: Path | None = None,
+    options: CorpusOptions = AS_IS,
+) -> int:
+    """Shows what labels are worth: weighted F1 on dev of models that learned from so many labelled turns.
+
+    Trains on whole dialogues drawn from train, each size with each seed. Dev is whole and chooses the epoch; the test
+    split is not used, and nothing is registered.
+
+    Try:
+
+        hbaf label curve example --recipe demo --labels 50,100 --seeds 2 --set training.members=1
+
+        hbaf label curve ~/calls --labels 50,100,200,400 --output curve
+
+    Args:
+        labels: Sizes: labelled turns to learn from.
+        seeds: Trainings of each size; another seed also draws other dialogues.
+        output: Folder for curve.png and curve.csv.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from hbaf import pipeline
+
+    sizes = [int(size) for size in labels.split(",") if size.strip().isdecimal()]
+    found = pipeline.label_curve(
+        options.corpus(source, RUN_STAGES), options.settings(recipe), sizes, seeds=seeds,
+        say=lambda text: print(text, file=sys.stderr), progress=options.progress, step=aloud,
+    )  # fmt: skip
+    table = Table("labels", "dialogues", "dev weighted F1", "of each seed")
+    for point in found.points:
+        each = ", ".join(f"{score:.3f}" for score in point.scores)
+        table.add_row(
+            f"{point.labels:.0f}", f"{point.dialogues:.0f}", f"{point.mean:.3f} ± {point.deviation:.3f}", each
+        )
+    Console().print(table)
+    print(f"train has {found.whole} labels; {found.message}")
+    if output is not None:
+        print(f"curve: {found.save(output)}")
     return 0
 
 
