@@ -121,7 +121,7 @@ def learning_curve(
     if learned := [name for name, column in columns.by_modality().items() if column.folds]:
         raise LabellingError(
             f"the {' and '.join(learned)} features come from an encoder that learned from all labels of train, so "
-            "parts of them would look better than they are. Draw the curve with another encoder: `--set features.text=...`."
+            "parts of them would look better than they are. Draw the curve with another encoder (`features.*`)."
         )
     vectors = read_vectors(corpus, columns)
     counts = labelled_turns(corpus)
