@@ -91,7 +91,7 @@ def _add(read: LabelFile, where: str, values: Mapping[str, Any]) -> None:
     if found["label"].lower() in NO_VALUE:
         found["label"] = ""
     if found["label"] or found["note"]:
-        read.given.append(Given(where, **found))
+        read.given.append(Given(where, **found))  # type: ignore[arg-type]  # no column is called `span`
 
 
 def _stem(path: Path) -> str:

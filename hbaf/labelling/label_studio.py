@@ -113,7 +113,7 @@ def tasks_of(conversations: Sequence[tuple[str, pd.DataFrame]]) -> list[dict[str
     tasks = []
     for part, rows in conversations:
         ordered: list[Any] = rows.sort_values("turn").to_dict("records")
-        turns, predicted = [], []
+        turns, predicted = list[dict[str, Any]](), list[dict[str, Any]]()
         for number, row in enumerate(ordered):
             speaker, text = (words_of(row.get(name)) for name in ("speaker", "text"))
             shown = text or NO_WORDS
@@ -152,8 +152,9 @@ def interface_of(emotions: Sequence[str]) -> str:
     view = ElementTree.Element("View")
     labels = ElementTree.SubElement(view, "ParagraphLabels", name=CHOICE, toName="turns", choice="single")
     for number, emotion in enumerate(emotions, start=1):
-        key = {"hotkey": str(number)} if number <= MOST_KEYS else {}
-        ElementTree.SubElement(labels, "Label", value=emotion, **key)
+        one = ElementTree.SubElement(labels, "Label", value=emotion)
+        if number <= MOST_KEYS:
+            one.set("hotkey", str(number))
     ElementTree.SubElement(
         view, "Paragraphs", name="turns", value="$turns", layout="dialogue", nameKey="speaker", textKey="text"
     )

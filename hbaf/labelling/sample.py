@@ -63,7 +63,7 @@ def candidates(corpus: Corpus, scores: pd.DataFrame) -> list[Candidate]:
     scored = scores.set_index("utterance_id") if len(scores) else pd.DataFrame()
     found = []
     for dialogue, rows in open_turns.groupby("dialogue_id", sort=False):
-        said = scored.loc[scored.index.intersection(rows["utterance_id"])] if len(scored) else scored
+        said = scored.loc[scored.index.intersection(pd.Index(rows["utterance_id"]))] if len(scored) else scored
         said = said[said["label"].notna()] if len(said) else said
         found.append(
             Candidate(

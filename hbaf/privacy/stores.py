@@ -5,12 +5,13 @@ reads the whole home afterwards. Each `remove` may be stopped at any moment and 
 """
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from hbaf.corpus.annotations import annotated_corpora, change_annotations
+from hbaf.corpus.annotations import Annotation, annotated_corpora, change_annotations
 from hbaf.corpus.prepare import save
 from hbaf.corpus.schema import save_corpus
 from hbaf.corpus.text.transcripts.made_here import place_in_home
@@ -130,13 +131,16 @@ def _labels(plan: Plan, receipt: Receipt) -> Receipt:
     """Labels about what is forgotten go; those of an annotator stay, without name, file and note."""
     nobody = f"forgotten {plan.receipt.subject[:8]}"
     for corpus in annotated_corpora():
-        gone = set(labels_of(plan.subject, corpus))
+        after: dict[Annotation, Annotation | None] = dict.fromkeys(labels_of(plan.subject, corpus))
         if plan.subject.kind == "annotator":
-            bare = {one: replace(one, annotator=nobody, file="", note="") for one in gone}
-            change_annotations(corpus, lambda there, bare=bare: [bare.get(one, one) for one in there])
-        else:
-            change_annotations(corpus, lambda there, gone=gone: [one for one in there if one not in gone])
+            after = {one: replace(one, annotator=nobody, file="", note="") for one in after}
+        change_annotations(corpus, partial(_changed, after))
     return receipt
+
+
+def _changed(after: Mapping[Annotation, Annotation | None], there: Sequence[Annotation]) -> list[Annotation]:
+    """Annotations with some of them in another form, or gone where there is none."""
+    return [kept for one in there if (kept := after.get(one, one)) is not None]
 
 
 def _corpora(plan: Plan, receipt: Receipt) -> Receipt:

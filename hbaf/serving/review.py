@@ -5,6 +5,7 @@ writes brings it in a header, which no page of another address can.
 """
 
 import asyncio
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from hbaf.parameters import ServeParameters
 from hbaf.report.pages import write_report
 from hbaf.scoring.scores_folder import FACTS, NOT_SHOWN, TABLE, ScoresError, ScoresFolder
 from hbaf.serving.conversation import RequestError
-from hbaf.serving.guard import bearer, is_token, listening, receive, token_of_this_start
+from hbaf.serving.guard import TOKEN, ServeError, bearer, is_token, listening, receive, token_of_this_start
 
 HOST, PORT = "127.0.0.1", 8767
 MOST_BYTES, MOST_LABELS, SECONDS = 256 << 10, 100, 10.0  # of a request with labels
@@ -144,6 +145,8 @@ def review(folder: Path, *, port: int = PORT) -> None:
     """
     reviewed = Reviewed.read(folder)
     token, _ = token_of_this_start()
+    if not re.fullmatch(r"[\w.~-]+", token, re.ASCII):
+        raise ServeError(f"{TOKEN}: stands in addresses here, so it may hold letters, digits and `-_.~` alone.")
     place, address = listening(ServeParameters(host=HOST, port=port))
     with tempfile.TemporaryDirectory(prefix="hbaf-review-") as pages:
         app = create_review(reviewed, Path(pages), token)

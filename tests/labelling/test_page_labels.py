@@ -1,7 +1,11 @@
 """Labels given in a real browser arrive in the corpus: from a page that is a file, and from one that is served."""
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -13,6 +17,7 @@ import pandas as pd
 import pytest
 import uvicorn
 
+from hbaf.cli import main
 from hbaf.corpus.annotations import Annotation, add_annotations, read_annotations
 from hbaf.corpus.read import read_corpus
 from hbaf.corpus.schema import Corpus
@@ -317,3 +322,35 @@ def test_addresses_without_the_token_and_paths_out_of_it(served: str, folder: Pa
 
 def test_a_page_that_is_a_file_may_ask_nobody(site: Path) -> None:
     assert "connect-src" not in conversation(site, "a17").read_text()
+
+
+def test_the_command_begins_where_it_can_and_says_why_not(
+    scores: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for token, folder, says in (
+        ("short", scores, "shorter than 16 characters"),
+        ("0123456789/abcdef?x", scores, "letters, digits"),
+        (TOKEN, tmp_path, "Name a folder that `hbaf score` wrote"),
+    ):
+        monkeypatch.setenv("HBAF_SERVE_TOKEN", token)
+        with pytest.raises(SystemExit) as ended:
+            main(["review", str(folder), "--port", "0"])
+        assert ended.value.code == 2
+        assert says in capsys.readouterr().err
+
+
+def test_the_command_serves_and_ends(scores: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hbaf.cli", "review", str(scores), "--port", "0"],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, "HBAF_SERVE_TOKEN": TOKEN},
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert re.fullmatch(rf"http://127\.0\.0\.1:\d+/{TOKEN}/", address)
+        until(lambda: ask(address)[0] == 200)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    finally:
+        process.kill()
+        process.communicate()

@@ -80,9 +80,10 @@ def _table(chosen: "Sequence[Chosen]") -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("part", "conversation", "turns", "unsure", "differ", "predicted", "speakers")
+    table = Table("part", "conversation", "turns", "unsure", "differ", "speakers", "predicted")
     for part, one in ((each.part, each.candidate) for each in chosen):
         figures = ["" if value != value else f"{value:.2f}" for value in (one.uncertainty, one.disagreement)]
-        named = [", ".join(f"{name} {n}" for name, n in of.most_common(4)) for of in (one.classes, one.speakers)]
-        table.add_row(*map(escape, (part, one.dialogue_id, str(one.turns), *figures, *named)))
+        predicted = ", ".join(name for name, _ in one.classes.most_common(2)) + (" ..." if len(one.classes) > 2 else "")
+        cells = (part, one.dialogue_id, str(one.turns), *figures, str(len(one.speakers)), predicted)
+        table.add_row(*map(escape, cells))
     return table
