@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,9 @@ def annotated_corpora() -> list[str]:
 
 def read_annotations(corpus: str) -> list[Annotation]:
     """Those of one corpus, in order of utterance and annotator."""
-    return [Annotation(**facts) for facts in read_lines(_file(corpus))]
+    known = {item.name for item in fields(Annotation)}  # a newer hbaf may keep more
+    lines = read_lines(_file(corpus))
+    return [Annotation(**{name: value for name, value in facts.items() if name in known}) for facts in lines]
 
 
 def add_annotations(corpus: str, given: Sequence[Annotation]) -> Added:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from hbaf.cli import main
 from hbaf.corpus.annotations import Annotation, add_annotations, read_annotations
+from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.read import parameters_of, read_corpus
 from hbaf.corpus.schema import Corpus
 from hbaf.labelling.given import LabellingError
@@ -274,3 +276,30 @@ def test_files_without_labels(
         (tmp_path / name).write_text(content)
     with pytest.raises(ValueError, match=says):
         import_labels(corpus, [tmp_path / name], parameters, annotator="Ann")
+
+
+def test_the_file_in_the_home_is_a_backup(
+    tmp_path: Path, corpus: Corpus, parameters: CorpusParameters, home: Path
+) -> None:
+    file = tmp_path / "ann.csv"
+    file.write_text("utterance_id,emotion,note\ncalls/a17/0,joy,laughs\ncalls/b2/1,anger,\n")
+    import_labels(corpus, [file], parameters)
+    before = read_annotations("calls")
+    copy = tmp_path / "copy.jsonl"
+    (home / "labels" / "calls.jsonl").rename(copy)
+    assert labels_of(parameters) == {}
+    done = import_labels(corpus, [copy], parameters)
+    assert (done.added.new, done.problems) == (2, ())
+    assert [replace(one, file="ann.csv") for one in read_annotations("calls")] == before
+
+
+def test_dialogues_with_a_label_are_split_and_the_others_are_in_none(
+    tmp_path: Path, corpus: Corpus, parameters: CorpusParameters
+) -> None:
+    rows = ["calls/a17/0,joy", "calls/c3/1,anger", "calls/c3/2,joy"]
+    import_labels(corpus, [table(tmp_path / "ann.csv", *rows)], parameters)
+    prepared = prepare_corpus(parameters, workers=1).corpus
+    assert set(prepared.splits["dialogue_id"]) == {"a17", "c3"}
+    assert prepared.emotions == ("anger", "joy")
+    assert prepared.utterances["emotion"].notna().sum() == 3
+    assert len(prepared.utterances) == 12, "the others stay as context"
