@@ -85,7 +85,7 @@ lint: $(READY)  ## ruff (lint and format) and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# One alone: make bench BENCH=training. Longer ones go by name only: pipeline, ravdess, search (docs/benchmarks.md).
+# One alone: make bench BENCH=training. Longer ones go by name only: pipeline, ravdess, search, labelling (docs/benchmarks.md).
 BENCH ?= training or opensmile or text_encoding or scoring or members or dialogue_rnn or serving
 bench: $(READY)  ## benchmarks: ratios against a named reference
 	@$(BIN)/python -m pytest -q -s -m benchmark tests/benchmarks -k '$(BENCH)'

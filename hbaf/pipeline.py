@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from hbaf.corpus.schema import CorpusReference
     from hbaf.features.columns import Columns
     from hbaf.inference.predictor import Predictor
+    from hbaf.labelling.agreement import Agreement
+    from hbaf.labelling.curve import Curve
+    from hbaf.labelling.importing import Imported
+    from hbaf.labelling.sample import Chosen
     from hbaf.privacy.receipts import Receipt
     from hbaf.promotion.verdict import Verdict
     from hbaf.registry.runs import RunReference
@@ -132,6 +136,23 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """Conversations to label.
+
+    Attributes:
+        open_turns: how many usable turns of the corpus have no label.
+        scored: whether scores of the corpus were known.
+        files: that were written; `without_times`: conversations of which no tiers could be.
+    """
+
+    chosen: "tuple[Chosen, ...]"
+    open_turns: int
+    scored: bool
+    files: tuple[Path, ...] = ()
+    without_times: int = 0
+
+
+@dataclass(frozen=True)
 class FineTuned:
     """A fine-tuned encoder and the corpus that it learned from."""
 
@@ -161,11 +182,14 @@ def transcribe(
     return transcribe_folder(parameters.root, words, progress=progress)
 
 
-def prepare(source: Source = "example", *, split: bool = True, progress: bool = False) -> "CorpusReference":
+def prepare(
+    source: Source = "example", *, split: bool = True, annotated: bool = True, progress: bool = False
+) -> "CorpusReference":
     """Reads a corpus, measures its audio and saves it in the home.
 
     Args:
         split: assign dialogues to train, dev, test and gate where the source does not; False for one only scored.
+        annotated: with the labels that people gave it, beside those of the source.
     """
     from hbaf.corpus.prepare import prepare_corpus
     from hbaf.corpus.read import parameters_of
@@ -173,7 +197,7 @@ def prepare(source: Source = "example", *, split: bool = True, progress: bool = 
 
     prepare_environment()
     parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
-    return prepare_corpus(parameters, split=split, progress=progress)
+    return prepare_corpus(parameters, split=split, annotated=annotated, progress=progress)
 
 
 def check(
@@ -492,6 +516,106 @@ def score(
         export=wanted, keep_features=keep_features, audio=audio, progress=progress,
     )  # fmt: skip
     return Scored(scores, step(apply_retention)())
+
+
+def import_labels(
+    source: Source,
+    files: Sequence[Path],
+    *,
+    annotator: str = "",
+    progress: bool = False,
+    step: Step = plainly,
+) -> "Imported":
+    """Takes up labels that people gave a corpus, joined by utterance id; the next `prepare` knows them.
+
+    Args:
+        annotator: who gave labels whose file does not say.
+    """
+    from hbaf.corpus.read import parameters_of
+    from hbaf.labelling.given import LabellingError
+    from hbaf.labelling.importing import import_labels as join
+
+    if not files:
+        raise LabellingError("no file of labels is named. Name one or several after the corpus.")
+    parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
+    reference = step(prepare)(parameters, split=False, annotated=False, progress=progress)
+    return join(reference.corpus, files, parameters, annotator=annotator)
+
+
+def label_agreement(source: Source) -> "Agreement | None":
+    """How far the annotators of a corpus agree; None where no two labelled the same utterance."""
+    from hbaf.corpus.annotations import read_annotations
+    from hbaf.corpus.labels import LabelMap
+    from hbaf.corpus.read import parameters_of, read_corpus
+    from hbaf.labelling.agreement import agreement_of
+
+    parameters = source if isinstance(source, CorpusParameters) else parameters_of(source)
+    corpus = read_corpus(parameters, annotated=False)
+    return agreement_of(corpus, read_annotations(corpus.name), LabelMap(parameters))
+
+
+def label_curve(
+    source: Source,
+    settings: Settings | str = "paper",
+    sizes: Sequence[int] = (50, 100, 200, 400),
+    *,
+    seeds: int = 3,
+    say: Callable[[str], None] = lambda text: None,
+    progress: bool = False,
+    step: Step = plainly,
+) -> "Curve":
+    """What labels are worth: trains on drawn parts of the labelled dialogues of train, and measures on dev.
+
+    Args:
+        settings: a recipe's name, or what `from_recipe` gives.
+        sizes: labelled turns to learn from.
+        say: called after each training.
+    """
+    from hbaf.labelling.curve import learning_curve
+
+    settings = _settings(settings)
+    found = extract(source, settings, progress=progress, step=step)
+    settings, _ = _of_what_is_there(found.reference, settings)
+    return step(learning_curve)(found.reference.corpus, found.columns, settings, sizes, seeds=seeds, say=say)
+
+
+def sample(
+    source: Source,
+    *,
+    turns: int = 200,
+    random_share: float = 0.25,
+    seed: int = 0,
+    scores: Sequence[Path] = (),
+    to: str = "",
+    output: Path | None = None,
+    progress: bool = False,
+    step: Step = plainly,
+) -> Sampled:
+    """Chooses the conversations to label first, by the latest scores of the corpus; a part by chance.
+
+    Args:
+        turns: how many unlabelled turns, at least.
+        random_share: of them, drawn by chance alone, 0..1.
+        scores: folders of scores or published datasets; default: those of the home.
+        to: also files to label in, as `label-studio,eaf`: label-studio, textgrid, eaf, audacity.
+        output: folder for them.
+    """
+    from hbaf.inbox.publish.published_scores import score_store
+    from hbaf.labelling.given import LabellingError
+    from hbaf.labelling.sample import candidates, choose, latest_scores
+    from hbaf.labelling.tasks import forms, write_tasks
+
+    wanted = forms(to)
+    if wanted and output is None:
+        raise LabellingError("--to: say where the files go: `--output FOLDER`.")
+    if turns < 1 or not 0 <= random_share <= 1:
+        raise LabellingError("--turns is 1 or more, --random from 0 to 1.")
+    corpus = step(prepare)(source, split=False, progress=progress).corpus
+    rows = latest_scores(corpus, score_store([str(place) for place in scores]))
+    found = candidates(corpus, rows)
+    chosen = tuple(choose(found, turns, random_share=random_share, seed=seed))
+    files, without = ([], 0) if output is None else write_tasks(corpus, rows, chosen, output, wanted)
+    return Sampled(chosen, sum(one.turns for one in found), bool(len(rows)), tuple(files), without)
 
 
 def _of_what_is_there(reference: "CorpusReference", settings: Settings) -> tuple[Settings, str]:

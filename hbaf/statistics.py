@@ -84,6 +84,38 @@ def accuracy(counts: np.ndarray) -> np.ndarray:
     return _share(_hits(counts).sum(-1), counts.sum((-1, -2)), np.nan)
 
 
+def coincidences(groups: Sequence[object] | np.ndarray, votes: np.ndarray) -> np.ndarray:
+    """How often two annotators say one thing and another of the same utterance, in every group of utterances.
+
+    Args:
+        groups: (n,) of each utterance; sortable.
+        votes: (n, C) how many annotators chose each class. An utterance that one alone labelled says nothing.
+
+    Returns:
+        (G, C, C) coincidences by sorted group; each utterance of m annotators counts m.
+    """
+    several = votes.sum(1) > 1
+    names, group = np.unique(np.asarray(groups)[several], return_inverse=True)
+    votes = votes[several].astype(float)
+    pairs = votes[:, :, None] * votes[:, None, :]
+    pairs -= np.eye(votes.shape[1]) * votes[:, :, None]  # nobody is held against himself
+    found = np.zeros((len(names), *pairs.shape[1:]))
+    np.add.at(found, group, pairs / (votes.sum(1) - 1)[:, None, None])
+    return found
+
+
+def krippendorff_alpha(counts: np.ndarray) -> np.ndarray:
+    """(..., C, C) coincidences -> (...) alpha of nominal data: 1 is agreement, 0 chance, below 0 worse (2011).
+
+    NaN where nothing could have disagreed: no pair of annotations, or one class alone.
+    """
+    each = counts.sum(-1)
+    total = each.sum(-1)
+    observed = total - _hits(counts).sum(-1)
+    expected = total**2 - (each**2).sum(-1)
+    return 1 - _share((total - 1) * observed, expected, np.nan)
+
+
 def draw_dialogues(
     dialogues: int, draws: int, seed: int | np.random.Generator = 0, *, size: int | None = None
 ) -> np.ndarray:

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_s
 from hbaf.statistics import (
     accuracy,
     class_f1,
+    coincidences,
     confusion,
     counts_by,
     counts_by_dialogue,
@@ -16,6 +17,7 @@ from hbaf.statistics import (
     drawn,
     holm,
     interval,
+    krippendorff_alpha,
     macro_f1,
     paired_class_differences,
     paired_difference,
@@ -210,3 +212,29 @@ def test_holm_by_hand() -> None:
     assert holm([0.02, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
     assert holm([0.6, 0.9]) == pytest.approx([1.0, 1.0])
     assert holm([]) == []
+
+
+def test_alpha_of_the_published_example() -> None:
+    """Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section C: four observers, twelve units."""
+    observers = (
+        "1 2 3 3 2 1 4 1 2 . . .",
+        "1 2 3 3 2 2 4 1 2 5 . 3",
+        ". 3 3 3 2 3 4 2 2 5 1 .",
+        "1 2 3 3 2 4 4 1 2 5 1 .",
+    )
+    values = np.array([row.split() for row in observers])  # (annotators, units)
+    votes = np.stack([(values == str(value)).sum(0) for value in range(1, 6)], 1)
+    found = coincidences(np.arange(12) // 6, votes)
+    assert found.shape == (2, 5, 5)
+    # The matrix of coincidences that is printed there.
+    expected = [[7, 4 / 3, 1 / 3, 1 / 3, 0], [4 / 3, 10, 4 / 3, 1 / 3, 0], [1 / 3, 4 / 3, 8, 1 / 3, 0],
+                [1 / 3, 1 / 3, 1 / 3, 4, 0], [0, 0, 0, 0, 3]]  # fmt: skip
+    assert found.sum(0) == pytest.approx(np.array(expected))
+    assert krippendorff_alpha(found.sum(0)) == pytest.approx(0.743, abs=5e-4)
+
+
+def test_alpha_of_nothing_to_disagree_on_is_not_defined() -> None:
+    assert np.isnan(krippendorff_alpha(np.zeros((3, 3))))
+    assert np.isnan(krippendorff_alpha(np.diag([4.0, 0, 0])))
+    assert krippendorff_alpha(np.diag([4.0, 2, 0])) == 1
+    assert coincidences(["a", "b"], np.array([[1, 0], [0, 0]])).shape == (0, 2, 2)

@@ -29,7 +29,7 @@ PAGES = {
     "docs/search.md": "searching.md",  # search.html is Sphinx's own page
 }
 NAVIGATION = {
-    "Data": ("calls", "corpora", "bad-input", "representations", "store"),
+    "Data": ("calls", "labelling", "corpora", "bad-input", "representations", "store"),
     "Models": ("method", "searching", "promotion", "own-systems", "comparison"),
     "Operation": ("serving", "scheduled-scoring", "monitoring", "operations", "privacy", "infra", "runbook", "upgrade"),
     "Results": ("results", "findings", "benchmarks"),

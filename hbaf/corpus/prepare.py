@@ -10,18 +10,24 @@ from hbaf.waiting import alone
 
 
 def prepare_corpus(
-    parameters: CorpusParameters, *, split: bool = True, workers: int | None = None, progress: bool = False
+    parameters: CorpusParameters,
+    *,
+    split: bool = True,
+    annotated: bool = True,
+    workers: int | None = None,
+    progress: bool = False,
 ) -> CorpusReference:
     """Reads a corpus, measures its audio once and saves the tables in the home.
 
     Args:
         split: assign dialogues to train, dev, test and gate where the source does not; False for one only scored.
+        annotated: with the labels that people gave it (`hbaf label`), beside those of the source.
         workers: processes that decode audio; default one per core.
 
     Raises:
         CorpusError: the source's structure is broken, or more rows than `bad_share` are.
     """
-    corpus = read_corpus(parameters)
+    corpus = read_corpus(parameters, annotated=annotated)
     if split:
         corpus = split_corpus(corpus, parameters)
     return save(add_facts(corpus, limits=parameters.limits, workers=workers, progress=progress))

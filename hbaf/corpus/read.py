@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hbaf.corpus.annotations import with_annotations
 from hbaf.corpus.labels import LabelMap, with_labels
 from hbaf.corpus.readers.audformat_database import read_audformat
 from hbaf.corpus.readers.folder import read_folder
@@ -60,12 +61,20 @@ def parameters_of(source: str | Path, changes: Mapping[str, Any] | None = None) 
     return CorpusParameters(**{**start, **(changes or {})})
 
 
-def read_corpus(parameters: CorpusParameters) -> Corpus:
+def read_corpus(parameters: CorpusParameters, *, annotated: bool = True) -> Corpus:
     """Reads the corpus that the parameters name; nothing is decoded and no split is assigned.
+
+    Args:
+        annotated: with the labels that people gave it (`hbaf label`), beside those of the source.
 
     Raises:
         CorpusError: the folder or its manifest cannot be used; the message says which rule and the next step.
     """
+    corpus = _read_source(parameters)
+    return with_annotations(corpus, parameters) if annotated else corpus
+
+
+def _read_source(parameters: CorpusParameters) -> Corpus:
     if parameters.reader != "auto":
         return READERS[parameters.reader](parameters)
     if parameters.root is None:

@@ -19,7 +19,7 @@ LARGEST = 1 << 28  # bytes of a file that is looked into
 
 def abandoned_files(seconds: float = ABANDONED) -> list[Path]:
     """Temporary files of writers that were killed: they may hold rows."""
-    folders = ("corpora", "imported", "scores", "docs", "runs", "receipts", "cache")
+    folders = ("corpora", "imported", "labels", "scores", "docs", "runs", "receipts", "cache")
     found = (file for name in folders for file in (home_folder() / name).rglob(".*.tmp"))
     return [file for file in found if time.time() - _written(file) > seconds]
 

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
+from hbaf.corpus.annotations import annotated_corpora
 from hbaf.corpus.schema import Corpus, empty_set_aside, is_missing
 from hbaf.corpus.sound.facts import utterance_keys
 from hbaf.features.columns import default_store
 from hbaf.features.imported.columns import imported_keys
 from hbaf.privacy.places import telling
 from hbaf.privacy.receipts import Receipt, earlier_digests
-from hbaf.privacy.subject import KINDS, Kind, SavedCorpus, Subject, lines_of, matches, saved_corpora
+from hbaf.privacy.subject import KINDS, Kind, SavedCorpus, Subject, labels_of, lines_of, matches, saved_corpora
 from hbaf.registry.trained_on import feature_stores, models_trained_on
 from hbaf.scoring.store import SELECTED_BY, ScoredTable, ScoreStore
 
@@ -62,11 +63,14 @@ def kind_of(name: str, store: ScoreStore) -> Kind:
     """
     found: set[Kind] = set()
     found |= {kind for kind in ("conversation", "corpus") if any(lines_of(Subject(kind, name)))}
+    if any(labels_of(Subject("annotator", name), corpus) for corpus in annotated_corpora()):
+        found.add("annotator")
     for table in (*(saved.corpus.utterances for saved in saved_corpora()), *_parts(store)):
         found |= {kind for kind in KINDS if kind not in found and matches(table, kind, name).any()}
     if len(found) > 1:
         named = [kind for kind in KINDS if kind in found]
-        raise ForgetError(f"that is the name of a {' and of a '.join(named)}. Say which: --kind {named[0]}.")
+        kinds = " and of ".join(f"{'an' if kind == 'annotator' else 'a'} {kind}" for kind in named)
+        raise ForgetError(f"that is the name of {kinds}. Say which: --kind {named[0]}.")
     return found.pop() if found else "conversation"
 
 
@@ -99,6 +103,7 @@ def plan_of(subject: Subject, store: ScoreStore, scores: tuple[str, ...] = ()) -
         score_folders=sum(not table.source for table in touched),
         published=sum(rows for table, rows in counts if table.source),
         arrivals=sum(len({*conversations, *arrivals}) for _, conversations, arrivals in lines_of(subject)),
+        labels=sum(len(labels_of(subject, corpus)) for corpus in annotated_corpora()),
         corpora={saved.corpus.digest(): "" if gone.all() else left(saved, gone).digest() for saved, gone in hit},
         models=models_trained_on(digests),
     )

@@ -25,6 +25,7 @@ class Receipt:
         score_folders: how many of them were written anew or removed.
         published: rows that scheduled scoring had published; conversations go whole there.
         arrivals: lines of the inbox, published or not; their names go.
+        labels: that people gave; those of an annotator stay, without the name.
         validations, studies: runs of validations in MLflow, and searches, that were about those corpora.
         corpora: digest of each saved corpus before -> after; "" where nothing is left.
         models: runs that were trained on one of those corpora. They are not changed.
@@ -44,6 +45,7 @@ class Receipt:
     score_folders: int = 0
     published: int = 0
     arrivals: int = 0
+    labels: int = 0
     validations: int = 0
     studies: int = 0
     corpora: dict[str, str] = field(default_factory=dict)
@@ -54,7 +56,7 @@ class Receipt:
     @property
     def touches_anything(self) -> bool:
         """Whether there is something to remove."""
-        return bool(self.utterances or self.scores or self.published or self.arrivals)
+        return bool(self.utterances or self.scores or self.published or self.arrivals or self.labels)
 
     def written(self, state: ReceiptState) -> "Receipt":
         """Written in that state to its file in `receipts`."""

@@ -5,11 +5,13 @@ reads the whole home afterwards. Each `remove` may be stopped at any moment and 
 """
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from hbaf.corpus.annotations import Annotation, annotated_corpora, change_annotations
 from hbaf.corpus.prepare import save
 from hbaf.corpus.schema import save_corpus
 from hbaf.corpus.text.transcripts.made_here import place_in_home
@@ -21,7 +23,7 @@ from hbaf.parameters import SearchParameters
 from hbaf.privacy.places import abandoned_files
 from hbaf.privacy.plan import Plan, left
 from hbaf.privacy.receipts import Receipt
-from hbaf.privacy.subject import lines_of, saved_corpora
+from hbaf.privacy.subject import labels_of, lines_of, saved_corpora
 from hbaf.registry.trained_on import remove_run, run_keys, validations_of
 from hbaf.scoring.store import ScoredTable
 from hbaf.search.plan import storage_url
@@ -125,6 +127,22 @@ def _transcripts(plan: Plan, receipt: Receipt) -> Receipt:
     return receipt
 
 
+def _labels(plan: Plan, receipt: Receipt) -> Receipt:
+    """Labels about what is forgotten go; those of an annotator stay, without name, file and note."""
+    nobody = f"forgotten {plan.receipt.subject[:8]}"
+    for corpus in annotated_corpora():
+        after: dict[Annotation, Annotation | None] = dict.fromkeys(labels_of(plan.subject, corpus))
+        if plan.subject.kind == "annotator":
+            after = {one: replace(one, annotator=nobody, file="", note="") for one in after}
+        change_annotations(corpus, partial(_changed, after))
+    return receipt
+
+
+def _changed(after: Mapping[Annotation, Annotation | None], there: Sequence[Annotation]) -> list[Annotation]:
+    """Annotations with some of them in another form, or gone where there is none."""
+    return [kept for one in there if (kept := after.get(one, one)) is not None]
+
+
 def _corpora(plan: Plan, receipt: Receipt) -> Receipt:
     for saved in saved_corpora():
         gone = plan.subject.rows_of(saved)
@@ -151,5 +169,6 @@ STORES: tuple[Store, ...] = (
     Store(("runs",), _checkpoints),
     Store(("cache", "errors"), _caches),
     Store(("transcripts",), _transcripts),
+    Store(("labels",), _labels),
     Store(("corpora", "imported"), _corpora),
 )

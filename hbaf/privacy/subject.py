@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from hbaf.corpus.annotations import Annotation, read_annotations
 from hbaf.corpus.schema import Corpus, load_corpus
 from hbaf.home import home_folder
 from hbaf.inbox.ledger.database import Ledger
 from hbaf.scoring.store import ScoreStore, Select, older_than
 
-Kind = Literal["conversation", "speaker", "corpus"]
-KINDS: tuple[Kind, ...] = ("conversation", "speaker", "corpus")
+Kind = Literal["conversation", "speaker", "corpus", "annotator"]
+KINDS: tuple[Kind, ...] = ("conversation", "speaker", "corpus", "annotator")
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,19 @@ def saved_corpora() -> Iterator[SavedCorpus]:
         yield SavedCorpus(folder, load_corpus(folder))
 
 
+def labels_of(subject: Subject, corpus: str) -> list[Annotation]:
+    """The annotations of a corpus that are by an annotator, or about what is forgotten; age does not count."""
+    kind, name = subject.kind, subject.name
+    if subject.before is not None or kind is None or name is None:
+        return []
+    annotations = read_annotations(corpus)
+    if kind == "annotator":
+        return [one for one in annotations if one.annotator == name]
+    facts = [(corpus, one.dialogue_id, one.speaker) for one in annotations]
+    table = pd.DataFrame(facts, columns=["corpus", "dialogue_id", "speaker"], dtype="str")
+    return [one for one, gone in zip(annotations, matches(table, kind, name), strict=True) if gone]
+
+
 def lines_of(subject: Subject) -> Iterator[tuple[str, list[str], list[str]]]:
     """Source, its conversations and its unread arrivals, by name; the ledger knows no speakers, and no age counts."""
     ledger = Ledger.existing()
@@ -91,7 +105,9 @@ def lines_of(subject: Subject) -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 def matches(table: pd.DataFrame, kind: Kind, name: str) -> np.ndarray:
-    """(rows,) bool: the rows of a conversation, a speaker or a corpus."""
+    """(rows,) bool: the rows of a conversation, a speaker or a corpus; of an annotator none."""
+    if kind == "annotator":
+        return np.zeros(len(table), bool)  # whoever labels says nothing in a conversation
     if kind == "speaker":
         return (table["speaker"] == name).fillna(False).to_numpy(bool)
     if kind == "corpus":

@@ -16,6 +16,7 @@ from hbaf.corpus.schema import is_missing
 from hbaf.corpus.sound.audio import SAMPLE_RATE, AudioProblem, load_audio
 
 AudioMode = Literal["link", "embed", "none"]
+SERVED = "../sound/"  # where `hbaf review` has the sound of a page
 EMBED_SECONDS = 60.0  # a longer segment is linked
 TOO_LONG = f"longer than {EMBED_SECONDS:.0f} s"
 EMBED_PAGE_BYTES = 12_000_000  # of one page; what comes after is linked
@@ -41,8 +42,9 @@ class Clip:
 class Clips:
     """The clips of one page; counts what it embedded, so that the page stays small enough to open."""
 
-    def __init__(self, mode: AudioMode, root: Path | None, page_folder: Path) -> None:
+    def __init__(self, mode: AudioMode, root: Path | None, page_folder: Path, served: str | None = None) -> None:
         self.mode = mode
+        self.served = served  # where a server has the corpus's files, as a page names it; None: pages are files
         self.root = None if root is None else Path(os.path.abspath(root))  # noqa: PTH100  (lexical: links are kept)
         self.page_folder = Path(os.path.abspath(page_folder))  # noqa: PTH100
         self.embedded_bytes = 0
@@ -77,6 +79,8 @@ class Clips:
         fragment = (
             "" if start is None and end is None else f"#t={start or 0:.3f}" + ("" if end is None else f",{end:.3f}")
         )
+        if self.served is not None and self.root is not None:
+            return self.served + quote(os.fsencode(os.path.relpath(path, self.root)), safe="/") + fragment
         try:
             # Quoting ":" as well keeps a file named `javascript:...` from being read as a scheme.
             return quote(os.fsencode(os.path.relpath(path, self.page_folder)), safe="/") + fragment

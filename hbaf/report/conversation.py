@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hbaf.corpus.annotations import content_of
 from hbaf.corpus.schema import is_missing
 from hbaf.report.audio import Clip, Clips
 from hbaf.report.charts import COLUMN, Share, river, slots_of, stacked
@@ -167,6 +168,8 @@ def turn_views(conversation: Conversation, palette: Palette, clips: Clips) -> li
         views.append(
             {
                 "number": place + 1,
+                "utterance": words_of(row.get("utterance_id")),
+                "content": content_of(row),
                 "speaker": speaker,
                 "initials": _initials(speaker),
                 "side": "right" if ranks[speaker] % 2 else "left",

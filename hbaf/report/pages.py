@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from hbaf.home import write_atomically
-from hbaf.report.audio import AudioMode, Clips
+from hbaf.report.audio import SERVED, AudioMode, Clips
 from hbaf.report.conversation import (
     Conversation,
     Palette,
@@ -34,6 +34,7 @@ from hbaf.report.conversation import (
 from hbaf.report.index import for_index, index_view
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = {"report_conversation": ("report_conversation.js", "report_labelling.js")}  # where there are several
 MARK = b'<meta name="generator" content="hbaf report">'  # how a page of ours is known from a stranger's
 
 
@@ -51,6 +52,7 @@ def write_report(
     provenance: Mapping[str, str],
     audio: AudioMode = "link",
     notice: str = "",
+    review: bool = False,
 ) -> Path:
     """Writes `index.html` and `conversations/*.html`; equal input gives equal files.
 
@@ -67,6 +69,7 @@ def write_report(
         provenance: what the scores came from, shown as names and values.
         audio: `link` to the corpus's files, `embed` the segments as 16 kHz MP3, or `none`.
         notice: a doubt about all scores, at the top of every page.
+        review: pages that `hbaf review` serves: they link to the sound that it serves, and may send it labels.
 
     Returns:
         The path of `index.html`.
@@ -81,13 +84,19 @@ def write_report(
     colours = palette_of(emotions)
     conversations: list[Conversation] = []  # as far as the index shows them
     pages.mkdir(parents=True, exist_ok=True)
-    shared: dict[str, Any] = {"title": title, "provenance": list(provenance.items()), "versions": _versions(scores)}
-    shared["notice"] = notice
+    shared: dict[str, Any] = {
+        "title": title,
+        "provenance": list(provenance.items()),
+        "versions": _versions(scores),
+        "notice": notice,
+        "review": review,
+    }
+    sounds = SERVED if review else None
     # One conversation's rows at a time: memory does not grow with the rows of all.
     for conversation, after in pairwise(chain(_conversations(scores, colours), [None])):
         assert conversation is not None
         around = (conversations[-1] if conversations else None, after)
-        page = _conversation_page(conversation, colours, Clips(audio, corpus_root, pages), around, shared)
+        page = _conversation_page(conversation, colours, Clips(audio, corpus_root, pages, sounds), around, shared)
         _write(pages / f"{conversation.slug}.html", page)
         conversations.append(for_index(conversation))
     _write(index, render("report_index", **index_view(conversations, colours, scores), **shared))
@@ -162,6 +171,7 @@ def _conversation_page(
         turns=views,
         river=river_view(conversation, views, colours),
         mix=mix_of(conversation.labels, colours),
+        choices=list(zip(colours.emotions, colours.slots, strict=True)),
         before=around[0],
         after=around[1],
         **shared,
@@ -182,21 +192,18 @@ def _templates() -> Environment:
 
 
 @cache
-def _own(name: str) -> tuple[Markup, str]:
-    """A style sheet or script of ours, and its digest for the content security policy."""
-    text = (TEMPLATES / name).read_text(encoding="utf-8")
+def _own(*names: str) -> tuple[Markup, str]:
+    """A style sheet or script of ours, of one or several files, and its digest for the content security policy."""
+    text = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
     return Markup(text), "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def render(page: str, **content: Any) -> str:
     """A page of `templates/` with the style and the script that belong to it."""
     style, style_digest = _own("report.css")
-    script, script_digest = _own(f"{page}.js")
-    return (
-        _templates()
-        .get_template(f"{page}.html")
-        .render(style=style, style_digest=style_digest, script=script, script_digest=script_digest, **content)
-    )
+    script, script_digest = _own(*SCRIPTS.get(page, (f"{page}.js",)))
+    own = {"style": style, "style_digest": style_digest, "script": script, "script_digest": script_digest}
+    return _templates().get_template(f"{page}.html").render(**{"review": False, **own, **content})
 
 
 def _is_ours(path: Path) -> bool:

@@ -20,6 +20,7 @@ from hbaf.report.conversation import slug_of, words_of
 from hbaf.scoring.schema import as_cell
 
 FOLDER = "exports"
+BETWEEN = " | "  # fields of a label of Audacity: `joy | predicted anger 61% | calls/a17/3 | Ann: words`
 SPEAKERS = "speakers"
 
 
@@ -34,6 +35,7 @@ class TimedTurn(NamedTuple):
         start, end: seconds from the beginning of the conversation.
         label: the predicted emotion; "" where unscored.
         confidence: probability of the label, 0..1.
+        utterance_id: where the file is one to label in; else "".
     """
 
     start: float
@@ -42,11 +44,17 @@ class TimedTurn(NamedTuple):
     text: str
     label: str
     confidence: float
+    utterance_id: str = ""
 
     @property
     def marked(self) -> str:
         """`joy 83%`; "unscored" without a prediction."""
         return f"{self.label} {self.confidence:.0%}" if self.label else "unscored"
+
+    @property
+    def predicted(self) -> str:
+        """`predicted joy 83%`: what a person who labels knows for a prediction."""
+        return f"predicted {self.marked}" if self.label else "no prediction"
 
 
 def forms(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -89,10 +97,14 @@ def export_scores(scores: pd.DataFrame, folder: Path, wanted: Sequence[str]) -> 
     return files, without_times
 
 
-def timed_turns(rows: pd.DataFrame) -> list[TimedTurn]:
+def timed_turns(rows: pd.DataFrame, *, ids: bool = False) -> list[TimedTurn]:
     """The turns of one conversation with times; empty where nothing is known of them.
 
     A turn without words or sound keeps its place; one without any time is left out.
+
+    Args:
+        rows: scored or not.
+        ids: with their utterance ids.
     """
     placed = bool(rows["start"].notna().any())
     found, at = [], 0.0
@@ -102,10 +114,12 @@ def timed_turns(rows: pd.DataFrame) -> list[TimedTurn]:
         if is_missing(start) or is_missing(length):
             continue
         at = float(start) + float(length)
-        label = "" if is_missing(row["label"]) else str(row["label"])
+        label = "" if is_missing(row.get("label")) else str(row["label"])
         confidence = float(row["confidence"]) if label else 0.0
         speaker, text = (" ".join(words_of(row[name]).split()) for name in ("speaker", "text"))
-        found.append(TimedTurn(float(start), at, speaker, text, label, confidence))
+        found.append(
+            TimedTurn(float(start), at, speaker, text, label, confidence, str(row["utterance_id"]) if ids else "")
+        )
     return sorted(found)
 
 
@@ -132,7 +146,15 @@ def _vtt(turns: Sequence[TimedTurn]) -> str:
 
 
 def _audacity(turns: Sequence[TimedTurn]) -> str:
-    return "".join(f"{turn.start:.6f}\t{turn.end:.6f}\t{turn.marked}, {turn.speaker}: {turn.text}\n" for turn in turns)
+    return "".join(f"{turn.start:.6f}\t{turn.end:.6f}\t{_of_track(turn)}\n" for turn in turns)
+
+
+def _of_track(turn: TimedTurn) -> str:
+    """What a turn's label says; in a file to label in, `?` stands where the label comes."""
+    words = f"{turn.speaker}: {turn.text}"
+    if not turn.utterance_id:
+        return f"{turn.marked}, {words}"
+    return BETWEEN.join(("?", turn.predicted, turn.utterance_id, words))
 
 
 def _textgrid(turns: Sequence[TimedTurn]) -> str:
@@ -211,10 +233,16 @@ def _speakers(scores: pd.DataFrame) -> str:
 
 
 def _tiers(turns: Sequence[TimedTurn]) -> dict[str, list[tuple[float, float, str]]]:
-    """Two tiers a speaker, words and emotions; what overlaps in one tier is cut at the next one's start."""
+    """Two tiers a speaker, words and emotions; what overlaps in one tier is cut at the next one's start.
+
+    Where the file is one to label in: words, predictions, empty intervals for the labels, and utterance ids.
+    """
     tiers: dict[str, list[tuple[float, float, str]]] = {}
     for turn in turns:
-        for name, text in ((turn.speaker, turn.text), (f"{turn.speaker} emotion", turn.marked)):
+        named = {"": turn.text, " emotion": turn.marked}
+        if turn.utterance_id:
+            named = {"": turn.text, " predicted": turn.predicted, " label": "", " id": turn.utterance_id}
+        for name, text in ((f"{turn.speaker}{kind}", text) for kind, text in named.items()):
             spans = tiers.setdefault(name, [])
             if spans and spans[-1][1] > turn.start:
                 spans[-1] = (spans[-1][0], turn.start, spans[-1][2])

@@ -1,7 +1,6 @@
 """The addresses that answer: a conversation at once, a conversation turn by turn, health, figures."""
 
 import asyncio
-import hmac
 import logging
 import tempfile
 import time
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.exceptions import HTTPException as AnyHTTPException
@@ -29,6 +28,7 @@ from hbaf.serving.conversation import (
     read_request,
     with_upload_names,
 )
+from hbaf.serving.guard import bearer, receive
 from hbaf.serving.scorer import Answer, Kept, Scorer
 
 log = logging.getLogger(__name__)
@@ -99,31 +99,26 @@ class Service:
             self.under_way -= len(content)
 
     async def _receive(self, request: Request, content: bytearray) -> None:
-        most = self.parameters.request_bytes
-        announced = request.headers.get("content-length", "0")
-        too_large = RequestError(
-            f"the request has more than {most} bytes (serve.request_bytes). Send fewer or shorter recordings, or FLAC.",
-            413,
+        limits = self.parameters
+
+        def take(piece: bytes) -> None:
+            content.extend(piece)
+            self.under_way += len(piece)
+            if self.under_way > limits.together_bytes and len(content) <= limits.request_bytes:
+                raise RequestError(
+                    "the requests under way hold too many bytes (serve.together_bytes). Try again later.", 503
+                )
+
+        await receive(
+            request,
+            take,
+            most=limits.request_bytes,
+            seconds=limits.request_seconds,
+            too_large=f"the request has more than {limits.request_bytes} bytes (serve.request_bytes). Send fewer or "
+            "shorter recordings, or FLAC.",
+            too_slow=f"the request did not arrive within {limits.request_seconds:g} s (serve.request_seconds). "
+            "Send it again.",
         )
-        if announced.isdecimal() and int(announced) > most:
-            raise too_large
-        try:
-            async with asyncio.timeout(self.parameters.request_seconds):
-                async for piece in request.stream():
-                    content += piece
-                    self.under_way += len(piece)
-                    if len(content) > most:
-                        raise too_large
-                    if self.under_way > self.parameters.together_bytes:
-                        raise RequestError(
-                            "the requests under way hold too many bytes (serve.together_bytes). Try again later.", 503
-                        )
-        except TimeoutError:
-            raise RequestError(
-                f"the request did not arrive within {self.parameters.request_seconds:g} s (serve.request_seconds). "
-                "Send it again.",
-                408,
-            ) from None
 
     async def score(self, part: Part, kept: Kept | None = None) -> Answer:
         """Rows for the turns; the recordings are gone when it returns."""
@@ -220,17 +215,7 @@ def create_app(scorer: Scorer, parameters: ServeParameters, token: str) -> FastA
     # No pages that load scripts from elsewhere, and no schema without a token: docs/serving.md describes it.
     app = FastAPI(title="hbaf", lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
 
-    def authorised(request: Request) -> None:
-        kind, _, given = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-            raise HTTPException(
-                401,
-                "token missing or wrong: send the header `Authorization: Bearer TOKEN` with the token that "
-                "`hbaf serve` printed at its start, or that HBAF_SERVE_TOKEN holds.",
-                {"WWW-Authenticate": "Bearer"},
-            )
-
-    private = [Depends(authorised)]
+    private = [Depends(bearer(token, "hbaf serve"))]
 
     @app.middleware("http")
     async def counted(request: Request, call_next: Any) -> Response:

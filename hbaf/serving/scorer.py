@@ -37,6 +37,7 @@ from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.schema import SCHEMA_VERSION, Provenance, as_rows
 from hbaf.scoring.score import with_inputs
 from hbaf.serving.conversation import SOURCE, Part, Received, RequestError, Turn, measured
+from hbaf.serving.guard import ServeError
 from hbaf.training.data import Vectors, read_vectors
 
 log = logging.getLogger(__name__)
@@ -52,10 +53,6 @@ LEFT_OUT = (
     *SHARED, "utterance_id", "conversation", "source", "dialogue_id", "emotion", "source_id", "arrival",
     "conversation_digest",
 )  # fmt: skip
-
-
-class ServeError(ValueError):
-    """The champion cannot be served."""
 
 
 @dataclass(frozen=True)

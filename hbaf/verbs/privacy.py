@@ -12,13 +12,15 @@ if TYPE_CHECKING:
 def forget(
     name: str | None = None,
     *,
-    kind: Literal["conversation", "speaker", "corpus"] | None = None,
+    kind: Literal["conversation", "speaker", "corpus", "annotator"] | None = None,
     older_than: str | None = None,
     scores: Annotated[list[Path] | None, Parameter(negative="")] = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     quiet: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Deletes a conversation, a speaker or a corpus from features, saved corpora, scores, reports and caches.
+    """Deletes a conversation, a speaker or a corpus from features, corpora, labels, scores, reports and caches.
+
+    Labels that people gave go with their conversations; with `--kind annotator` they stay, without the name.
 
     Your own recordings and manifests are not touched: delete them too, or the next run reads them again. Models
     that were trained on the corpus are listed and stay as they are. A receipt without names is left in the home folder.
@@ -32,8 +34,8 @@ def forget(
         hbaf forget --older-than 90d
 
     Args:
-        name: Corpus, conversation (also as `corpus/conversation`) or speaker.
-        kind: Whether the name is a conversation, a speaker or a corpus; needed only where it could be several.
+        name: Corpus, conversation (also as `corpus/conversation`), speaker or annotator.
+        kind: What the name is; needed only where it could be several.
         older_than: Instead of a name: everything last prepared or scored longer ago than this, as 12h, 90d or 8w.
         scores: Folder of scores outside the home folder; repeatable.
         dry_run: Only list what would be deleted.
@@ -74,6 +76,9 @@ def _counted(receipt: "Receipt", dry_run: bool) -> None:
         print(f"  {receipt.published} published rows, of whole conversations; no later run publishes them again")
     if receipt.arrivals:
         print(f"  {receipt.arrivals} names in the inbox; what is quarantined or waits stays out too")
+    if receipt.labels:
+        stay = ", which stay without the name" if receipt.kind == "annotator" else ""
+        print(f"  {receipt.labels} labels that people gave{stay}")
     if not dry_run:
         print(f"  {receipt.validations} validations in MLflow and {receipt.studies} searches; caches and Data Docs")
 

@@ -43,6 +43,7 @@ ORDER = (
     "hbaf.scoring",
     "hbaf.serving",
     "hbaf.inbox",
+    "hbaf.labelling",
     "hbaf.privacy",
     "hbaf.monitoring",
     "hbaf.comparison",

@@ -9,7 +9,17 @@ HEAVY = ("torch", "lightning", "transformers", "opensmile", "great_expectations"
 
 
 @pytest.mark.parametrize(
-    "module", ["hbaf.monitoring.status", "hbaf.privacy.why", "hbaf.inbox.entries", "hbaf.promotion.aliases", "hbaf.cli"]
+    "module",
+    [
+        "hbaf.monitoring.status",
+        "hbaf.privacy.why",
+        "hbaf.inbox.entries",
+        "hbaf.promotion.aliases",
+        "hbaf.cli",
+        "hbaf.labelling.importing",
+        "hbaf.labelling.tasks",
+        "hbaf.serving.review",
+    ],
 )
 def test_it_imports_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(*(name for name in {HEAVY} if name in sys.modules))"

@@ -16,7 +16,8 @@ from hbaf.parameters import ServeParameters
 from hbaf.registry.cached_champion import Champion
 from hbaf.registry.models import RegisteredModel
 from hbaf.serving.conversation import Part, Received, RequestError, Turn
-from hbaf.serving.scorer import Scorer, ServeError
+from hbaf.serving.guard import ServeError
+from hbaf.serving.scorer import Scorer
 from tests.serving.conftest import Client, half_sent, served
 
 HELLO = [{"speaker": "A", "text": "We won"}]

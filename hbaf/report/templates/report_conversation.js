@@ -17,6 +17,7 @@ function select(index, { scroll = true } = {}) {
   turns[current].classList.add("current");
   turns[current].setAttribute("aria-current", "true");
   cursor.setAttribute("x", current * column);
+  turns[current].dispatchEvent(new Event("selected"));
   if (scroll) {
     turns[current].focus({ preventScroll: true });
     turns[current].scrollIntoView({ block: "center", behavior: calm.matches ? "auto" : "smooth" });
@@ -121,9 +122,11 @@ const KEYS = {
   k: () => select(current - 1), ArrowUp: () => select(current - 1), ArrowLeft: () => select(current - 1),
   Home: () => select(0), End: () => select(turns.length - 1),
   " ": () => toggle(turns[current]), a: playOn, e: () => evidence(), "?": help,
-  n: () => follow("[data-after]"), p: () => follow("[data-before]"), i: () => follow("[data-up]"),
+  n: () => follow("[data-after]"), p: () => follow("[data-before]"), i: () => follow("[data-up]"), l: () => label(),
 };
 addEventListener("keydown", (event) => {
+  if (labelKey(event)) { event.preventDefault(); return; }
+  if (event.target.closest("input")) return;
   const act = KEYS[event.key];
   if (!act || event.ctrlKey || event.metaKey || event.altKey || ($("help").open && event.key !== "?")) return;
   if (event.key === " " && event.target.closest("button, summary, a")) return;

@@ -24,15 +24,25 @@ _NOBODY = re.compile(
     r"phrases?|ipus?|turns?|segments?|tier[ _-]?\d*|orthographic transcription)",
     re.IGNORECASE,
 )
+_DEEPEST = 8  # tiers below each other in ELAN
 _SILENCE = re.compile(r"(?:|sil|sp|spn|<sil>|<p:?>|#|_|xxx|\(?silence\)?|\{sl\}|\{ns\})", re.IGNORECASE)
 
 
 class Tier(NamedTuple):
-    """A tier: its name, who it belongs to where that is given, and its intervals (start, end in seconds, text)."""
+    """A tier of an annotation program.
+
+    Attributes:
+        speaker: who it belongs to; "" where that is not given.
+        intervals: (start, end in seconds, text).
+        annotator: who filled it in; "" where that is not given.
+        parent: the tier whose intervals it refines; "" where it has times of its own.
+    """
 
     name: str
     speaker: str
     intervals: list[tuple[float | None, float | None, str]]
+    annotator: str = ""
+    parent: str = ""
 
 
 def add_tiers(parsed: Parsed, file: str, tiers: list[Tier]) -> None:
@@ -88,7 +98,20 @@ def read_textgrid(file: str, text: str) -> Parsed:
     Raises:
         NotATranscriptError: it ends in the middle, or no tier holds words.
     """
-    parsed = Parsed("TextGrid")
+    parsed, tiers = Parsed("TextGrid"), textgrid_tiers(text)
+    add_tiers(parsed, file, tiers)
+    if not parsed.rows:
+        names = ", ".join(tier.name for tier in tiers[:8])
+        raise NotATranscriptError(f"a TextGrid without words (its tiers of intervals: {names or 'none'})")
+    return parsed
+
+
+def textgrid_tiers(text: str) -> list[Tier]:
+    """The tiers of intervals of a TextGrid; tiers of points are left out.
+
+    Raises:
+        NotATranscriptError: it ends in the middle.
+    """
     values = iter(_praat_values(text))
     tiers = []
     try:
@@ -109,11 +132,7 @@ def read_textgrid(file: str, text: str) -> Parsed:
                 tiers.append(Tier(name, "", intervals))
     except (StopIteration, ValueError) as error:
         raise NotATranscriptError("a TextGrid that ends in the middle") from error
-    add_tiers(parsed, file, tiers)
-    if not parsed.rows:
-        names = ", ".join(tier.name for tier in tiers[:8])
-        raise NotATranscriptError(f"a TextGrid without words (its tiers of intervals: {names or 'none'})")
-    return parsed
+    return tiers
 
 
 def _praat_values(text: str) -> Iterator[str]:
@@ -143,25 +162,46 @@ def read_elan(file: str, text: str) -> Parsed:
 
     Only tiers with times of their own hold turns; those that depend on others (glosses, words) refine them.
     """
-    root, parsed = parse_xml(text), Parsed("ELAN")
-    header = root.find("HEADER")
-    unit = 1e-3 if header is None or header.get("TIME_UNITS", "milliseconds") == "milliseconds" else 1.0
-    slots = {one.get("TIME_SLOT_ID"): number(one.get("TIME_VALUE") or "") for one in root.iter("TIME_SLOT")}
-    tiers = []
-    for tier in root.iter("TIER"):
-        intervals: list[tuple[float | None, float | None, str]] = []
-        for one in tier.iter("ALIGNABLE_ANNOTATION"):
-            start, end = (slots.get(one.get(f"TIME_SLOT_REF{place}")) for place in (1, 2))
-            said = one.findtext("ANNOTATION_VALUE") or ""
-            intervals.append((None if start is None else start * unit, None if end is None else end * unit, said))
-        if tier.get("PARENT_REF") is None or not any(other.get("PARENT_REF") is None for other in root.iter("TIER")):
-            tiers.append(Tier(tier.get("TIER_ID") or "", tier.get("PARTICIPANT") or "", intervals))
-    add_tiers(parsed, file, tiers)
+    parsed, tiers = Parsed("ELAN"), elan_tiers(text)
+    add_tiers(parsed, file, [tier for tier in tiers if not tier.parent] or tiers)
     if not parsed.rows:
         raise NotATranscriptError(
             f"an ELAN file without words (its tiers: {', '.join(t.name for t in tiers[:8]) or 'none'})"
         )
     return parsed
+
+
+def elan_tiers(text: str) -> list[Tier]:
+    """The tiers of an EAF; an annotation that refers to another one has its times.
+
+    Raises:
+        NotATranscriptError: broken XML, or XML that is not read.
+    """
+    root = parse_xml(text)
+    header = root.find("HEADER")
+    unit = 1e-3 if header is None or header.get("TIME_UNITS", "milliseconds") == "milliseconds" else 1.0
+    slots = {one.get("TIME_SLOT_ID"): number(one.get("TIME_VALUE") or "") for one in root.iter("TIME_SLOT")}
+    spans: dict[str | None, tuple[float | None, float | None]] = {}
+    for one in root.iter("ALIGNABLE_ANNOTATION"):
+        times = [slots.get(one.get(f"TIME_SLOT_REF{place}")) for place in (1, 2)]
+        start, end = (None if time is None else time * unit for time in times)
+        spans[one.get("ANNOTATION_ID")] = start, end
+    refers = {one.get("ANNOTATION_ID"): one.get("ANNOTATION_REF") for one in root.iter("REF_ANNOTATION")}
+    tiers = []
+    for tier in root.iter("TIER"):
+        intervals: list[tuple[float | None, float | None, str]] = []
+        for one in tier.iter():
+            if one.tag not in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION"):
+                continue
+            at = one.get("ANNOTATION_ID")
+            for _ in range(_DEEPEST):  # tiers that refine tiers
+                at = refers.get(at, at)
+            intervals.append((*spans.get(at, (None, None)), one.findtext("ANNOTATION_VALUE") or ""))
+        name, speaker, annotator, parent = (
+            tier.get(key) or "" for key in ("TIER_ID", "PARTICIPANT", "ANNOTATOR", "PARENT_REF")
+        )
+        tiers.append(Tier(name, speaker, intervals, annotator, parent))
+    return tiers
 
 
 def is_chat(text: str) -> bool:

@@ -1,0 +1,1 @@
+"""How does a corpus get labels, and what are they worth? Labels of people, what to label next, the learning curve."""

@@ -1,0 +1,1 @@
+"""Verbs about labels that people give."""
