@@ -1,5 +1,8 @@
 """Every test has a home of its own; nothing is written anywhere else."""
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +10,30 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT / ".." / "shared" / "data"
+
+
+TEMPORARY = "PYTEST_DEBUG_TEMPROOT"  # pytest's own variable: below which folder all temporary ones lie
+_own_root = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Root's sessions have a temporary folder each.
+
+    Every session closes the folder that all sessions of its user share (`/tmp/pytest-of-root`) to other users.
+    PostgreSQL refuses to be root and runs as another user here, so it would end in the middle of a test because
+    somebody else begins to test.
+    """
+    if os.geteuid() == 0 and not config.option.basetemp and TEMPORARY not in os.environ:
+        config.stash[_own_root] = os.environ[TEMPORARY] = tempfile.mkdtemp(prefix="hbaf-tests-")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """What failed can be looked at; what passed leaves nothing."""
+    own = session.config.stash.get(_own_root, None)
+    if own is not None:
+        del os.environ[TEMPORARY]
+        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            shutil.rmtree(own, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

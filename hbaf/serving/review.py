@@ -164,6 +164,7 @@ def create_review(reviewed: Reviewed, pages: Path, token: str) -> FastAPI:
         emotions=reviewed.emotions,
         provenance={name: str(value) for name, value in reviewed.facts.items() if name not in NOT_SHOWN},
         audio="none" if reviewed.root is None else "link",
+        notice=str(reviewed.facts.get("notice", "")),
         review=True,
     )
     app = FastAPI(title="hbaf review", docs_url=None, redoc_url=None, openapi_url=None)
