@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -37,6 +38,15 @@ TEMPLATES = Path(__file__).parent / "templates"
 MARK = b'<meta name="generator" content="hbaf report">'  # how a page of ours is known from a stranger's
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table below the conversations of a report's index; every cell is text."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 class ReportError(ValueError):
     """The report cannot be written; the message names what came and the next step."""
 
@@ -50,6 +60,7 @@ def write_report(
     emotions: Sequence[str],
     provenance: Mapping[str, str],
     audio: AudioMode = "link",
+    tables: Sequence[Table] = (),
 ) -> Path:
     """Writes `index.html` and `conversations/*.html`; equal input gives equal files.
 
@@ -65,6 +76,7 @@ def write_report(
         emotions: the label set in the order of the class indices.
         provenance: what the scores came from, shown as names and values.
         audio: `link` to the corpus's files, `embed` the segments as 16 kHz MP3, or `none`.
+        tables: shown below the list of conversations.
 
     Returns:
         The path of `index.html`.
@@ -87,7 +99,7 @@ def write_report(
         page = _conversation_page(conversation, colours, Clips(audio, corpus_root, pages), around, shared)
         _write(pages / f"{conversation.slug}.html", page)
         conversations.append(for_index(conversation))
-    _write(index, render("report_index", **index_view(conversations, colours, scores), **shared))
+    _write(index, render("report_index", **index_view(conversations, colours, scores), **shared, tables=tables))
     current = {f"{conversation.slug}.html" for conversation in conversations}
     for page_file in pages.glob("*.html"):
         if page_file.name not in current and _is_ours(page_file):

@@ -1,0 +1,34 @@
+"""The way out of quarantine: what a reason advises as an option becomes the command that works for this source."""
+
+import re
+
+from hbaf.inbox.schedule.sources import read_schedule, shown_place
+from hbaf.inbox.source import SourceParameters
+from hbaf.scoring.purpose import Purpose
+
+# As readers advise it: `--channels 0=agent,1=customer`, `--set corpus.bad_share=0.5`.
+OPTION = re.compile(r"`(--[^`]+)`")
+WORDS = "`--transcribe` lets each run write down what is said"
+MENDS = {"text": "Put a transcript of its name beside it, or fill the column of words", "audio": "Send its recording"}
+# A source lies elsewhere, and its settings are called after it.
+RENAMED = re.compile(rf"corpus\.(?={'|'.join(SourceParameters.model_fields)})")
+
+
+def lacks_all(what: str, transcribes: bool) -> str:
+    """Why a conversation is held in which no turn can be scored.
+
+    Args:
+        what: the reason of its turns (`hbaf.scoring.unscored`).
+        transcribes: recordings without words get some, as far as somebody speaks in them.
+    """
+    lacking = next((name for name in MENDS if f"no {name}" in what), "text")
+    ways = f"; or {WORDS}" if lacking == "text" and not transcribes else ""
+    return f"no turn can be scored: {what}. {MENDS[lacking]}{ways}. It then comes back by itself."
+
+
+def with_command(reason: str, source: SourceParameters, purpose: Purpose) -> str:
+    """The reason with whole commands in place of options; what they change, the next run reads again."""
+    known = read_schedule().at(source.url)
+    place = shown_place(source.url)
+    command = f"hbaf schedule add {place}" if known else f"hbaf inbox score {place} --purpose {purpose}"
+    return OPTION.sub(lambda option: f"`{command} {RENAMED.sub('source.', option[1])}`", reason)
