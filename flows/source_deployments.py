@@ -39,7 +39,7 @@ def deployment_of(name: str, prefix: str) -> str:
 
 async def apply(client: "PrefectClient", prefix: str) -> list[str]:
     """Puts the list on the server; returns a line for each thing that was done or could not be."""
-    from prefect.exceptions import ObjectNotFound
+    from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
     schedule = read_schedule()
     if not (schedule.sources or schedule.removed):
@@ -51,18 +51,23 @@ async def apply(client: "PrefectClient", prefix: str) -> list[str]:
     lines: list[str] = []
     sent: dict[str, Sent] = {}
     for one in schedule.sources.values():
-        found = await _read(client, f"{FLOW}/{deployment_of(one.name, prefix)}")
-        if found is None:
-            await _create(client, template, one, prefix)
-            lines.append(f"{deployment_of(one.name, prefix)}: made, {one.every}{'' if one.active else ', paused'}")
-        elif one.sent is None and (other := _place(found)) != place_of(one.source.url):
+        name = deployment_of(one.name, prefix)
+        found = await _read(client, f"{FLOW}/{name}")
+        if found is not None and one.sent is None and (other := _place(found)) != place_of(one.source.url):
             lines.append(
-                f"{deployment_of(one.name, prefix)}: this server has one for {other}, made elsewhere; left as it is. "
-                f"`hbaf schedule remove {one.name}`, then add the source with `--name NAME`"
+                f"{name}: this server has one for {other}, made elsewhere; left as it is. `hbaf schedule remove "
+                f"{one.name}`, then add the source with `--name NAME`"
             )
             continue
-        else:
-            lines += await _update(client, template, found, one, prefix)
+        try:
+            if found is None:
+                await _create(client, template, one, prefix)
+                lines.append(f"{name}: made, {one.every}{'' if one.active else ', paused'}")
+            else:
+                lines += await _update(client, template, found, one, prefix)
+        except PrefectHTTPStatusError as error:
+            lines.append(f"{name}: the server refuses it, so it stays as it was: {error.response.text[:300]}")
+            continue
         sent[one.name] = one.asked()
     for name in sorted(schedule.removed):
         gone = await _read(client, f"{FLOW}/{deployment_of(name, prefix)}")
