@@ -9,6 +9,7 @@ import pytest
 
 from tests.flows.conftest import BIN, ROOT, Stack
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 ONCE = ("id", "created", "updated", "last_polled", "status")  # of a deployment and its schedules, new with each upsert
 CHANGE = """
 import asyncio, json, sys
@@ -43,8 +44,11 @@ def change(stack: Stack, name: str, **values: object) -> None:
 
 def deployments(stack: Stack) -> dict[str, Any]:
     """Name -> all of a deployment that says something."""
-    found = {one["name"]: one for one in json.loads(stack.run(sys.executable, "-c", ALL))}
-    return {name: _without_ids(one) for name, one in found.items()}
+    return by_name(stack.run(sys.executable, "-c", ALL))
+
+
+def by_name(told: str) -> dict[str, Any]:
+    return {one["name"]: _without_ids(one) for one in json.loads(told)}
 
 
 def _without_ids(value: Any) -> Any:
@@ -60,7 +64,6 @@ def deployed(stack: Stack) -> Stack:
     return stack
 
 
-@pytest.mark.timeout(600)
 def test_what_people_changed_on_the_server_is_kept_and_said(deployed: Stack) -> None:
     fresh = deployments(deployed)
     assert "kept" not in apply(deployed)
@@ -69,49 +72,48 @@ def test_what_people_changed_on_the_server_is_kept_and_said(deployed: Stack) -> 
     source = {"url": "/data/calls", "quiet_minutes": 5}
     hourly = {"schedule": {"cron": "0 * * * *", "timezone": "Europe/Berlin"}, "active": True, "slug": "nightly"}
     every = {"schedule": {"interval": 900, "anchor_date": "2026-01-01T00:00:00Z"}, "active": False, "slug": "often"}
+    loose = {"enforce_parameter_schema": False}  # as an earlier version, which knew other parameters
     change(
         deployed, "score-corpus/score-corpus",
-        parameters={"purpose": "personal", "source": source}, schedules=[hourly, every],
+        parameters={"purpose": "personal", "source": source, "bygone": 1}, schedules=[hourly, every],
         concurrency_limit=2, concurrency_options={"collision_strategy": "CANCEL_NEW"}, tags=["hbaf", "scoring", "mine"],
-        job_variables={"env": {"HBAF_SHOW_NAMES": "1"}},
+        job_variables={"env": {"HBAF_SHOW_NAMES": "1"}}, **loose,
     )  # fmt: skip
     change(deployed, "monitor-scores/monitor-scores", paused=True)
+    # The server would refuse these whole.
+    change(deployed, "promote-hbaf/promote-hbaf", parameters={"corpus": {"reader": "bygone"}}, **loose)
     changed = deployments(deployed)
     said = apply(deployed)
     after = deployments(deployed)
-    ours = changed["score-corpus"]["job_variables"]["env"]
-    assert after["score-corpus"]["job_variables"]["env"].items() >= {**ours, "HBAF_SHOW_NAMES": "1"}.items()
-    assert "PREFECT_FLOWS_HEARTBEAT_FREQUENCY" in after["score-corpus"]["job_variables"]["env"]
-    for one in (changed, after):
-        del one["score-corpus"]["job_variables"]
-        one["score-corpus"]["schedules"].sort(key=str)
+
+    promotion = after.pop("promote-hbaf")
+    assert changed.pop("promote-hbaf")["parameters"] == {"corpus": {"reader": "bygone"}}
+    assert (promotion["paused"], promotion["parameters"]) == (True, fresh["promote-hbaf"]["parameters"])
+    assert "PAUSED: promote-hbaf: its parameters do not fit this version" in said
+    assert '{"corpus": {"reader": "bygone"}}' in said
+
+    theirs, ours = changed["score-corpus"], after["score-corpus"]
+    assert theirs["parameters"].pop("bygone") == 1
+    assert "dropped: score-corpus: parameter bygone" in said
+    assert theirs.pop("enforce_parameter_schema") is False
+    assert ours.pop("enforce_parameter_schema") is True
+    assert theirs.pop("job_variables") == {"env": {"HBAF_SHOW_NAMES": "1"}}
+    assert ours.pop("job_variables")["env"] == fresh["score-corpus"]["job_variables"]["env"] | {"HBAF_SHOW_NAMES": "1"}
+    for one in (theirs, ours):
+        one["schedules"].sort(key=str)
     assert after == changed
     assert 'kept: score-corpus: parameter purpose "personal" (prefect.yaml: "research")' in said
     assert "kept: score-corpus: parameter corpus nothing" in said
     assert "kept: score-corpus: schedules" in said
     assert "kept: monitor-scores: paused true (prefect.yaml: false)" in said
 
-    # A parameter of an earlier version would fail every run.
-    loose = {"enforce_parameter_schema": False}
-    change(deployed, "score-corpus/score-corpus", parameters={"purpose": "personal", "bygone": 1}, **loose)
-    assert "dropped: score-corpus: parameter bygone" in apply(deployed)
-    assert deployments(deployed)["score-corpus"]["parameters"] == {"purpose": "personal"}
-    # Those that do not fit at all would be refused by the server.
-    change(deployed, "score-corpus/score-corpus", parameters={"purpose": "fun", "model": ["x"]}, **loose)
-    said = apply(deployed)
-    assert "PAUSED: score-corpus: its parameters do not fit this version" in said
-    assert '{"purpose": "fun", "model": ["x"]}' in said
-    now = deployments(deployed)["score-corpus"]
-    assert (now["paused"], now["parameters"]) == (True, fresh["score-corpus"]["parameters"])
-
-    apply(deployed, "--reset", "score-corpus", "monitor-scores")
+    apply(deployed, "--reset", "score-corpus", "monitor-scores", "promote-hbaf")
     reset = deployments(deployed)
-    for name in ("score-corpus", "monitor-scores"):
+    for name in ("score-corpus", "monitor-scores", "promote-hbaf"):
         for setting in ("parameters", "schedules", "paused", "global_concurrency_limit", "concurrency_options"):
             assert reset[name][setting] == fresh[name][setting], (name, setting)
 
 
-@pytest.mark.timeout(600)
 def test_a_scheduled_source_is_a_deployment_of_its_own(deployed: Stack, tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     calls.mkdir()
