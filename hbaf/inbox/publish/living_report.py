@@ -48,7 +48,7 @@ def write_living_report(
     """
     parts = ledger.of(source).newest(NEWEST)
     scores = _rows(dataset, parts)
-    known = [name.removeprefix("p_") for name in scores if str(name).startswith("p_")]
+    known = [name.removeprefix("p_") for name in map(str, scores) if name.startswith("p_")]
     labels = [*emotions, *sorted(set(known) - set(emotions))]
     scores = scores.assign(**{f"p_{name}": None for name in labels if name not in known})
     inbox = Inbox(ledger, source)

@@ -163,54 +163,51 @@ def _apply() -> None:
 
 
 def _list(as_json: bool) -> int:
-    from hbaf.inbox.entries import Inbox
-    from hbaf.inbox.ledger.database import Ledger
-    from hbaf.inbox.ledger.states import State
-    from hbaf.inbox.publish.living_report import report_of
     from hbaf.inbox.schedule.sources import read_schedule
 
     sources = read_schedule().sources
     shown = _on_server("show") if sources else None
-    there: dict[str, Any] = json.loads(shown.stdout) if shown is not None and shown.returncode == 0 else {}
-    ledger = Ledger.existing()
-    lines = []
-    for one in sources.values():
-        runs = ledger.runs(one.name, 1) if ledger else []
-        counts = Inbox(ledger, one.name).counts() if ledger else {}
-        server = there.get(one.name)
-        page = report_of(one.name)
-        lines.append(
-            {
-                "name": one.name,
-                "url": one.source.url,
-                "purpose": one.purpose,
-                "every": one.every,
-                "state": "active" if one.active else "paused",
-                "on_server": server,
-                "last_run": runs[0].started_at.isoformat() if runs else None,
-                "last_state": str(runs[0].state) if runs else None,
-                "counts": {str(state): number for state, number in counts.items() if number},
-                "report": str(page) if page.exists() else None,
-            }
-        )
+    reachable = shown is not None and shown.returncode == 0
+    there: dict[str, Any] = json.loads(shown.stdout) if shown is not None and reachable else {}
+    lines = [_line(one, there.get(one.name)) for one in sources.values()]
     if as_json:
         print(json.dumps(lines, indent=1))
         return 0
     if not lines:
         print("nothing is scheduled yet: `hbaf schedule add FOLDER --purpose research --every 1h`")
-    reachable = shown is not None and shown.returncode == 0
     for line in lines:
-        counts = line["counts"]
-        assert isinstance(counts, dict)
         print(f"{line['name']}: every {line['every']} for {line['purpose']}, {_state(line, reachable)}")
         print(f"  where     {line['url']}")
         if line["last_run"]:
-            print(f"  last run  {_time(str(line['last_run']))}, {line['last_state']}")
-        held = ", ".join(f"{number} {state}" for state, number in counts.items()) or "nothing arrived yet"
-        reasons = f"; `hbaf inbox list --source {line['name']}` says why" if counts.get(State.QUARANTINED) else ""
+            print(f"  last run  {_time(line['last_run'])}, {line['last_state']}")
+        held = ", ".join(f"{number} {state}" for state, number in line["counts"].items()) or "nothing arrived yet"
+        reasons = f"; `hbaf inbox list --source {line['name']}` says why" if "quarantined" in line["counts"] else ""
         print(f"  calls     {held}{reasons}")
         print(f"  report    {line['report'] or 'written by the first run'}")
     return 0
+
+
+def _line(one: "ScheduledSource", on_server: dict[str, Any] | None) -> dict[str, Any]:
+    """What there is to say of a source: as asked, as the server has it, and what came of it."""
+    from hbaf.inbox.entries import Inbox
+    from hbaf.inbox.ledger.database import Ledger
+    from hbaf.inbox.publish.living_report import report_of
+
+    ledger, page = Ledger.existing(), report_of(one.name)
+    runs = ledger.runs(one.name, 1) if ledger else []
+    counts = Inbox(ledger, one.name).counts() if ledger else {}
+    return {
+        "name": one.name,
+        "url": one.source.url,
+        "purpose": one.purpose,
+        "every": one.every,
+        "state": "active" if one.active else "paused",
+        "on_server": on_server,
+        "last_run": runs[0].started_at.isoformat() if runs else None,
+        "last_state": str(runs[0].state) if runs else None,
+        "counts": {str(state): number for state, number in counts.items() if number},
+        "report": str(page) if page.exists() else None,
+    }
 
 
 def _state(line: dict[str, Any], reachable: bool) -> str:
