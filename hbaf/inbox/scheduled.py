@@ -268,8 +268,10 @@ class _Run:
         """Into every place, then into the ledger: after a kill between them the next run does the same, in vain."""
         self.failed |= dict(scored.failed)
         if scored.lacking:
-            transcribes = self.parameters.words is not None
-            reasons = {name: lacks_all(what, transcribes) for name, what in scored.lacking}
+            read, transcribes = scored.validated, self.parameters.words is not None
+            tables = {arrival.name for arrival in read.shard.arrivals if arrival.kind == "table"}
+            of = {one.name: one.arrival if one.arrival in tables else "" for one in read.found}
+            reasons = {name: lacks_all(what, of[name], transcribes) for name, what in scored.lacking}
             self.ledger.quarantine_conversations({name: self._with_command(why) for name, why in reasons.items()})
             self.counts["quarantined"] += len(reasons)
         rows = pq.read_table(scored.file)

@@ -9,19 +9,24 @@ from hbaf.scoring.purpose import Purpose
 # As readers advise it: `--channels 0=agent,1=customer`, `--set corpus.bad_share=0.5`.
 OPTION = re.compile(r"`(--[^`]+)`")
 WORDS = "`--transcribe` lets each run write down what is said"
-MENDS = {"text": "Put a transcript of its name beside it, or fill the column of words", "audio": "Send its recording"}
+MENDS = {"text": "Put a transcript of its name beside it", "audio": "Send its recording"}
 # A source lies elsewhere, and its settings are called after it.
 RENAMED = re.compile(rf"corpus\.(?={'|'.join(SourceParameters.model_fields)})")
 
 
-def lacks_all(what: str, transcribes: bool) -> str:
+def lacks_all(what: str, table: str, transcribes: bool) -> str:
     """Why a conversation is held in which no turn can be scored.
 
     Args:
         what: the reason of its turns (`hbaf.scoring.unscored`).
+        table: the manifest that it stands in; "" where it is a recording.
         transcribes: recordings without words get some, as far as somebody speaks in them.
     """
     lacking = next((name for name in MENDS if f"no {name}" in what), "text")
+    if lacking == "text" and table:
+        return (
+            f"no turn can be scored: {what}. Write the words into {table}, column `text`. It then comes back by itself."
+        )
     ways = f"; or {WORDS}" if lacking == "text" and not transcribes else ""
     return f"no turn can be scored: {what}. {MENDS[lacking]}{ways}. It then comes back by itself."
 

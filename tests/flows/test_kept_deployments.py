@@ -95,8 +95,6 @@ def test_what_people_changed_on_the_server_is_kept_and_said(deployed: Stack) -> 
     theirs, ours = changed["score-corpus"], after["score-corpus"]
     assert theirs["parameters"].pop("bygone") == 1
     assert "dropped: score-corpus: parameter bygone" in said
-    assert theirs.pop("enforce_parameter_schema") is False
-    assert ours.pop("enforce_parameter_schema") is True
     assert theirs.pop("job_variables") == {"env": {"HBAF_SHOW_NAMES": "1"}}
     assert ours.pop("job_variables")["env"] == fresh["score-corpus"]["job_variables"]["env"] | {"HBAF_SHOW_NAMES": "1"}
     for one in (theirs, ours):

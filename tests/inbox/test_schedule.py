@@ -243,9 +243,12 @@ def test_a_call_that_the_model_can_score_no_turn_of_waits_with_a_reason(folder: 
     assert facts["trained_to_miss"] == {"audio": True, "text": True}
     package.write_text(json.dumps({**facts, "trained_to_miss": {"audio": True, "text": False}}))
     tone(folder / "wordless.wav")
+    tone(folder / "day" / "tabled.wav", pitch=240)
+    (folder / "day" / "calls.csv").write_text("dialogue,speaker,audio\n7,A,tabled.wav\n")
     call(folder, "whole", 220)
     settings = SourceParameters(url=str(folder), quiet_minutes=0)
-    assert score_source(settings, purpose="research", workers=1).counts == {"published": 1, "quarantined": 1}
+    assert score_source(settings, purpose="research", workers=1).counts == {"published": 1, "quarantined": 2}
+    assert "Write the words into day/calls.csv, column `text`" in reasons()["calls/day:calls:7"]
     reason = reasons()["calls/wordless"]
     assert "no text, which this model was not trained to miss" in reason
     assert "`hbaf inbox score ~/calls --purpose research --transcribe` lets each run write down what is said" in reason
