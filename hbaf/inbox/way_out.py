@@ -6,8 +6,10 @@ from hbaf.inbox.schedule.sources import read_schedule, shown_place
 from hbaf.inbox.source import SourceParameters
 from hbaf.scoring.purpose import Purpose
 
-# As readers advise it: `--channels 0=agent,1=customer`, `--set corpus.bad_share=0.5`.
-OPTION = re.compile(r"`(--[^`]+)`")
+# As readers advise it, and nothing else that may stand in a name of a file: a person copies it into a shell.
+OPTION = re.compile(
+    r"`(--transcribe|--channels 0=agent,1=customer|--set corpus\.[\w.]+=[\w.]+|--set 'corpus\.columns=\{[^'`]*\}')`"
+)
 WORDS = "`--transcribe` lets each run write down what is said"
 MENDS = {"text": "Put a transcript of its name beside it", "audio": "Send its recording"}
 # A source lies elsewhere, and its settings are called after it.

@@ -24,6 +24,7 @@ from hbaf.inbox.schedule.sources import (
 )
 from hbaf.inbox.scheduled import SourceScores, score_source
 from hbaf.inbox.source import SourceParameters
+from hbaf.inbox.way_out import with_command
 from tests.inbox.conftest import Cached, call, tone, transcript
 
 
@@ -130,7 +131,7 @@ def test_a_source_is_added_changed_paused_and_removed(
         (["add", "FOLDER", "--purpose", "research", "--every", "often"], "neither an interval nor five fields"),
         (["add", "FOLDER/gone", "--purpose", "research", "--every", "1h"], "no such folder"),
         (["add", "FOLDER", "--purpose", "research", "--every", "1h", "--channels", "agent"], "is not NUMBER=SPEAKER"),
-        (["add", "FOLDER", "--purpose", "research", "--every", "1h", "--set", "source.colums=1"], "Did you mean columns?"),
+        (["add", "FOLDER", "--purpose", "research", "--every", "1h", "--set", "source.colums=1"], "mean columns?"),
         (["add", "s3://key:secret@host/calls", "--purpose", "research", "--every", "1h"], "holds a password"),
         (["add"], "say which folder"),
         (["pause", "nobody"], "no scheduled source of that name"),
@@ -235,6 +236,20 @@ def test_outside_of_a_schedule_the_way_out_is_the_verb_of_the_inbox(folder: Path
     (reason,) = reasons().values()
     assert "`hbaf inbox score ~/calls --purpose research --channels 0=agent,1=customer`" in reason
     assert "corpus." not in reason
+
+
+@pytest.mark.parametrize(
+    ("advice", "command"),
+    [
+        ("`--set corpus.bad_share=0.5`", "`hbaf inbox score /calls --purpose personal --set source.bad_share=0.5`"),
+        ("`--set 'corpus.columns={\"who\": \"dialogue\"}'`",
+         "`hbaf inbox score /calls --purpose personal --set 'source.columns={\"who\": \"dialogue\"}'`"),
+        ("`--set corpus.bad_share=0.5; rm x`.wav", "`--set corpus.bad_share=0.5; rm x`.wav"),
+        ("`--transcribe $(x)`", "`--transcribe $(x)`"),
+    ],
+)  # fmt: skip
+def test_advice_becomes_a_command_and_names_of_files_do_not(advice: str, command: str) -> None:
+    assert with_command(f"mend it: {advice}", SourceParameters(url="/calls"), "personal") == f"mend it: {command}"
 
 
 def test_a_call_that_the_model_can_score_no_turn_of_waits_with_a_reason(folder: Path, home: Path) -> None:

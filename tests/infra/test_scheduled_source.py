@@ -37,6 +37,22 @@ reference = prepare_corpus(CorpusParameters(reader="folder", root=Path(sys.argv[
 run = train_and_log(reference, extract_features(load_corpus(reference), features), features, model, training)
 MlflowClient().set_registered_model_alias("calls", CHAMPION, register(run.model_uri, "calls", {}))
 """
+AT_ONCE = """
+import asyncio, json, sys, time
+from prefect.client.orchestration import get_client
+
+async def run():
+    async with get_client() as client:
+        found = await client.read_deployment_by_name(sys.argv[1])
+        runs = [await client.create_flow_run_from_deployment(found.id) for _ in range(3)]
+        for _ in range(300):
+            states = [(await client.read_flow_run(one.id)).state for one in runs]
+            if all(state.is_final() for state in states):
+                break
+            await asyncio.sleep(1)
+        print(json.dumps(sorted(state.type.value for state in states)))
+asyncio.run(run())
+"""
 
 
 def test_a_call_is_scored_by_itself_and_make_up_again_changes_nothing(checkout: Checkout, tmp_path: Path) -> None:
@@ -79,6 +95,9 @@ def test_a_call_is_scored_by_itself_and_make_up_again_changes_nothing(checkout: 
     assert "dropped" in Path(line["report"]).read_text()
 
     run(BIN / "hbaf", "schedule", "pause", "arriving")
+    # Late runs do not pile up: of three that wait for the worker one works, the others are cancelled.
+    states = json.loads(run(sys.executable, "-c", AT_ONCE, "score-corpus/score arriving"))
+    assert states == ["CANCELLED", "CANCELLED", "COMPLETED"]
     before = by_name(run(sys.executable, "-c", ALL))
     assert not before["score arriving"]["schedules"][0]["active"]
     again = checkout.stack("up")
