@@ -6,14 +6,13 @@ from hbaf.inbox.schedule.sources import read_schedule, shown_place
 from hbaf.inbox.source import SourceParameters
 from hbaf.scoring.purpose import Purpose
 
-# As readers advise it, and nothing else that may stand in a name of a file: a person copies it into a shell.
-OPTION = re.compile(
-    r"`(--transcribe|--channels 0=agent,1=customer|--set corpus\.[\w.]+=[\w.]+|--set 'corpus\.columns=\{[^'`]*\}')`"
-)
 WORDS = "`--transcribe` lets each run write down what is said"
 MENDS = {"text": "Put a transcript of its name beside it", "audio": "Send its recording"}
-# A source lies elsewhere, and its settings are called after it.
-RENAMED = re.compile(rf"corpus\.(?={'|'.join(SourceParameters.model_fields)})")
+# As readers advise it, and nothing else that may stand in a name of a file: a person copies it into a shell.
+_SETTING = rf"corpus\.(?:{'|'.join(SourceParameters.model_fields)})"
+OPTION = re.compile(
+    rf"`(--transcribe|--channels 0=agent,1=customer|--set {_SETTING}[\w.]*=[\w.]+|--set '{_SETTING}=\{{[^'`]*\}}')`"
+)
 
 
 def lacks_all(what: str, table: str, transcribes: bool) -> str:
@@ -38,4 +37,5 @@ def with_command(reason: str, source: SourceParameters, purpose: Purpose) -> str
     known = read_schedule().at(source.url)
     place = shown_place(source.url)
     command = f"hbaf schedule add {place}" if known else f"hbaf inbox score {place} --purpose {purpose}"
-    return OPTION.sub(lambda option: f"`{command} {RENAMED.sub('source.', option[1])}`", reason)
+    # A source's settings are called after it.
+    return OPTION.sub(lambda option: f"`{command} {option[1].replace('corpus.', 'source.', 1)}`", reason)

@@ -245,6 +245,9 @@ def test_outside_of_a_schedule_the_way_out_is_the_verb_of_the_inbox(folder: Path
         ("`--set 'corpus.columns={\"who\": \"dialogue\"}'`",
          "`hbaf inbox score /calls --purpose personal --set 'source.columns={\"who\": \"dialogue\"}'`"),
         ("`--set corpus.bad_share=0.5; rm x`.wav", "`--set corpus.bad_share=0.5; rm x`.wav"),
+        ("`--set corpus.emotions=joy`", "`--set corpus.emotions=joy`"),
+        ("`--set corpus.limits.table_rows=9`",
+         "`hbaf inbox score /calls --purpose personal --set source.limits.table_rows=9`"),
         ("`--transcribe $(x)`", "`--transcribe $(x)`"),
     ],
 )  # fmt: skip
