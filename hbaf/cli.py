@@ -47,6 +47,7 @@ VERBS = {
     "hbaf.verbs.labelling.review:review": "Show scored conversations in a browser and keep the labels given there.",
     "hbaf.verbs.scoring:serve": "Answer over HTTP with the champion: whole conversations, or turn by turn.",
     "hbaf.verbs.inbox:inbox": "List conversations that arrived for scheduled scoring; score, retry or ignore them.",
+    "hbaf.verbs.scheduling.schedule:schedule": "Score what arrives in folders by itself, every hour or every night.",
     "hbaf.verbs.inbox:rescore": "After a promotion: score conversations since a given day again with the new champion.",
     "hbaf.verbs.inbox:verify": "Recompute published scores on this machine and compare.",
     "hbaf.verbs.search:search_worker": "Run trials of a search that was started here or on another machine.",

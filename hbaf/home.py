@@ -192,10 +192,10 @@ def prepare_environment() -> None:
     if "PREFECT_HOME" not in os.environ and "PREFECT_API_URL" not in os.environ and not own_profiles.exists():
         os.environ["PREFECT_HOME"] = str(folder / "prefect")
     if "MLFLOW_TRACKING_URI" not in os.environ:
-        os.environ["MLFLOW_TRACKING_URI"] = _stack_url("mlflow") or f"sqlite:///{directory('mlflow') / 'mlflow.db'}"
+        os.environ["MLFLOW_TRACKING_URI"] = stack_url("mlflow") or f"sqlite:///{directory('mlflow') / 'mlflow.db'}"
 
 
-def _stack_url(name: str) -> str | None:
+def stack_url(name: str) -> str | None:
     """Address of a server that `make up` started on this home and that still runs (infra/stack.py writes the file)."""
     written = home_folder() / "stack" / "stack.json"
     if not written.exists():

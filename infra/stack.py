@@ -236,6 +236,9 @@ def prefect_script(stack: Stack, verb: str) -> None:
     )
     if done.returncode:
         raise StackError(f"deployments: {verb} failed:\n{done.stdout}{done.stderr}")
+    if verb == "apply":  # what was kept otherwise than prefect.yaml says, and what became of scheduled sources
+        told = [line for line in done.stdout.splitlines() if not line.startswith(("watched:", "deployed:"))]
+        print("".join(f"{line}\n" for line in told), end="")
 
 
 def down() -> None:

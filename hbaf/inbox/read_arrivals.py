@@ -25,6 +25,7 @@ from hbaf.home import storage_trouble
 from hbaf.inbox.ledger.records import Found
 from hbaf.inbox.ledger.source_ledger import name_is_taken
 from hbaf.inbox.source import Arrival, SourceParameters
+from hbaf.inbox.way_out import WORDS
 from hbaf.parameters import CorpusParameters, ValidationParameters, WordsParameters
 from hbaf.validation.broken_rows import broken_rows
 from hbaf.validation.tables import tables_of
@@ -59,8 +60,7 @@ def read_arrivals(
     Raises:
         hbaf.transcription.engine.TranscriptionError: there is no engine for that.
     """
-    if source.words is not None:
-        _transcribe(arrivals, root, source.words)
+    unheard = {} if source.words is None else _transcribe(arrivals, root, source.words)
     pieces: dict[str, pd.DataFrame] = {}
     refused: dict[str, str] = {}
     owners: dict[str, str] = {}  # dialogue -> arrival
@@ -77,15 +77,15 @@ def read_arrivals(
         pieces[arrival.name] = piece
         owners |= dict.fromkeys(piece["dialogue_id"].unique(), arrival.name)
     try:
-        corpus, found = _measured(pieces, root, source, workers)
+        corpus, found = _measured(pieces, root, source, workers, unheard)
     except Exception as error:
         if storage_trouble(error) is not None:
             raise
         # One of them stops all (two people on two channels, and nobody says who is where): each by itself.
-        corpus, found = _measured({}, root, source, 1)
+        corpus, found = _measured({}, root, source, 1, unheard)
         for name, piece in pieces.items():
             try:
-                alone, more = _measured({name: piece}, root, source, 1)
+                alone, more = _measured({name: piece}, root, source, 1, unheard)
             except Exception as own:
                 refused[name] = _reason(own, root)
             else:
@@ -95,10 +95,14 @@ def read_arrivals(
 
 
 def _measured(
-    pieces: dict[str, pd.DataFrame], root: Path, source: SourceParameters, workers: int | None
+    pieces: dict[str, pd.DataFrame],
+    root: Path,
+    source: SourceParameters,
+    workers: int | None,
+    unheard: dict[str, str],
 ) -> tuple[Corpus, tuple[Found, ...]]:
     corpus = add_facts(_joined(pieces, root, source), limits=source.limits, workers=workers)
-    return corpus, _found(corpus, source, pieces)
+    return corpus, _found(corpus, source, pieces, unheard)
 
 
 def _read(arrival: Arrival, root: Path, source: SourceParameters) -> pd.DataFrame:
@@ -141,13 +145,16 @@ def _files(arrival: Arrival, root: Path) -> tuple[Path | None, list[Path]]:
     return min(recordings)[1] if recordings else None, transcripts
 
 
-def _transcribe(arrivals: Sequence[Arrival], root: Path, words: WordsParameters) -> None:
+def _transcribe(arrivals: Sequence[Arrival], root: Path, words: WordsParameters) -> dict[str, str]:
+    """Recording -> why no transcript could be made of it."""
     from hbaf.transcription.transcribe import transcribe_recordings
 
     files = [_files(arrival, root) for arrival in arrivals if arrival.kind == "recording" and not arrival.problem]
     alone = [(recording, ()) for recording, transcripts in files if recording is not None and not transcripts]
-    if alone:
-        transcribe_recordings(alone, root, words.model_copy(update={"place": "home"}))
+    if not alone:
+        return {}
+    done = transcribe_recordings(alone, root, words.model_copy(update={"place": "home"}))
+    return {one.recording: one.problem for one in done.outcomes if one.problem}
 
 
 def _one_utterance(name: str, recording: str) -> Manifest:
@@ -183,7 +190,9 @@ def _joined(pieces: dict[str, pd.DataFrame], root: Path, source: SourceParameter
     return Corpus(source.label, root, utterances, empty_splits())
 
 
-def _found(corpus: Corpus, source: SourceParameters, pieces: dict[str, pd.DataFrame]) -> tuple[Found, ...]:
+def _found(
+    corpus: Corpus, source: SourceParameters, pieces: dict[str, pd.DataFrame], unheard: dict[str, str]
+) -> tuple[Found, ...]:
     table = corpus.utterances
     if not len(table):
         return ()
@@ -204,13 +213,13 @@ def _found(corpus: Corpus, source: SourceParameters, pieces: dict[str, pd.DataFr
         problem = ""
         if dialogue in suspicious:  # a closer look costs more than all the rest
             rows = table.iloc[places]
-            problem = _problem(rows, critical[critical["utterance_id"].isin(rows["utterance_id"])], source)
+            problem = _problem(rows, critical[critical["utterance_id"].isin(rows["utterance_id"])], source, unheard)
         name, digest = f"{corpus.name}/{dialogue}", conversation_digest(content, places)
         found.append(Found(name, str(arrivals[places[0]]), digest, len(places), problem))
     return tuple(sorted(found, key=lambda one: (order[one.arrival], one.name)))
 
 
-def _problem(rows: pd.DataFrame, broken: pd.DataFrame, source: SourceParameters) -> str:
+def _problem(rows: pd.DataFrame, broken: pd.DataFrame, source: SourceParameters, unheard: dict[str, str]) -> str:
     """Why a conversation goes to quarantine, "" for one that is fine."""
     allowed = source.bad_share * len(rows)
     # A file that was there and opened, but does not decode: sending it again mends it, scoring without it would not.
@@ -224,10 +233,12 @@ def _problem(rows: pd.DataFrame, broken: pd.DataFrame, source: SourceParameters)
     if (rows["audio_problem"].notna() & rows["text_problem"].notna()).all():
         return f"no turn has text or audio; {rows['audio_problem'].iloc[0]}"
     if len(rows) == 1 and is_missing(rows["text"].iloc[0]) and rows["seconds"].iloc[0] > source.utterance_seconds:
+        why = f" ({unheard[rows['audio'].iloc[0]]})" if rows["audio"].iloc[0] in unheard else ""
+        ways = "" if source.words is not None else f"; or {WORDS}"
         return (
-            f"a recording of {rows['seconds'].iloc[0]:.0f} s without transcript is more than one utterance. Put a "
-            "transcript of its name beside it (.json, .vtt, .srt), as `hbaf transcribe` makes them; it then comes back "
-            "by itself."
+            f"a recording of {rows['seconds'].iloc[0]:.0f} s without transcript{why} is more than one utterance. Put a "
+            f"transcript of its name beside it (.json, .vtt, .srt), as `hbaf transcribe` makes them{ways}. It then "
+            "comes back by itself."
         )
     return ""
 

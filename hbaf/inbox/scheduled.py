@@ -4,6 +4,7 @@ Whoever calls it again, at once or after a kill, continues: what is published st
 taken up from the files. One run at a time works on a source; its shards may be spread over many machines.
 """
 
+import logging
 import os
 import shutil
 import time
@@ -25,6 +26,7 @@ from hbaf.inbox.ledger.records import LedgerError
 from hbaf.inbox.ledger.source_ledger import SourceLedger
 from hbaf.inbox.ledger.states import RunState, State
 from hbaf.inbox.publish.exports import export
+from hbaf.inbox.publish.living_report import write_living_report
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.publish.postgres import PostgresResult
 from hbaf.inbox.publish.publication import publications_in
@@ -38,12 +40,14 @@ from hbaf.inbox.shards import (
     validate_shard,
 )
 from hbaf.inbox.source import Arrival, Source, SourceParameters
+from hbaf.inbox.way_out import lacks_all, with_command
 from hbaf.registry.cached_champion import Champion, champion
 from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.stop import clean_up
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+log = logging.getLogger(__name__)
 TRIES = 3  # of one arrival in one run: once, and again where what it was equal to has changed
 
 
@@ -72,6 +76,7 @@ class SourceScores:
         counts: conversations and arrivals by what became of them: published, unchanged, duplicate, quarantined ...
         rows: utterances that were published by this run.
         published: folder or URL of the Parquet dataset.
+        report: the page of the source's report; None where it could not be written.
     """
 
     source: str
@@ -80,6 +85,7 @@ class SourceScores:
     published: str
     rows: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    report: Path | None = None
 
 
 def score_source(
@@ -138,8 +144,15 @@ def score_source(
         finally:
             shutil.rmtree(work.folder, ignore_errors=True)
         ledger.end_run(run, RunState.FINISHED, work.sorted_counts())
+        report = work.report(database)
     return SourceScores(
-        parameters.label, chosen.model.label, chosen.champion_from, places.parquet.url, work.rows, work.sorted_counts()
+        parameters.label,
+        chosen.model.label,
+        chosen.champion_from,
+        places.parquet.url,
+        work.rows,
+        work.sorted_counts(),
+        report,
     )
 
 
@@ -194,7 +207,9 @@ class _Run:
         for round_ in count():
             listing = {arrival.name: arrival for arrival in Source(self.parameters).arrivals()}
             self.listed = set(listing)
-            self.ledger.note(list(listing.values()), self.parameters.quiet_minutes)
+            # By another champion, too, what is in quarantine is read again: it may do without what was lacking.
+            reading = f"{self.parameters.reading} {self.champion.model.run_id}"
+            self.ledger.note(list(listing.values()), self.parameters.quiet_minutes, reading)
             names = self.ledger.to_read()
             if missing := [name for name in names if name not in listing]:
                 self.ledger.files_are_gone(missing)
@@ -242,15 +257,23 @@ class _Run:
     def _take_in(self, validated: ValidatedShard) -> tuple[str, ...]:
         """The conversations that are to be scored."""
         for arrival, reason in validated.refused:
-            self.ledger.quarantine(arrival, reason)
+            self.ledger.quarantine(arrival, self._with_command(reason))
             self.counts["quarantined"] += 1
-        decisions = self.ledger.take_in(validated.found, self.champion.model)
+        found = [replace(one, problem=self._with_command(one.problem)) for one in validated.found]
+        decisions = self.ledger.take_in(found, self.champion.model)
         self.counts.update(decision for decision in decisions.values() if decision != "score")
         return tuple(name for name, decision in decisions.items() if decision == "score")
 
     def _publish(self, scored: ScoredShard) -> None:
         """Into every place, then into the ledger: after a kill between them the next run does the same, in vain."""
         self.failed |= dict(scored.failed)
+        if scored.lacking:
+            read, transcribes = scored.validated, self.parameters.words is not None
+            tables = {arrival.name for arrival in read.shard.arrivals if arrival.kind == "table"}
+            of = {one.name: one.arrival if one.arrival in tables else "" for one in read.found}
+            reasons = {name: lacks_all(what, of[name], transcribes) for name, what in scored.lacking}
+            self.ledger.quarantine_conversations({name: self._with_command(why) for name, why in reasons.items()})
+            self.counts["quarantined"] += len(reasons)
         rows = pq.read_table(scored.file)
         if not len(rows):
             return
@@ -268,6 +291,9 @@ class _Run:
         self.done |= sizes.keys()
         self.rows += len(stands)
 
+    def _with_command(self, reason: str) -> str:
+        return with_command(reason, self.parameters, self.purpose)
+
     def check_agreement(self) -> None:
         """Holds what this run published against the ledger; what differs is published again by the next run.
 
@@ -278,6 +304,17 @@ class _Run:
         if differences := agreement.differences(self.done):
             agreement.repair(differences)
             raise Disagreement(differences)
+
+    def report(self, database: Ledger) -> Path | None:
+        """Writes the source's report; that it cannot be written undoes nothing of what was published."""
+        source = Source(self.parameters)
+        emotions = load_predictor(self.champion.model.folder).emotions
+        root = Path(source.root) if source.local else None
+        try:
+            return write_living_report(database, self.parameters.label, self.places.parquet, emotions, root)
+        except Exception as error:
+            log.warning("%s: its report could not be written: %s", self.parameters.label, error)
+            return None
 
     def _set_failed_aside(self) -> None:
         """What could not be scored costs only itself, unless nothing could: then this installation is at fault.

@@ -24,6 +24,7 @@ from hbaf.registry.models import RegisteredModel
 from hbaf.scoring.purpose import Purpose
 from hbaf.scoring.schema import SCHEMA, Provenance, as_rows
 from hbaf.scoring.score import score_rows
+from hbaf.scoring.unscored import UNSCORED
 
 # What stops a run: the next conversation would meet it too.
 NOBODYS_CONVERSATION = (OSError, ImportError, MemoryError, ExtractorMismatch, StoreError)
@@ -71,11 +72,13 @@ class ScoredShard:
 
     Attributes:
         failed: (conversation, why it cannot be scored).
+        lacking: (conversation, what it lacks), of those in which this model can score no turn.
     """
 
     validated: ValidatedShard
     file: Path
     failed: tuple[tuple[str, str], ...] = ()
+    lacking: tuple[tuple[str, str], ...] = ()
 
 
 def validate_shard(shard: Shard) -> ValidatedShard:
@@ -112,8 +115,14 @@ def score_shard(order: ScoringOrder) -> ScoredShard:
     file = shard.folder / "scores.parquet"
     failed: dict[str, str] = {}
 
+    lacking: dict[str, str] = {}
+
     def score(piece: Corpus) -> pa.Table:
         scores = score_rows(piece, order.model, predictor, workers=shard.workers)
+        names = scores["corpus"] + "/" + scores["dialogue_id"]
+        nothing = (scores["status"] == UNSCORED).groupby(names).transform("all").astype(bool)
+        lacking.update(zip(names[nothing], scores.loc[nothing, "unscored_reason"], strict=True))
+        scores = scores[~nothing].reset_index(drop=True)
         return as_rows(scores, predictor.emotions, provenance, found)
 
     with written(file) as beside, pq.ParquetWriter(beside, SCHEMA, compression="zstd") as writer:
@@ -130,7 +139,7 @@ def score_shard(order: ScoringOrder) -> ScoredShard:
                         raise
                     except Exception as error:
                         failed[name] = f"cannot be scored ({type(error).__name__}: {error})"
-    return ScoredShard(validated, file, tuple(failed.items()))
+    return ScoredShard(validated, file, tuple(failed.items()), tuple(lacking.items()))
 
 
 def _one_by_one(corpus: Corpus) -> Iterator[tuple[str, Corpus]]:

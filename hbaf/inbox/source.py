@@ -77,6 +77,13 @@ class SourceParameters(Parameters):
         return safe_name(self.name or PurePosixPath(place).name)
 
     @property
+    def reading(self) -> str:
+        """Digest of what decides how an arrival is read."""
+        decides = {"columns", "channels", "bad_share", "limits", "utterance_seconds", "words"}
+        values = self.model_dump(mode="json", include=decides)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    @property
     def place(self) -> str:
         """Folder or URL of the Parquet dataset."""
         return self.published or str(directory("published", self.label))

@@ -18,6 +18,7 @@ from hbaf.corpus.text.transcripts.made_here import place_in_home
 from hbaf.features.columns import default_store
 from hbaf.home import home_folder
 from hbaf.inbox.ledger.database import Ledger, SourceBusy
+from hbaf.inbox.publish.living_report import remove_report
 from hbaf.inbox.publish.published_scores import score_store
 from hbaf.parameters import SearchParameters
 from hbaf.privacy.places import abandoned_files
@@ -67,6 +68,7 @@ def _inbox(plan: Plan, receipt: Receipt) -> Receipt:
     for source, conversations, arrivals in lines_of(plan.subject):
         with ledger.alone(source) as fence:
             ledger.of(source, fence=fence).forget(conversations, arrivals)
+            remove_report(source)
     for one in ledger.sources():
         # A run that goes on has begun with that, and removes what it makes.
         with suppress(SourceBusy), ledger.alone(one.source, wait=False):
@@ -162,7 +164,7 @@ def _corpora(plan: Plan, receipt: Receipt) -> Receipt:
 
 STORES: tuple[Store, ...] = (
     Store(("scores", "published", "exports"), _scores),
-    Store(("inbox",), _inbox),
+    Store(("inbox", "reports"), _inbox),
     Store(("features",), _vectors),
     Store(("docs", "validated", "mlflow"), _validations),
     Store(("search",), _searches),

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
@@ -38,6 +39,15 @@ SCRIPTS = {"report_conversation": ("report_conversation.js", "report_labelling.j
 MARK = b'<meta name="generator" content="hbaf report">'  # how a page of ours is known from a stranger's
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table below the conversations of a report's index; every cell is text."""
+
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 class ReportError(ValueError):
     """The report cannot be written; the message names what came and the next step."""
 
@@ -53,6 +63,7 @@ def write_report(
     audio: AudioMode = "link",
     notice: str = "",
     review: bool = False,
+    tables: Sequence[Table] = (),
 ) -> Path:
     """Writes `index.html` and `conversations/*.html`; equal input gives equal files.
 
@@ -70,6 +81,7 @@ def write_report(
         audio: `link` to the corpus's files, `embed` the segments as 16 kHz MP3, or `none`.
         notice: a doubt about all scores, at the top of every page.
         review: pages that `hbaf review` serves: they link to the sound that it serves, and may send it labels.
+        tables: shown below the list of conversations.
 
     Returns:
         The path of `index.html`.
@@ -99,7 +111,7 @@ def write_report(
         page = _conversation_page(conversation, colours, Clips(audio, corpus_root, pages, sounds), around, shared)
         _write(pages / f"{conversation.slug}.html", page)
         conversations.append(for_index(conversation))
-    _write(index, render("report_index", **index_view(conversations, colours, scores), **shared))
+    _write(index, render("report_index", **index_view(conversations, colours, scores), **shared, tables=tables))
     current = {f"{conversation.slug}.html" for conversation in conversations}
     for page_file in pages.glob("*.html"):
         if page_file.name not in current and _is_ours(page_file):

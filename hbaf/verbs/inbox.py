@@ -5,17 +5,26 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from hbaf.verbs.options import Purpose, Quiet, Set, changes_of
+from hbaf.verbs.options import Purpose, Quiet, Set, source_parameters
 
 if TYPE_CHECKING:
     from hbaf.inbox.entries import Entry
     from hbaf.inbox.ledger.states import State
     from hbaf.inbox.scheduled import SourceScores
-    from hbaf.inbox.source import SourceParameters
 
 SourceUrl = Annotated[str, Parameter(help="Folder, or any URL that fsspec knows, where conversations arrive.")]
 SourceSet = Annotated[
-    Set, Parameter(name="--set", negative="", help="source.NAME=VALUE, as `source.quiet_minutes=30`.")
+    Set,
+    Parameter(
+        name="--set", negative="", help="source.NAME=VALUE, as `source.quiet_minutes=30`; words.NAME=VALUE transcribes."
+    ),
+]
+Channels = Annotated[
+    str | None,
+    Parameter(help="Speaker of each audio channel, from 0, as `0=agent,1=customer`, where people are apart."),
+]
+Transcribe = Annotated[
+    bool, Parameter(negative="", help="Transcribe recordings that come without words (the extra `words`).")
 ]
 
 
@@ -29,15 +38,20 @@ def inbox(
     all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
     purpose: Purpose | None = None,
     model: str | None = None,
+    channels: Channels = None,
+    transcribe: Transcribe = False,
     set_: SourceSet = None,
 ) -> int:
     """Lists conversations that arrived for scheduled scoring; scores, retries or ignores them.
 
-    A conversation that cannot be scored is held in quarantine until it is retried or ignored.
+    A conversation that cannot be scored is held in quarantine until it is retried or ignored, its files change, or the
+    source gets other settings. A source of `hbaf schedule` is scored with its settings there.
 
     Try:
 
         hbaf inbox score ~/calls --purpose research
+
+        hbaf inbox score ~/calls --purpose research --channels 0=agent,1=customer --transcribe
 
         hbaf inbox list
 
@@ -61,7 +75,7 @@ def inbox(
 
     prepare_environment()
     if action == "score":
-        return _score(name, purpose, model, set_)
+        return _score(name, purpose, model, set_, channels, transcribe)
     lines = Inbox(Ledger.open(), source)
     if action == "list":
         _print(lines.entries([state for state in SHOWN if all_ or state is not State.PUBLISHED]), lines.counts())
@@ -101,7 +115,7 @@ def rescore(
 
     prepare_environment()
     apply_retention()
-    _tell(again(_parameters(source, set_), moment(since), purpose=purpose, model=model))
+    _tell(again(source_parameters(source, set_), moment(since), purpose=purpose, model=model))
     return 0
 
 
@@ -140,7 +154,7 @@ def verify(
     from hbaf.inbox.verify_scores import verify_agreement, verify_scores
 
     prepare_environment()
-    parameters = _parameters(source, set_)
+    parameters = source_parameters(source, set_)
     differences = verify_agreement(parameters, repair=repair)
     for one in [] if quiet else differences or []:
         print(f"{one.conversation}: {one.fault}{f' -> {one.mended}' if repair else ''}")
@@ -184,22 +198,27 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _score(url: str | None, purpose: Purpose | None, model: str | None, set_: list[str] | None) -> int:
+def _score(
+    url: str | None,
+    purpose: Purpose | None,
+    model: str | None,
+    set_: list[str] | None,
+    channels: str | None,
+    transcribe: bool,
+) -> int:
     from hbaf.inbox.entries import InboxError
+    from hbaf.inbox.schedule.sources import read_schedule
     from hbaf.inbox.scheduled import score_source
     from hbaf.privacy.retention import apply_retention
 
+    known = read_schedule().at(url) if url is not None else None
+    purpose = purpose or (known.purpose if known else None)
     if url is None or purpose is None:
         raise InboxError("say where conversations arrive and what for: `hbaf inbox score FOLDER --purpose research`.")
     apply_retention()
-    _tell(score_source(_parameters(url, set_), purpose=purpose, model=model))
+    parameters = source_parameters(url, set_, channels, transcribe)
+    _tell(score_source(parameters, purpose=purpose, model=model or (known.model if known else None)))
     return 0
-
-
-def _parameters(url: str, set_: list[str] | None) -> "SourceParameters":
-    from hbaf.inbox.source import SourceParameters
-
-    return SourceParameters(**{"url": url, **changes_of(set_, ("source",)).get("source", {})})
 
 
 def _tell(scores: "SourceScores") -> None:
@@ -207,6 +226,8 @@ def _tell(scores: "SourceScores") -> None:
     cached = " (MLflow cannot be reached: the champion that it named last)" if scores.champion_from == "cache" else ""
     print(f"{scores.source}: {done}; {scores.rows} utterances with {scores.model_version}{cached}")
     print(f"published: {scores.published}")
+    if scores.report is not None:
+        print(f"report: {scores.report}")
     if scores.counts.get("waiting"):
         print(
             "waiting: ready once unchanged for `source.quiet_minutes`, or with a marker; `hbaf inbox list` shows which"

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 if TYPE_CHECKING:
     from hbaf.corpus.schema import Corpus
+    from hbaf.inbox.source import SourceParameters
     from hbaf.parameters import CorpusParameters, Settings
 
 Source = Annotated[
@@ -103,6 +104,30 @@ class CorpusOptions:
 
 
 AS_IS = CorpusOptions()
+
+
+def source_parameters(
+    url: str, set_: Sequence[str] | None, channels: str | None = None, transcribe: bool = False
+) -> "SourceParameters":
+    """The source of scheduled scoring at a folder or URL, with the settings that it is scheduled with, or changed.
+
+    Args:
+        channels: as `0=agent,1=customer`; None: as scheduled, or none.
+        transcribe: write down what is said; any `words.NAME` of `set_` asks for it too.
+    """
+    from hbaf.corpus.sound.channels import parse_channels
+    from hbaf.inbox.schedule.sources import read_schedule
+    from hbaf.inbox.source import SourceParameters
+
+    known = read_schedule().at(url)
+    values = known.source.model_dump(exclude_defaults=True) if known else {}
+    changes = changes_of(set_, ("source", "words"))
+    values |= {**changes.get("source", {}), "url": known.source.url if known else url}
+    if channels is not None:
+        values["channels"] = parse_channels(channels)
+    if transcribe or "words" in changes:
+        values["words"] = {**(values.get("words") or {}), **changes.get("words", {})}
+    return SourceParameters(**values)
 
 
 def aloud(function: Callable[P, T], /, *, notes: bool = True) -> Callable[P, T]:

@@ -30,6 +30,7 @@ from hbaf.inbox.ledger.tables import (
     ARRIVALS,
     CONVERSATIONS,
     RUNS,
+    SETTINGS,
     SOURCES,
     arrivals_at,
     conversations_at,
@@ -132,8 +133,13 @@ class SourceLedger:
         with self.engine.begin() if state is RunState.FAILED else self._writing() as connection:
             connection.execute(RUNS.update().where(RUNS.c.run == run).values(**values))
 
-    def note(self, arrivals: Sequence[Arrival], quiet_minutes: float | None) -> None:
-        """Takes in a listing: what is new or changed waits or becomes `new`; what a person ignores stays ignored."""
+    def note(self, arrivals: Sequence[Arrival], quiet_minutes: float | None, reading: str = "") -> None:
+        """Takes in a listing: what is new or changed waits or becomes `new`; what a person ignores stays ignored.
+
+        Args:
+            reading: digest of the settings that arrivals are read with. What is in quarantine and was read with others
+                is read again.
+        """
         now, listed = self.clock(), {arrival.name for arrival in arrivals}
         with self._writing() as connection:
             asked = sql.select(ARRIVALS).where(ARRIVALS.c.source == self.source)
@@ -143,12 +149,14 @@ class SourceLedger:
             gone = [name for name, row in known.items() if name not in listed and row["state"] != State.READ]
             for some in in_blocks(gone):
                 connection.execute(ARRIVALS.delete().where(arrivals_at(self.source, some)))
+            again = self._held(connection) if reading and self._read_with_others(connection, reading) else set()
             for arrival in arrivals:
                 if arrival.name in forgotten:
                     continue
                 row = known.get(arrival.name)
                 same = row is not None and row["fingerprint"] == arrival.fingerprint
-                if row is not None and (row["state"] == State.IGNORED or (same and row["state"] != State.WAITING)):
+                settled = same and row is not None and row["state"] != State.WAITING and arrival.name not in again
+                if row is not None and (row["state"] == State.IGNORED or settled):
                     continue
                 seen = row["changed_at"] if row is not None and same else now
                 ready = arrival.is_ready(now, seen, quiet_minutes)
@@ -324,6 +332,14 @@ class SourceLedger:
             asked = sql.select(CONVERSATIONS).where(CONVERSATIONS.c.source == self.source)
             return {row["conversation"]: Conversation.of(row) for row in connection.execute(asked).mappings()}
 
+    def newest(self, limit: int) -> dict[str, int]:
+        """Conversation -> part, of those that were published last, newest first."""
+        there = (CONVERSATIONS.c.source == self.source) & CONVERSATIONS.c.published_digest.is_not(None)
+        asked = sql.select(CONVERSATIONS.c.conversation, CONVERSATIONS.c.part).where(there)
+        ordered = asked.order_by(CONVERSATIONS.c.published_at.desc(), CONVERSATIONS.c.conversation).limit(limit)
+        with self.engine.begin() as connection:
+            return {str(name): int(part) for name, part in connection.execute(ordered)}
+
     def forgotten_among(self, names: Collection[str]) -> set[str]:
         """Those of these conversations that were forgotten."""
         with self.engine.begin() as connection:
@@ -440,6 +456,28 @@ class SourceLedger:
             for digest, name in connection.execute(sql.select(*columns).where(holding).order_by(*columns)):
                 found.setdefault(digest, {})[name] = None
         return found
+
+    def _read_with_others(self, connection: sql.Connection, reading: str) -> bool:
+        """Whether arrivals were read with other settings before, or nobody knows with which; notes those of now."""
+        own = SETTINGS.c.source == self.source
+        before = connection.scalar(sql.select(SETTINGS.c.digest).where(own))
+        if before is None:
+            connection.execute(SETTINGS.insert().values(source=self.source, digest=reading))
+        elif before != reading:
+            connection.execute(SETTINGS.update().where(own).values(digest=reading))
+        return before != reading
+
+    def _held(self, connection: sql.Connection) -> set[str]:
+        """Arrivals that are in quarantine, or of which a conversation is."""
+        return {
+            str(name)
+            for table in (ARRIVALS, CONVERSATIONS)
+            for name in connection.scalars(
+                sql.select(table.c.arrival).where(
+                    (table.c.source == self.source) & (table.c.state == State.QUARANTINED)
+                )
+            )
+        }
 
     def _release_duplicates(self, connection: sql.Connection, digest: str) -> None:
         """What was equal to a conversation that has changed is read again: it may be the only one of its content."""

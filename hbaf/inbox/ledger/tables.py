@@ -83,6 +83,13 @@ PLACES = sql.Table(
     sql.Column("place", sql.Text, primary_key=True),
     sql.Column("token", sql.BigInteger, nullable=False),
 )
+# What arrivals of a source were read with last: with other settings what is in quarantine is read again.
+SETTINGS = sql.Table(
+    "hbaf_inbox_settings",
+    TABLES,
+    sql.Column("source", sql.Text, primary_key=True),
+    sql.Column("digest", sql.Text, nullable=False),
+)
 
 
 def in_blocks(names: Collection[str]) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from hbaf.inbox.ledger.database import Ledger
 from hbaf.inbox.ledger.records import SourceRecord
 from hbaf.inbox.publish.exports import exports_of
+from hbaf.inbox.publish.living_report import remove_report
 from hbaf.inbox.publish.parquet import SCHEMA_FILE, ParquetDataset
 from hbaf.inbox.publish.postgres import PostgresResult
 from hbaf.scoring.schema import as_scores
@@ -76,6 +77,7 @@ class PublishedScores:
                     PostgresResult(ledger.engine).remove(names, fence)
                 # Other forms of the same rows; the next run makes them.
                 shutil.rmtree(exports_of(self.dataset), ignore_errors=True)
+                remove_report(self.source)
                 self.dataset.remove(names, fence)
         return rows
 

@@ -1,0 +1,1 @@
+"""Which sources are scored by themselves, and how often."""

@@ -1,0 +1,1 @@
+"""Verbs of what is done by itself."""
