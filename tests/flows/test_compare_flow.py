@@ -50,7 +50,7 @@ def test_the_flow_compares_once_and_shows_the_table(stack: Stack, tmp_path: Path
     pd.DataFrame(rows).to_csv(folder / "chats.csv", index=False)
     script = COMPARE.format(root=str(folder))
     first = json.loads(stack.run(sys.executable, "-c", script, timeout=250).splitlines()[-1])
-    names = {"hbaf", "majority", "logistic-regression", "bc-lstm"}
+    names = {"hbaf", "majority", "logistic-regression", "logistic-regression+chain", "bc-lstm"}
     assert {name.rpartition(", ")[2] for name in first} == names
     artifact = stack.run(sys.executable, "-c", ARTIFACT)
     assert all(f"| `{name}` |" in artifact for name in names)

@@ -21,17 +21,24 @@ IN_TIME = 60.0  # seconds; PATIENCE and AT_LAST with room for a loaded machine
 
 def main(study: str, storage: str, count: str, seed: str) -> None:
     draw = random.Random(int(seed))
-    life = 0.0
+    life = reading = 0.0
     for attempt in range(int(count)):
         # Reading of the data, training, the end and the next beginning; the first one measures how long that takes.
-        delay = draw.uniform(0.3 * life, 1.3 * life) if attempt else None
-        found = one(study, storage, delay)
-        life = found["lived"] if attempt == 0 else life
+        # Every other signal counts from the first trial, which a machine under load may reach later than it did once.
+        at_work = attempt % 2 == 1
+        lowest, highest = (0.0, 1.3 * (life - reading)) if at_work else (0.3 * life, 1.3 * life)
+        found = one(study, storage, draw.uniform(lowest, highest) if attempt else None, at_work=at_work)
+        if attempt == 0:
+            life, reading = found["lived"], found["reading"]
         print(json.dumps({"attempt": attempt, **found}), flush=True)
 
 
-def one(study: str, storage: str, delay: float | None) -> dict[str, Any]:
-    """A worker from its start to its end by a signal."""
+def one(study: str, storage: str, delay: float | None, *, at_work: bool) -> dict[str, Any]:
+    """A worker from its start to its end by a signal.
+
+    Args:
+        delay: seconds after its start, or, `at_work`, after its first trial began; None: after two trials.
+    """
     before = trials(storage)
     child = os.fork()
     if child == 0:
@@ -44,6 +51,12 @@ def one(study: str, storage: str, delay: float | None) -> dict[str, Any]:
         finally:
             os._exit(code)
     began = time.monotonic()
+    reading = 0.0
+    if delay is None or at_work:
+        while "RUNNING" not in trials(storage):
+            time.sleep(0.005)
+            assert os.waitpid(child, os.WNOHANG) == (0, 0), "the worker ended by itself"
+        reading = time.monotonic() - began
     if delay is None:
         while len([state for state in trials(storage) if state == "COMPLETE"]) < 2:
             time.sleep(0.05)
@@ -63,6 +76,7 @@ def one(study: str, storage: str, delay: float | None) -> dict[str, Any]:
     after = trials(storage)
     return {
         "lived": round(lived, 4),
+        "reading": round(reading, 4),
         "took": round(time.monotonic() - sent, 3),
         "code": os.waitstatus_to_exitcode(ended[1]) if ended != (0, 0) else None,
         "running": after.count("RUNNING"),
