@@ -88,13 +88,16 @@ async def keep(content: dict[str, Any], reset: Collection[str] = ()) -> list[str
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
 
     by_name = {deployment["name"]: deployment for deployment in content["deployments"]}
-    for name in reset:
-        by_name[name]["paused"] = False
-    wanted = DeploymentFilter(name=DeploymentFilterName(any_=[name for name in by_name if name not in reset]))
+    wanted = DeploymentFilter(name=DeploymentFilterName(any_=list(by_name)))
     lines = []
     async with get_client() as client:
         for found in sorted(await client.read_deployments(deployment_filter=wanted), key=lambda one: one.name):
             ours = by_name[found.name]
+            if found.name in reset:
+                ours["paused"] = False
+                for schedule in found.schedules:  # `prefect deploy` leaves those that the file does not name
+                    await client.delete_deployment_schedule(found.id, schedule.id)
+                continue
             theirs = _as_file(found)
             lines += _keep_parameters(ours, theirs.pop("parameters"))
             theirs["paused"] = theirs["paused"] or ours.get("paused", False)

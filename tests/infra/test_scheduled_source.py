@@ -95,9 +95,9 @@ def test_a_call_is_scored_by_itself_and_make_up_again_changes_nothing(checkout: 
     assert "dropped" in Path(line["report"]).read_text()
 
     run(BIN / "hbaf", "schedule", "pause", "arriving")
-    # Late runs do not pile up: of three that wait for the worker one works, the others are cancelled.
+    # Late runs do not pile up: of three that wait for the worker one works at most, the others are cancelled.
     states = json.loads(run(sys.executable, "-c", AT_ONCE, "score-corpus/score arriving"))
-    assert states == ["CANCELLED", "CANCELLED", "COMPLETED"]
+    assert states in (["CANCELLED"] * 2 + ["COMPLETED"], ["CANCELLED"] * 3)  # three: a scheduled one was at work
     before = by_name(run(sys.executable, "-c", ALL))
     assert not before["score arriving"]["schedules"][0]["active"]
     again = checkout.stack("up")
