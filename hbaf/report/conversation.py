@@ -17,7 +17,7 @@ from hbaf.report.audio import Clip, Clips
 from hbaf.report.charts import COLUMN, Share, river, slots_of, stacked
 
 Row = Mapping[str, Any]
-HOLLOW_BELOW = 0.5  # a label with less than half of the probability is drawn hollow
+UNCERTAIN_BELOW = 0.5  # of rows that do not say themselves whether they are uncertain
 LANES = 8  # speakers with a lane of their own; the others share the last one
 
 
@@ -149,6 +149,12 @@ def agreements(rows: Sequence[Row]) -> list[bool]:
     return [true == predicted for true, predicted in pairs if true and predicted]
 
 
+def _is_uncertain(row: Row, confidence: float | None) -> bool:
+    """Whether the label is drawn hollow: as the model's calibration says, which need not be at half."""
+    said = row.get("uncertain")
+    return confidence is not None and (confidence < UNCERTAIN_BELOW if is_missing(said) else bool(said))
+
+
 def _truth(row: Row, palette: Palette) -> dict[str, Any] | None:
     """The true label and whether the prediction agrees with it; None without either."""
     true, predicted = words_of(row.get("emotion")), words_of(row.get("label"))
@@ -178,7 +184,7 @@ def turn_views(conversation: Conversation, palette: Palette, clips: Clips) -> li
                 "when": _when(row),
                 "label": label,
                 "slot": palette.slot(label),
-                "hollow": confidence is not None and confidence < HOLLOW_BELOW,
+                "hollow": _is_uncertain(row, confidence),
                 "confidence": None if confidence is None else percent(confidence),
                 "bars": list(zip(palette.emotions, palette.slots, probabilities, strict=True)) if label else [],
                 "mix": stacked(probabilities, palette.slots),

@@ -461,3 +461,16 @@ def test_the_mix_over_time_counts_each_conversation_once():
     # A conversation of 2 turns and one of 4: in the first half all are class 0, in the last quarter half of them.
     assert mix_over_time([[0, 1], [0, 0, 0, 1]], 2, bins=4) == [[2, 0], [2, 0], [1, 1], [0, 2]]
     assert mix_over_time([[-1]], 2, bins=1) == [[0, 0]]
+
+
+def test_a_label_is_hollow_as_the_model_says(tmp_path: Path) -> None:
+    scores = fake_scores(1, 4)
+    known = scores.assign(confidence=[0.9, 0.9, 0.2, 0.2], uncertain=[True, False, True, False])
+    for table, hollow in (
+        (known, [True, False, True, False]),
+        (known.drop(columns="uncertain"), [False] * 2 + [True] * 2),
+    ):
+        index = write(table, tmp_path / str(len(table.columns)))
+        (page,) = (index.parent / "conversations").glob("*.html")
+        pills = re.findall(r'<span class="pill( hollow)?">', page.read_text())
+        assert [bool(pill) for pill in pills] == hollow
