@@ -42,7 +42,7 @@ class HubModel:
 
     @property
     def label(self) -> str:
-        """`hub:ID@revision`, which every row carries."""
+        """The name, `@` and the revision, as every row carries them."""
         return f"{self.name}@{self.revision[:12]}"
 
     @property
