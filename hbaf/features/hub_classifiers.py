@@ -84,7 +84,7 @@ class HubClassifier:
 class _TextClassifier(LanguageModel):
     def compute(self, ids: Any, mask: Any, own: Any) -> Any:  # the classifier has a pooling of its own
         """(B, T) -> (B, labels)."""
-        return _shares(self._model(input_ids=ids, attention_mask=mask).logits.float(), read_config(self.weights))
+        return _shares(self._model(input_ids=ids, attention_mask=mask).logits.float(), self._model.config)
 
     @cached_property
     def _model(self) -> Any:
@@ -102,7 +102,7 @@ class _SpeechClassifier(SpeechModel):
         samples, mask = padded(signals)
         with torch.inference_mode(), half_precision(device):
             logits = self._model(samples.to(device), attention_mask=mask.to(device) if self.pads else None).logits
-        shares = _shares(logits.float(), read_config(self.weights)).cpu().numpy()
+        shares = _shares(logits.float(), self._model.config).cpu().numpy()
         return shares, np.array([len(signal) for signal in signals])
 
     @cached_property
@@ -124,9 +124,9 @@ def _labels(weights: Weights, config: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(named[key]) for key in sorted(named, key=int))
 
 
-def _shares(logits: Any, config: dict[str, Any]) -> Any:
+def _shares(logits: Any, config: Any) -> Any:
     """(B, labels) that add up to 1; of a model that gives several labels at once, their scores in proportion."""
-    if config.get("problem_type") == "multi_label_classification":
+    if config.problem_type == "multi_label_classification":
         scores = logits.sigmoid()
         return scores / scores.sum(-1, keepdim=True)
     return logits.softmax(-1)

@@ -17,7 +17,7 @@ import numpy as np
 
 from hbaf.corpus.schema import Corpus
 from hbaf.features.columns import Columns
-from hbaf.files import write_atomically
+from hbaf.files import published, write_atomically
 from hbaf.labelling.given import LabellingError
 from hbaf.parameters import Settings
 from hbaf.training.data import Vectors, read_vectors
@@ -91,10 +91,9 @@ class Curve:
 
 def save_figure(figure: "Figure", file: Path) -> None:
     """As PNG; the folder is made if absent."""
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, content.getvalue())
+    with published(file) as beside:
+        figure.savefig(beside, format="png", dpi=120)
 
 
 def learning_curve(

@@ -273,17 +273,17 @@ def _columns(corpus: Corpus, champion: RegisteredModel, predictor: Predictor, ho
 
 def _unlike(folder: Path, predictor: Predictor, corpus: Corpus, columns: Columns) -> str:
     """The warning of `hbaf.drift.familiarity`, from a sample of whole conversations; empty without a reference."""
-    table = corpus.utterances
-    dialogues = table["dialogue_id"].unique()
-    every = max(1, len(table) // SAMPLE)
-    sample = corpus.with_utterances(table[table["dialogue_id"].isin(dialogues[::every])].reset_index(drop=True))
-    part = next(in_shards(sample, SAMPLE))
     try:
         reference = Reference.load(folder / FOLDER)
     except ReferenceMissing:
         return ""
     if not reference.edges:
         return ""
+    table = corpus.utterances
+    dialogues = table["dialogue_id"].unique()
+    every = max(1, len(table) // SAMPLE)
+    sample = corpus.with_utterances(table[table["dialogue_id"].isin(dialogues[::every])].reset_index(drop=True))
+    part = next(in_shards(sample, SAMPLE))
     inputs = predictor.package.representation.transform(read_vectors(part, columns))
     return warning(familiarity(reference.edges, inputs), reference.corpus)
 
