@@ -11,7 +11,8 @@ import soundfile
 
 from hbaf import pipeline
 from hbaf.parameters import CorpusParameters, PromotionParameters
-from hbaf.registry.models import NoModelError
+from hbaf.promotion.verdict import Verdict
+from hbaf.registry.models import NoModelError, find_model
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.scoring.score import score_corpus
 from hbaf.scoring.scores_folder import ScoresFolder
@@ -20,16 +21,17 @@ from tests.registry.conftest import Prepared
 
 
 @pytest.fixture(scope="module")
-def run(prepared: Prepared) -> RunReference:
+def judged(prepared: Prepared) -> tuple[RunReference, Verdict]:
+    """A run and what was decided of it: champion where it is the first here, a version beside it otherwise."""
+    rules = PromotionParameters(minimum_effect=-1.0, calibration_tolerance=1.0)
     with prepared.in_use():
         made = train_and_log(prepared.reference, prepared.columns, prepared.features, prepared.model, prepared.training)
-        pipeline.decide(
-            made,
-            prepared.reference,
-            prepared.columns,
-            rules=PromotionParameters(minimum_effect=-1.0, calibration_tolerance=1.0),
-        )
-        return made
+        return made, pipeline.decide(made, prepared.reference, prepared.columns, rules=rules)
+
+
+@pytest.fixture
+def run(judged: tuple[RunReference, Verdict]) -> RunReference:
+    return judged[0]
 
 
 @pytest.fixture
@@ -72,9 +74,11 @@ def test_labels_go_by_name_whatever_their_order(
     assert mine.predictions.weighted_f1() > 0.6, "the model has learned, so two labels exchanged would show"
 
 
-def test_which_model_is_measured(prepared: Prepared, run: RunReference) -> None:
+def test_which_model_is_measured(prepared: Prepared, judged: tuple[RunReference, Verdict]) -> None:
+    run, verdict = judged
     source = CorpusParameters(reader="folder", root=prepared.folder / "calls")
-    label = f"hbaf-calls/{pipeline.evaluate(source).model.rpartition('/')[2]}"
+    label = f"hbaf-calls/{verdict.version}"
+    assert pipeline.evaluate(source).model == f"hbaf-calls/{find_model().version}"
     assert pipeline.evaluate(source, model=label).model == pipeline.evaluate(source, run=run.run_id).model == label
     with pytest.raises(NoModelError, match="one of the two"):
         pipeline.evaluate(source, model=label, run=run.run_id)
