@@ -2,22 +2,19 @@
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
-from prefect.events import emit_event
 
 from flows.stages import artifact_key
 from hbaf.markdown import cell, plain
-from hbaf.monitoring.monitor import Monitored, as_metrics
+from hbaf.monitoring.monitor import Monitored
 from hbaf.monitoring.monitor import monitor_scores as look
 from hbaf.parameters import MonitorParameters
-
-CHANGED = "hbaf.scores.changed"  # event: a check is beyond its bound
 
 
 @flow(name="monitor-scores")
 def monitor_scores(
     monitor: MonitorParameters = MonitorParameters(), model: str | None = None, scores: list[str] | None = None
 ) -> tuple[str, ...]:
-    """Looks at what the champion scored lately; an event says if something has changed beyond chance and tolerance.
+    """Looks at what the champion scored lately; what has changed beyond chance and tolerance is an event.
 
     Args:
         monitor: How far back, and what counts as a change.
@@ -26,8 +23,6 @@ def monitor_scores(
     """
     found = compare(monitor, model, scores)
     get_run_logger().info(found.message)
-    if found.flagged:
-        tell(found)
     return found.flagged
 
 
@@ -37,24 +32,6 @@ def compare(monitor: MonitorParameters, model: str | None, scores: list[str] | N
     found = look(monitor, model=model, scores=scores or ())
     create_markdown_artifact(markdown(found), key=f"monitor-{artifact_key(found.model)}", description=found.message)
     return found
-
-
-def tell(found: Monitored) -> None:
-    """The event `hbaf.scores.changed`, on which an automation can act; numbers only."""
-    assert found.findings is not None
-    emit_event(
-        CHANGED,
-        resource={
-            "prefect.resource.id": f"hbaf.model.{artifact_key(found.model)}",
-            "prefect.resource.name": found.model,
-        },
-        payload={
-            "flagged": list(found.flagged),
-            "message": found.message,
-            "metrics": {name: value for name, value in as_metrics(found.findings).items() if value == value},
-            "mlflow_run": found.run_id,
-        },
-    )
 
 
 def markdown(found: Monitored) -> str:

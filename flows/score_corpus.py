@@ -2,7 +2,6 @@
 
 from prefect import flow
 
-from flows.on_call import tell_of_quarantine
 from flows.shard_runner import ShardRunner, score_new
 from flows.stages import step
 from hbaf import pipeline
@@ -45,9 +44,7 @@ def score_corpus(
         progress: Show progress bars.
     """
     if source is not None:
-        scored = score_new(source, purpose, model, runner)
-        tell_of_quarantine(scored)
-        return scored
+        return score_new(source, purpose, model, runner)
     return pipeline.score(
         corpus, purpose=purpose, model=model, csv=csv, audformat=audformat, export=export, words=words,
         keep_features=keep_features, audio=audio, progress=progress, step=step,

@@ -48,6 +48,7 @@ VERBS = {
     "hbaf.verbs.scoring:serve": "Answer over HTTP with the champion: whole conversations, or turn by turn.",
     "hbaf.verbs.inbox:inbox": "List conversations that arrived for scheduled scoring; score, retry or ignore them.",
     "hbaf.verbs.scheduling.schedule:schedule": "Score what arrives in folders by itself, every hour or every night.",
+    "hbaf.verbs.scheduling.events:events": "List what moved (promotions, quarantine, drift); send it to webhooks.",
     "hbaf.verbs.inbox:rescore": "After a promotion: score conversations since a given day again with the new champion.",
     "hbaf.verbs.inbox:verify": "Recompute published scores on this machine and compare.",
     "hbaf.verbs.search:search_worker": "Run trials of a search that was started here or on another machine.",

@@ -48,7 +48,7 @@ DATABASE_TROUBLE = (
 # Where libraries that we call look for keys.
 SECRETS = (
     "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING",
-    "PREFECT_SERVER_API_AUTH_STRING", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN",
+    "PREFECT_SERVER_API_AUTH_STRING", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN", "HBAF_WEBHOOK_SECRET",
 )  # fmt: skip
 SHORTEST_SECRET = 6  # letters; a shorter value would be found in ordinary words
 
@@ -193,6 +193,17 @@ def prepare_environment() -> None:
         os.environ["PREFECT_HOME"] = str(folder / "prefect")
     if "MLFLOW_TRACKING_URI" not in os.environ:
         os.environ["MLFLOW_TRACKING_URI"] = stack_url("mlflow") or f"sqlite:///{directory('mlflow') / 'mlflow.db'}"
+
+
+def prefect_environment() -> dict[str, str]:
+    """The environment of a process that speaks with Prefect: the stack of this home, where nothing else is named."""
+    environment = dict(os.environ)
+    secret = home_folder() / "stack" / "prefect.password"
+    if "PREFECT_API_URL" not in environment and (url := stack_url("prefect")) is not None:
+        environment["PREFECT_API_URL"] = url
+        if "PREFECT_API_AUTH_STRING" not in environment and secret.exists():
+            environment["PREFECT_API_AUTH_STRING"] = secret.read_text()
+    return environment
 
 
 def stack_url(name: str) -> str | None:

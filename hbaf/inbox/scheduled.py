@@ -17,6 +17,8 @@ from typing import Protocol, TypeVar
 
 import pyarrow.parquet as pq
 
+from hbaf.events.event import Event, Kind
+from hbaf.events.outbox import deliver, note
 from hbaf.home import directory
 from hbaf.inbox.agreement import Agreement, Disagreement
 from hbaf.inbox.entries import Inbox
@@ -48,6 +50,7 @@ from hbaf.stop import clean_up
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
+QUARANTINE_SHARE = 0.05  # of what a run looked at, above which there is an event
 TRIES = 3  # of one arrival in one run: once, and again where what it was equal to has changed
 
 
@@ -145,7 +148,7 @@ def score_source(
             shutil.rmtree(work.folder, ignore_errors=True)
         ledger.end_run(run, RunState.FINISHED, work.sorted_counts())
         report = work.report(database)
-    return SourceScores(
+    scored = SourceScores(
         parameters.label,
         chosen.model.label,
         chosen.champion_from,
@@ -154,6 +157,17 @@ def score_source(
         work.sorted_counts(),
         report,
     )
+    tell(scored)
+    return scored
+
+
+def tell(scored: SourceScores) -> None:
+    """Sends events that wait and, where a run put too large a share into quarantine, one of that; counts only."""
+    share = scored.counts.get("quarantined", 0) / max(1, sum(scored.counts.values()))
+    if share > QUARANTINE_SHARE:
+        message = f"{scored.source}: {share:.0%} of this run are in quarantine: `hbaf inbox list`"
+        note(Event(Kind.QUARANTINED, scored.source, message, {"counts": scored.counts}))
+    deliver()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Scored conversations of the last days x the reference of their model -> findings, curves in MLflow and a page."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from hbaf.corpus.schema import CorpusError, load_corpus
 from hbaf.drift.checks import Findings, compare
 from hbaf.drift.observations import observe
 from hbaf.drift.reference import FOLDER, Reference, ReferenceMissing, make_reference
+from hbaf.events.event import Event, Kind
+from hbaf.events.outbox import publish
 from hbaf.features.columns import extract_features
 from hbaf.home import directory, home_folder
 from hbaf.inbox.publish.published_scores import score_store
@@ -102,7 +105,14 @@ def monitor_scores(
     )
     if not away:
         log_report(run_id, page)
-    return Monitored(champion.label, findings, message, page, run_id)
+    monitored = Monitored(champion.label, findings, message, page, run_id)
+    if monitored.flagged:
+        facts = {
+            "version": champion.version, "flagged": list(monitored.flagged), "mlflow_run": run_id,
+            "metrics": finite(as_metrics(findings)),
+        }  # fmt: skip
+        publish(Event(Kind.CHANGED, champion.name, message, facts))
+    return monitored
 
 
 def reference_of(model: RegisteredModel, predictor: Predictor) -> Reference:
@@ -153,6 +163,11 @@ def as_metrics(findings: Findings) -> dict[str, float]:
     }
 
 
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """Without NaN, which JSON does not know: what was not measured."""
+    return {name: value for name, value in metrics.items() if not math.isnan(value)}
+
+
 def summary(model: str, findings: Findings, parameters: MonitorParameters) -> str:
     """One line for people."""
     seen = f"{model}: {findings.utterances} utterances of {findings.dialogues} conversations"
@@ -167,7 +182,7 @@ def as_json(result: Monitored) -> str:
     findings = result.findings
     message: dict[str, object] = {"model": result.model, "message": result.message, "flagged": list(result.flagged)}
     if findings is not None:
-        message |= {"judged": findings.judged, "metrics": {k: v for k, v in as_metrics(findings).items() if v == v}}
+        message |= {"judged": findings.judged, "metrics": finite(as_metrics(findings))}
     return json.dumps({**message, "page": str(result.page or ""), "run": result.run_id}, indent=1)
 
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hbaf.events.event import Event, Kind
+from hbaf.events.outbox import deliver, note
 from hbaf.files import append_line, read_lines
 from hbaf.home import home_folder
 from hbaf.registry.models import CHAMPION, NoModelError
@@ -175,6 +177,7 @@ def rollback(name: str | None = None, *, reason: str = "") -> Move:
             raise NoModelError(f"{name}: no previous champion, so there is nothing to go back to.")
         mine.check()
         move = _move(Move(name, champion, previous), "rollback", reason)
+    deliver()
     return move
 
 
@@ -235,6 +238,11 @@ def _exists(name: str, version: str) -> bool:
 
 def _record(name: str, line: dict[str, str]) -> None:
     """Into the home's ledger, once, and onto both versions."""
+    kind, before = Kind.PROMOTED if line["what"] == "promotion" else Kind.ROLLED_BACK, line["from"]
+    facts = {"version": line["to"], "before": before, "reason": line["reason"]}
+    now = f"version {line['to']} is the champion"
+    message = f"{name}: {now} in place of version {before}" if before else f"{name}: {now}, the first one"
+    note(Event(kind, name, message, facts, id=line["id"]))
     ledger = home_folder() / "promotions.jsonl"
     if line not in read_lines(ledger):
         append_line(ledger, line)

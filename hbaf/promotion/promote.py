@@ -3,6 +3,7 @@
 `judge` measures and moves nothing; `settle` moves the alias. Between the two a person may be asked.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +11,8 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from hbaf.corpus.schema import Corpus, CorpusReference, Split
+from hbaf.events.event import Event, Kind
+from hbaf.events.outbox import deliver, publish
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import PromotionParameters
 from hbaf.promotion.aliases import CHALLENGER, PromotionConflict, make_champion, turn, version_with
@@ -98,6 +101,8 @@ def judge(
         rules_changed=rules_changed(rules), advice=held.advice,
     )  # fmt: skip
     _record(verdict)
+    if failed:
+        tell_refused(verdict)
     MlflowClient().set_registered_model_alias(name, CHALLENGER, version)
     keep_figures(verdict, candidate.run_id, measure(mine, corpus, split, package.facts.calibration.threshold))
     return verdict
@@ -110,17 +115,31 @@ def settle(verdict: Verdict, *, agreed: bool = True, reason: str = "") -> Verdic
         PromotionConflict: another candidate became the champion since it was judged.
     """
     if not agreed:
-        return _record(replace(verdict, outcome="declined", reason=reason or "a person said no"))
+        declined = _record(replace(verdict, outcome="declined", reason=reason or "a person said no"))
+        tell_refused(declined)
+        return declined
     promoted = replace(verdict, outcome="promoted", reason=reason or verdict.reason)
     try:
         with turn(verdict.model) as mine:
             why = "; ".join(filter(None, (promoted.reason, verdict.changed)))
             make_champion(verdict.model, verdict.version, verdict.champion_version or None, mine, why)
     except PromotionConflict as conflict:
-        _record(replace(verdict, outcome="refused", reason=str(conflict)))
+        tell_refused(_record(replace(verdict, outcome="refused", reason=str(conflict))))
         raise
+    deliver()
     publish_card(_record(promoted))
     return promoted
+
+
+def tell_refused(verdict: Verdict) -> None:
+    """The event of a candidate that does not become the champion."""
+    facts = {
+        "version": verdict.version, "champion": verdict.champion_version, "outcome": verdict.outcome,
+        "failed": [rule.name for rule in verdict.rules if rule.passed is False], "split": verdict.split,
+    }  # fmt: skip
+    scores = {"weighted_f1": verdict.candidate, "weighted_f1_against": verdict.champion}
+    measured = {name: value for name, value in scores.items() if not math.isnan(value)}
+    publish(Event(Kind.REFUSED, verdict.model, verdict.title, {**facts, **measured}))
 
 
 @dataclass(frozen=True)

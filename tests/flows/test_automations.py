@@ -1,8 +1,10 @@
-"""The automations on a real server: made once, updated in place, and one of them really fires."""
+"""The automations on a real server: made once, kept as they are, and one of them really fires and starts a training."""
 
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 from tests.flows.conftest import ROOT, Stack
 
@@ -10,37 +12,70 @@ MAKE = f"""
 import asyncio, sys
 sys.path.insert(0, {str(ROOT / "infra")!r})
 import automations
-print(asyncio.run(automations.make_automations()))
+asyncio.run(automations.make_automations())
 """
-EMIT = """
-from prefect.events import emit_event
-from prefect.events.worker import EventsWorker
-emit_event("hbaf.scores.changed", resource={"prefect.resource.id": "hbaf.model.test"})
-EventsWorker.instance().drain()
-"""
-SEEN = """
-import asyncio
+ASK = """
+import asyncio, json, sys
 from prefect.client.orchestration import get_client
-async def seen():
+async def ask():
     async with get_client() as client:
-        wanted = {"filter": {"event": {"prefix": ["prefect.automation"]}}}
-        found = await client._client.post("/events/filter", json=wanted)
-        print(sorted({event["event"] for event in found.json()["events"]}))
-asyncio.run(seen())
+        print((await client._client.post(sys.argv[1], json=json.loads(sys.argv[2]))).text)
+asyncio.run(ask())
+"""
+DEPLOYED = """
+from flows.train_hbaf import train_hbaf
+train_hbaf.from_source(source=".", entrypoint="flows/train_hbaf.py:train_hbaf").deploy(
+    name="train-calls", work_pool_name="nobody", build=False, push=False, print_next_steps=False
+)
+"""
+PUBLISH = """
+from hbaf.events.event import Event, Kind
+from hbaf.events.outbox import publish, waiting
+for number in range(2):
+    publish(Event(Kind.CHANGED, "hbaf-calls", "CHANGED: confidence", {"version": "3"}))
+publish(Event(Kind.CHANGED, "hbaf-chats", "CHANGED: confidence", {"version": "1"}))
+assert not waiting()
 """
 
 
-def test_automations_are_made_once_and_fire(stack: Stack) -> None:
-    for _ in range(2):
-        stack.run(sys.executable, "-c", MAKE)
-    listed = json.loads(stack.prefect("automation", "inspect", "hbaf: dead worker", "--json"))
-    assert listed if isinstance(listed, dict) else len(listed) == 1
-    for name in ("missed night", "failure", "quarantine", "changed scores"):
-        assert f"hbaf: {name}" in stack.prefect("automation", "inspect", f"hbaf: {name}")
-    time.sleep(3)  # the server reads its automations now and then
-    stack.run(sys.executable, "-c", EMIT)
+def asked(stack: Stack, path: str, **wanted: Any) -> Any:
+    """What the server's API answers."""
+    return json.loads(stack.run(sys.executable, "-c", ASK, path, json.dumps(wanted)))
+
+
+def automations(stack: Stack) -> dict[str, str]:
+    """Name -> id."""
+    return {one["name"]: one["id"] for one in asked(stack, "/automations/filter")}
+
+
+def eventually(wanted: Callable[[], Any]) -> Any:
     for _ in range(30):
-        if "prefect.automation.triggered" in stack.run(sys.executable, "-c", SEEN):
-            return
+        if found := wanted():
+            return found
         time.sleep(1)
     raise AssertionError("the event came and nothing was triggered")
+
+
+def test_a_change_starts_one_training_and_automations_are_kept(stack: Stack) -> None:
+    stack.prefect("work-pool", "create", "nobody", "--type", "process")
+    stack.run(sys.executable, "-c", DEPLOYED)
+    stack.run(sys.executable, "-c", MAKE, HBAF_RETRAIN="hbaf-calls=train-calls")
+    made = automations(stack)
+    names = ("missed night", "failure", "dead worker", "quarantine", "changed scores", "champion")
+    assert {f"hbaf: {name}" for name in (*names, "retraining of hbaf-calls")} <= made.keys()
+    stack.run(sys.executable, "-c", MAKE, HBAF_RETRAIN="hbaf-calls=train-calls")
+    assert automations(stack) == made, "what an automation has counted is not lost by `make up`"
+    time.sleep(3)  # the server reads its automations now and then
+    stack.run(sys.executable, "-c", PUBLISH)
+    runs = eventually(lambda: asked(stack, "/flow_runs/filter", deployments={"name": {"any_": ["train-calls"]}}))
+    seen = {"filter": {"event": {"prefix": ["hbaf.", "prefect.automation"]}}}
+    happened = asked(stack, "/events/filter", **seen)["events"]
+    changed = [event for event in happened if event["event"] == "hbaf.scores.changed"]
+    assert sorted(event["resource"]["prefect.resource.name"] for event in changed) == ["hbaf-calls"] * 2 + [
+        "hbaf-chats"
+    ]
+    assert changed[0]["payload"]["message"] == "CHANGED: confidence"
+    time.sleep(3)
+    assert len(runs) == len(asked(stack, "/flow_runs/filter", deployments={"name": {"any_": ["train-calls"]}})) == 1
+    stack.run(sys.executable, "-c", MAKE)
+    assert automations(stack).keys() == made.keys() - {"hbaf: retraining of hbaf-calls"}

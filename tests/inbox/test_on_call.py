@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hbaf.events.event import Kind
+from hbaf.events.outbox import events
 from hbaf.inbox import scheduled
 from hbaf.inbox.scheduled import score_source
 from hbaf.inbox.source import SourceParameters
@@ -83,6 +85,9 @@ def test_status_says_what_a_person_should_look_at(
     (source / "broken.csv").write_text("speaker,text\nA,hello\n")
     score_source(parameters, purpose="research", workers=1)
     assert any("1 in quarantine, 25.0%" in problem for problem in told()[1]["problems"])  # type: ignore[attr-defined]
+    assert [(event.kind, event.facts) for event in events()] == [(Kind.QUARANTINED, {"counts": {"quarantined": 1}})], (
+        "the first run had none"
+    )
 
     def fail(order: object) -> None:
         raise OSError("the disk is full")
@@ -102,7 +107,7 @@ def test_the_monitor_looks_without_mlflow(source: Path, capsys: pytest.CaptureFi
     score_source(SourceParameters(url=str(source)), purpose="research", workers=1)
     code = monitor(set_=["monitor.min_dialogues=2", "monitor.draws=100"])
     said = capsys.readouterr().out
-    assert code == ("CHANGED" in said)
+    assert code == ("CHANGED" in said) == (Kind.CHANGED in [event.kind for event in events()])
     assert "hbaf-calls/1: 9 utterances of 3 conversations" in said
     assert f"{NOWHERE} cannot be reached: this check is not in its curves" in said
     page = Path(said.splitlines()[-1].removeprefix("report: "))

@@ -15,6 +15,7 @@ import torch
 
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.events.outbox import events
 from hbaf.features.columns import Columns, extract_features
 from hbaf.markdown import plain
 from hbaf.parameters import CorpusParameters, PromotionParameters, from_recipe
@@ -194,6 +195,11 @@ def test_worse_equal_and_better_models_and_the_way_back(talks: Talks, home: Path
     assert (last["what"], last["reason"], last["to"]) == ("rollback", "tested", "1")
     assert "tested" in MlflowClient().get_model_version(NAME, "2").tags["hbaf.last_move"]
     assert rollback(NAME).after == "2"
+    told = [(event.kind.removeprefix("hbaf.model."), event.facts["version"]) for event in events()]
+    assert told == [
+        ("promoted", "1"), ("promoted", "2"), ("refused", "3"), ("refused", "1"), ("rolled-back", "1"),
+        ("rolled-back", "2"),
+    ]  # fmt: skip
 
 
 def test_a_gain_that_loses_one_emotion_is_refused(talks: Talks) -> None:

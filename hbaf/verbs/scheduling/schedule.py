@@ -1,7 +1,6 @@
 """The verb of sources that are scored by themselves."""
 
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -138,17 +137,10 @@ def _change(action: str, named: str) -> None:
 
 def _on_server(verb: str) -> "subprocess.CompletedProcess[str]":
     """Asks the flows, which this package never imports, to speak with the Prefect server."""
-    from hbaf.home import home_folder, stack_url
+    from hbaf.home import prefect_environment
 
-    environment = dict(os.environ)
-    secret = home_folder() / "stack" / "prefect.password"
-    # The stack of this home, from any folder; the environment and, without a stack, the active profile say otherwise.
-    if "PREFECT_API_URL" not in environment and (url := stack_url("prefect")) is not None:
-        environment["PREFECT_API_URL"] = url
-        if "PREFECT_API_AUTH_STRING" not in environment and secret.exists():
-            environment["PREFECT_API_AUTH_STRING"] = secret.read_text()
     command = [sys.executable, "-c", "import sys; from flows.source_deployments import main; sys.exit(main())", verb]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=prefect_environment(), capture_output=True, text=True, check=False)
 
 
 def _apply() -> None:
