@@ -49,14 +49,15 @@ def assign_splits(
     """
     names = set(corpus.splits["split"])
     if names and ("dev" in names or not shares[1]):
-        return corpus
+        return corpus if by == "dialogue" else _of_source_by_speaker(corpus)
     if sum(shares) <= 0:
         raise CorpusError("split_shares: at least one of train, dev and test must be above zero.")
     deal = _deal_stratified if (by == "speaker" if stratify is None else stratify) else _deal_by_place
     labelled = corpus.utterances.loc[corpus.utterances["emotion"].notna(), "dialogue_id"].unique()
     group_of = {str(dialogue): str(dialogue) for dialogue in labelled} if by == "dialogue" else _by_speaker(corpus)
     if names:
-        return _with_dev(corpus, shares, seed, group_of, deal)
+        drawn = _with_dev(corpus, shares, seed, group_of, deal)
+        return drawn if by == "dialogue" else _of_source_by_speaker(drawn)
     groups = _labels_of(corpus, group_of)
     wanted = sum(share > 0 for share in shares)
     if by == "speaker" and len(groups) < wanted:
@@ -75,8 +76,23 @@ def assign_splits(
         {"dialogue_id": list(group_of), "split": [split_of[group] for group in group_of.values()]}, dtype="str"
     )
     if by == "speaker":
-        splits["group"] = pd.Series(list(group_of.values()), dtype="str")
+        splits = _with_groups(splits, group_of)
     return replace(corpus, splits=splits.sort_values("dialogue_id", ignore_index=True))
+
+
+def _with_groups(splits: pd.DataFrame, group_of: Mapping[str, str]) -> pd.DataFrame:
+    """The column by which folds keep speakers together; a dialogue without a label is a group of its own."""
+    groups = [group_of.get(str(dialogue), str(dialogue)) for dialogue in splits["dialogue_id"]]
+    return splits.assign(group=pd.Series(groups, splits.index, dtype="str"))
+
+
+def _of_source_by_speaker(corpus: Corpus) -> Corpus:
+    """The source's splits with the groups that folds keep together, and what became of the wish in a note."""
+    splits = _with_groups(corpus.splits, _by_speaker(corpus))
+    shared = int((splits.groupby("group")["split"].nunique() > 1).sum())
+    met = f"{shared} groups of speakers are in several of them" if shared else "no speaker is in two of them"
+    note = f"split_by speaker: the splits are the source's, and {met}; folds keep speakers together"
+    return replace(corpus, splits=splits, notes=(*corpus.notes, note))
 
 
 def _by_speaker(corpus: Corpus) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Dialogues to splits: stable, disjoint, none left empty."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hbaf.corpus.folds import Fold
 from hbaf.corpus.schema import Corpus, CorpusError, as_utterances, empty_splits
 from hbaf.corpus.splits import assign_splits
 
@@ -195,3 +197,15 @@ def test_dev_is_drawn_by_speaker_too(stratify: bool | None) -> None:
     rows = with_split(assign_splits(replace(given, splits=named), SHARES, 0, by="speaker", stratify=stratify))
     assert set(rows["split"]) == {"train", "dev", "test"}
     assert rows.groupby("speaker")["split"].nunique().max() == 1
+
+
+def test_splits_of_the_source_stay_and_folds_keep_speakers_together() -> None:
+    given = calls(20)
+    names = list(given.utterances["dialogue_id"].unique())
+    parts = pd.DataFrame({"dialogue_id": names, "split": [("train", "dev")[at % 2] for at in range(len(names))]})
+    kept = assign_splits(replace(given, splits=parts), SHARES, 0, by="speaker")
+    assert kept.splits[["dialogue_id", "split"]].equals(parts)
+    assert re.search(r"\d+ groups of speakers are in several of them; folds keep", kept.notes[-1])
+    for number in range(3):
+        rows = with_split(Fold(number, 3).of_corpus(kept))
+        assert rows.groupby("speaker")["split"].nunique().max() == 1

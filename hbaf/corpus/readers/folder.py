@@ -13,6 +13,7 @@ from hbaf.corpus.confined import confined
 from hbaf.corpus.labels import LabelMap, noted, plain_label
 from hbaf.corpus.readers.placed_rows import Placed, place_rows
 from hbaf.corpus.readers.transcripts import NO_TRANSCRIPT, read_transcripts
+from hbaf.corpus.readers.words_beside import add_words
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError, as_utterances, empty_set_aside, empty_splits
 from hbaf.corpus.sound.channels import assign_channels
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, AudioFinder
@@ -21,6 +22,9 @@ from hbaf.corpus.text.manifest import Manifest
 from hbaf.corpus.text.manifest_columns import map_columns
 from hbaf.corpus.text.manifest_values import NO_VALUE, shown
 from hbaf.corpus.text.split_tables import read_split_tables, tables_by_split
+from hbaf.corpus.text.toolkits.json_lines import is_nemo
+from hbaf.corpus.text.toolkits.kaldi import kaldi_directories, read_kaldi
+from hbaf.corpus.text.toolkits.lhotse import lhotse_files, read_lhotse
 from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, SUFFIXES, TABLES, is_table_of_turns
 from hbaf.corpus.text.turn_times import complete_times
 from hbaf.files import one_place
@@ -42,14 +46,15 @@ def read_folder(parameters: CorpusParameters) -> Corpus:
 
 def corpus_of(manifest: Manifest, root: Path, parameters: CorpusParameters) -> Corpus:
     """What a manifest says, with the audio found below `root`; raises as `read_folder`."""
-    notes = list(manifest.notes)
     if "dialogue" not in manifest.columns:
         if "audio" not in manifest.columns or "turn" in manifest.columns:
             raise CorpusError(_no_dialogue(root / manifest.file, manifest))
-        notes.append("no column says which dialogue a row belongs to: each audio file is one of its own")
+        manifest.notes.append("no column says which dialogue a row belongs to: each audio file is one of its own")
     name, labels = safe_name(parameters.name or root.name), LabelMap(parameters)
     emotions = tuple(plain_label(emotion) for emotion in parameters.emotions)
     finder = AudioFinder(root)
+    add_words(manifest, root, finder, parameters.limits)
+    notes = list(manifest.notes)
     placed, set_aside = place_rows(manifest, name, emotions, labels, finder, parameters.limits)
     table = pd.DataFrame(set_aside, columns=list(empty_set_aside().columns)).astype("str")
     _check_bad_share(root / manifest.file, table, len(placed), parameters.bad_share)
@@ -94,6 +99,8 @@ def _unlabelled_words(manifest: Manifest, known: set[str]) -> list[str]:
 
 def _read(root: Path, parameters: CorpusParameters) -> Manifest:
     named = parameters.manifest
+    if (by_toolkit := _read_toolkit(root, named, parameters)) is not None:
+        return by_toolkit
     if named is None:
         tables = [path for path in tables_in(root) if not _is_of_a_recording(path)]
         if len(tables) != 1 and (by_split := tables_by_split(root)):
@@ -101,10 +108,24 @@ def _read(root: Path, parameters: CorpusParameters) -> Manifest:
         if not tables and (found := read_transcripts(root, limits=parameters.limits)):
             return found
     elif Path(named).suffix.lower() in {*SUFFIXES, *BESIDE_A_RECORDING} - set(TABLES) and (
-        found := read_transcripts(root, named, parameters.limits)
+        not is_nemo(root / named) and (found := read_transcripts(root, named, parameters.limits))
     ):
         return found
     return read_manifest(root, named, parameters.columns, parameters.limits)
+
+
+def _read_toolkit(root: Path, named: str | None, parameters: CorpusParameters) -> Manifest | None:
+    """What a toolkit of speech recognition describes; a folder that is named may also hold a table for each split."""
+    folder = root if named is None else root / named
+    if folder.is_dir():
+        if not folder.resolve().is_relative_to(root.resolve()):
+            raise CorpusError(f"{named}: lies outside the corpus folder {root}. Put the manifest into it.")
+        if directories := kaldi_directories(folder):
+            return read_kaldi(root, directories, parameters.limits)
+        if named is not None and (by_split := tables_by_split(folder)):
+            return read_split_tables(root, by_split, parameters.columns, parameters.limits)
+    parts = lhotse_files(root, named)
+    return read_lhotse(root, parts, parameters.limits) if parts.whole else None
 
 
 def _is_of_a_recording(table: Path) -> bool:

@@ -12,6 +12,7 @@ from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, folded
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.manifest_values import NO_VALUE, BadRow, seconds
+from hbaf.corpus.text.toolkits.rttm import name_speakers
 from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, FORMS, SUFFIXES, ReadSummary, read_transcript
 from hbaf.corpus.text.transcripts.made_here import kept_in_home
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError, SetAside
@@ -51,6 +52,7 @@ def read_transcripts(
         _add(manifest, path.stem, _Recordings(files).of(path), parsed.rows, root)
         manifest.set_aside += parsed.set_aside
         manifest.notes += summary.lines()
+        name_speakers(manifest, root, limits)
         return manifest
     summary = ReadSummary()
     dialogues = _dialogues(files, in_home=True)
@@ -59,6 +61,7 @@ def read_transcripts(
     manifest.notes += summary.lines()
     if not manifest.rows and not manifest.set_aside:
         return None
+    name_speakers(manifest, root, limits)
     with_one = {recording for recording, _ in dialogues.values()}
     manifest.set_aside += [
         (_shown(path, root), NO_TRANSCRIPT, f"no transcript of its name ({', '.join(SUFFIXES[:6])} ...)")
@@ -79,6 +82,12 @@ def find_recordings(root: Path) -> list[tuple[Path, list[Path]]]:
             transcribed.add(path.with_suffix(""))
             found[path] = []
     return sorted(found.items())
+
+
+def transcripts_by_recording(root: Path) -> dict[Path, list[Path]]:
+    """Every recording below a folder that has transcripts -> those, best first; with those that the home keeps."""
+    dialogues = _dialogues(_files(root), in_home=True)
+    return {recording: transcripts for recording, transcripts in dialogues.values() if recording is not None}
 
 
 def read_recording(

@@ -6,6 +6,7 @@ from hbaf.corpus.confined import confined
 from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.text.manifest import Manifest
 from hbaf.corpus.text.table_files import SUFFIXES, read_table
+from hbaf.corpus.text.toolkits.json_lines import is_nemo
 from hbaf.parameters import LimitParameters
 
 
@@ -35,7 +36,7 @@ def _find_manifest(root: Path, file: str | None) -> Path:
             raise CorpusError(f"{file}: lies outside the corpus folder {root}. Put the manifest into it.")
         if not path.exists():
             raise CorpusError(f"{path}: no such manifest. Give the name of a file in {root} with `--manifest`.")
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES and not is_nemo(path):
             raise CorpusError(f"{path}: a manifest ends in {', '.join(SUFFIXES)}; rename or convert it.")
         return confined(path, root)
     candidates = tables_in(root)
@@ -56,7 +57,7 @@ def tables_in(root: Path) -> list[Path]:
     return sorted(
         path
         for path in root.iterdir()
-        if path.suffix.lower() in SUFFIXES
+        if (path.suffix.lower() in SUFFIXES or is_nemo(path))
         and not path.name.startswith((".", "~$"))  # nor Excel's mark of an open file
         and path.is_file()
         and not (path.resolve().is_relative_to(root.resolve()) and _is_copy_of_transcript(path))

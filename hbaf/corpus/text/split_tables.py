@@ -30,7 +30,7 @@ def tables_by_split(root: Path) -> dict[Path, str]:
         named = {table: SPLIT_NAMES[table.parent.name.lower()] for table in tables}
         plain = len({table.parent for table in tables}) == len(tables)
     else:
-        splits = [(table, _split_of(table.stem)) for table in tables]
+        splits = [(table, split_in_name(table.stem)) for table in tables]
         named = {table: split for table, split in splits if split is not None}
         plain = len(named) == len(tables) == len({table.stem for table in tables})
     inside = root.resolve()
@@ -39,7 +39,7 @@ def tables_by_split(root: Path) -> dict[Path, str]:
     return named
 
 
-def _split_of(stem: str) -> str | None:
+def split_in_name(stem: str) -> str | None:
     """By the one word of a name that is a split's: `meld-train_v2`."""
     found = {SPLIT_NAMES[word] for word in re.findall(r"[a-z]+", stem.lower()) if word in SPLIT_NAMES}
     return found.pop() if len(found) == 1 else None

@@ -18,6 +18,7 @@ from hbaf.corpus.text.manifest import Manifest, Row, as_text
 from hbaf.corpus.text.manifest_columns import carried_name, recognise, refuse_doubled
 from hbaf.corpus.text.table_header import Record, csv_records, header_row
 from hbaf.corpus.text.table_limits import check_bytes, check_cells, check_rows
+from hbaf.corpus.text.toolkits.json_lines import as_meant, is_nemo
 from hbaf.parameters import LimitParameters
 
 SUFFIXES = {
@@ -30,7 +31,7 @@ def read_table(path: Path, columns: dict[str, str], limits: LimitParameters) -> 
     """One file as a manifest; raises as `find_manifest.read_manifest`."""
     try:
         check_bytes(path, path.stat().st_size, limits)
-        kind = SUFFIXES[path.suffix.lower()]
+        kind = "jsonl" if is_nemo(path) else SUFFIXES[path.suffix.lower()]
         if kind == "parquet":
             manifest = _read_parquet(path, limits)
         elif kind == "spreadsheet":
@@ -41,7 +42,7 @@ def read_table(path: Path, columns: dict[str, str], limits: LimitParameters) -> 
                 raise CorpusError(f"{path}: the manifest is empty. It needs a header and one row per utterance.")
             decoded = decode_text(path, content)
             text = decoded.text
-            manifest = _read_csv(path, text, columns) if kind == "csv" else _read_json_lines(path, text)
+            manifest = _read_csv(path, text, columns) if kind == "csv" else as_meant(_read_json_lines(path, text))
             if decoded.damaged:
                 _set_undecodable_aside(manifest)
             manifest.notes += [f"{path.name}: {decoded.note}"] if decoded.note else []

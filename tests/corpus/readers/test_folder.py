@@ -15,6 +15,7 @@ from hbaf.corpus.read import read_corpus
 from hbaf.corpus.readers.folder import read_folder
 from hbaf.corpus.schema import LABEL_SETS, Corpus, CorpusError
 from hbaf.corpus.text.manifest_values import BadRow, seconds
+from hbaf.corpus.text.transcripts.made_here import place_in_home, recording_digest
 from hbaf.parameters import CorpusParameters
 
 DATA = Path(__file__).parents[3] / ".." / "shared" / "data"
@@ -396,3 +397,31 @@ def test_the_official_tables_of_meld_are_read_whole() -> None:
     assert len(corpus.utterances) == 9_989
     assert corpus.utterances["dialogue_id"].nunique() == 1_038
     assert corpus.utterances["audio_problem"].notna().all()
+
+
+def test_a_table_without_words_has_those_of_transcripts_of_its_recordings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after `hbaf transcribe` of labelled recordings: one transcript lies beside, the other one in the home."""
+    monkeypatch.setenv("HBAF_HOME", str(tmp_path / "home"))
+    root = tmp_path / "calls"
+    root.mkdir()
+    for name, level in (("a", 0.1), ("b", 0.2), ("c", 0.3)):
+        soundfile.write(root / f"{name}.wav", np.full(32_000, level), 8_000)
+    said = {"segments": [{"start": 0.0, "end": 1.0, "text": "Hello."}, {"start": 1.5, "end": 3.0, "text": "Goodbye."}]}
+    (root / "a.json").write_text(json.dumps(said))
+    kept = place_in_home(recording_digest(root / "b.wav"))
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps(said))
+    rows = ["audio,start,end,emotion,text", "a.wav,0,1.2,joy,", "a.wav,1.2,4,sad,", "b.wav,,,joy,", "c.wav,,,sad,"]
+    (root / "calls.csv").write_text("\n".join([*rows, "c.wav,,,sad,Its own words."]) + "\n")
+    corpus = read_folder(CorpusParameters(reader="folder", root=root))
+    texts = corpus.utterances["text"].astype(object)
+    assert texts.where(texts.notna(), None).tolist() == [
+        "Hello.",
+        "Goodbye.",
+        "Hello. Goodbye.",
+        None,
+        "Its own words.",
+    ]
+    assert "3 rows have the words of transcripts of their recordings; calls.csv has none" in corpus.notes

@@ -15,6 +15,7 @@ from hbaf.corpus.text.recognisers.entries import add_entries
 from hbaf.corpus.text.recognisers.turns import KNOWN, load, read_asr_json
 from hbaf.corpus.text.transcripts.annotations import is_chat, is_textgrid, read_chat, read_elan, read_textgrid
 from hbaf.corpus.text.transcripts.captions import are_captions, read_captions
+from hbaf.corpus.text.transcripts.exmaralda import is_exmaralda, read_exmaralda
 from hbaf.corpus.text.transcripts.parsed import NotATranscriptError, Parsed
 from hbaf.corpus.text.transcripts.plain import read_plain
 from hbaf.corpus.text.transcripts.subtitles import is_ass, read_ass, read_xml_captions
@@ -22,14 +23,15 @@ from hbaf.parameters import LimitParameters
 
 # Where one recording has several, the one that says most is read: what people annotated, then what has most details.
 SUFFIXES = (
-    ".textgrid", ".eaf", ".cha", ".json", ".vtt", ".srt", ".ass", ".ssa", ".ttml", ".dfxp", ".sbv", ".json3", ".srv3",
-    ".srv2", ".srv1", ".lrc",
+    ".textgrid", ".eaf", ".exb", ".cha", ".json", ".vtt", ".srt", ".ass", ".ssa", ".ttml", ".dfxp", ".sbv", ".json3",
+    ".srv3", ".srv2", ".srv1", ".lrc",
 )  # fmt: skip
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")  # of turns, without a column that names dialogue or recording
 BESIDE_A_RECORDING = (".xml", *TABLES, ".txt")  # elsewhere they are anything
 _JSON = (".json", ".json3", ".jsonl", ".ndjson")
 FORMS = (
-    f"WebVTT, SRT, SBV, ASS, TTML, LRC, TextGrid, ELAN, CHAT, text with times, or the JSON of a recogniser ({KNOWN})"
+    "WebVTT, SRT, SBV, ASS, TTML, LRC, TextGrid, ELAN, EXMARaLDA, CHAT, text with times, or the JSON of a recogniser "
+    f"({KNOWN})"
 )
 
 
@@ -91,6 +93,8 @@ def _parse(suffix: str, shown: str, text: str) -> Parsed:
         load(start)  # says what is wrong with it
         raise NotATranscriptError("JSON that is no object and no list")
     if start.startswith("<"):
+        if is_exmaralda(start):
+            return read_exmaralda(shown, start)
         return read_elan(shown, start) if "<ANNOTATION_DOCUMENT" in start[:5000] else read_xml_captions(shown, start)
     if is_chat(start):
         return read_chat(shown, start)
