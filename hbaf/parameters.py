@@ -135,11 +135,15 @@ class CorpusParameters(Parameters):
 class WordsParameters(Parameters):
     """How recordings without a transcript get one (the extra `words`)."""
 
-    engine: Literal["faster-whisper"] = Field("faster-whisper", description="What writes down speech.")
+    engine: Literal["faster-whisper", "transformers"] = Field(
+        "faster-whisper",
+        description="What writes down speech; `transformers`: models that nobody converted for CTranslate2.",
+    )
     model: str = Field(
         "tiny.en",
         description="`tiny.en` (English, small and quick, comes with the extra), a folder with a Whisper model for "
-        "CTranslate2, or a hub id such as `Systran/faster-whisper-small`; `hbaf models fetch whisper:ID` brings it.",
+        "the engine, or a hub id such as `Systran/faster-whisper-small` (of transformers `openai/whisper-small`); "
+        "`hbaf models fetch whisper:ID` brings it.",
     )
     revision: str = Field("main", description="Commit, tag or branch of a hub id.")
     language: str | None = Field(None, description="Code such as `en` or `de`; default: heard in each recording.")
@@ -478,7 +482,7 @@ class ComparisonParameters(Parameters):
     systems: str = Field(
         "all",
         description="Names, groups (`all`, `ablations`, `decisions` ...), `hbaf:gate=false`, `hbaf@paper`, "
-        "`./mine.py:MyFusion`; comma-separated.",
+        "`./mine.py:MyFusion`, `hub:ID` (a published classifier as a floor); comma-separated.",
     )
     seeds: int = Field(3, ge=1, description="Number of runs of each system.")
     first_seed: int = Field(0, ge=0, description="`training.seed` of the first run; the others count on from it.")

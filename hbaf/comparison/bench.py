@@ -158,7 +158,7 @@ def _tune(
     if asked.trials < 2:
         return {}
     jobs: list[tuple[tuple[str, str], Job]] = []
-    alone = {(cell.name, e.without_chain().name): (cell, e) for cell, e in rows}
+    alone = {(cell.name, e.without_chain().name): (cell, e) for cell, e in rows if not e.is_hub}
     for (_, name), (cell, entrant) in alone.items():
         base = replace(bases[cell.name, entrant.name], entrant=entrant.without_chain())
         training = base.training.model_copy(update={"seed": TRIAL_SEED})

@@ -25,11 +25,12 @@ from torch import nn
 from hbaf.comparison import decoded
 from hbaf.comparison.systems import Entrant
 from hbaf.corpus.folds import Fold
-from hbaf.corpus.schema import CorpusReference, load_corpus
-from hbaf.features.columns import Columns
+from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
+from hbaf.features.columns import Columns, default_store
 from hbaf.files import sync_tree
 from hbaf.home import directory, write_atomically
 from hbaf.parameters import FeatureParameters, ModelParameters, Settings, TrainingParameters
+from hbaf.scoring.hub import hub_model
 from hbaf.stop import check
 from hbaf.training.data import Representation, read_vectors
 from hbaf.training.evaluate import evaluate_final, watch_test_split
@@ -247,27 +248,12 @@ def _run(job: Job, folder: Path) -> RunFacts:
     data = loaded(job.loading())
     corpus, training = data.corpus, job.final_training()
     arguments = job.entrant.arguments(job.model, job.model_changes())
-    model = ModelParameters(**arguments) if job.entrant.is_hbaf else job.model
-    settings = Settings(job.features, model, training)
-    origin = {"splits_digest": corpus.splits_digest(), "run_id": job.key()[:20]}
-    watcher = _watcher(job, data, settings, origin)
-    before = len(json.loads((folder / "history.json").read_text())) if (folder / "last.ckpt").exists() else 0
-    done = train(
-        settings, data, folder=folder, callbacks=watcher, origin=origin,
-        build=lambda facts: job.entrant.build(
-            {**data.dims, "emotions": len(facts.emotions)}, job.model, job.model_changes()
-        ),
-    )  # fmt: skip
-    [history] = done.histories
-    trained = len(history) - before  # by this process: a run that was killed has some epochs behind it
-    done.predictions.as_frame().to_parquet(folder / "dev.parquet", index=False)
-    on_test = None
-    if not job.is_trial:
-        reason = f"{job.reason}: {job.label()} seed {training.seed}"
-        on_test = evaluate_final(done.package, corpus, data.vectors, reason=reason)
-        on_test.as_frame().to_parquet(folder / "test.parquet", index=False)
-        if job.entrant.is_hbaf:
-            done.package.save(folder / "package")
+    reason = "" if job.is_trial else f"{job.reason}: {job.label()} seed {training.seed}"
+    if job.entrant.is_hub:
+        measured = _run_published(job, corpus, folder, reason)
+    else:
+        model = ModelParameters(**arguments) if job.entrant.is_hbaf else job.model
+        measured = _run_trained(job, data, model, folder, reason)
     return RunFacts(
         key=job.key(),
         system=job.entrant.name,
@@ -286,17 +272,55 @@ def _run(job: Job, folder: Path) -> RunFacts:
         features=job.features.model_dump(mode="json"),
         digests={"corpus": job.reference.digest, "splits": corpus.splits_digest(), **job.columns.digests()},
         emotions=list(corpus.emotions),
-        parameters=done.parameters,
-        seconds_an_epoch=done.seconds / trained if trained else None,
-        epochs=len(history),
-        best_epoch=done.kept,
-        dev_loss=history[done.kept - 1]["dev/loss"],
-        dev=done.package.facts.dev_metrics,
-        test=None if on_test is None else on_test.metrics(),
-        as_published=watcher[0].best() if watcher else None,
         fold=None if job.fold is None else job.fold.name(),
         versions={name: metadata.version(name) for name in ("hbaf", "torch", "lightning")},
+        **measured,
     )
+
+
+def _run_published(job: Job, corpus: Corpus, folder: Path, reason: str) -> dict[str, Any]:
+    """What a published classifier says, which learns nothing: the fields of `RunFacts` that are measured."""
+    published, store = hub_model(job.entrant.base, corpus.labels), default_store()
+    dev, on_test = published.measured(corpus, store), published.measured(corpus, store, reason)
+    for split, found in (("dev", dev), ("test", on_test)):
+        found.as_frame().to_parquet(folder / f"{split}.parquet", index=False)
+    return {
+        "parameters": 0, "seconds_an_epoch": None, "epochs": 0, "best_epoch": 0, "dev_loss": dev.loss(),
+        "dev": dev.metrics(), "test": on_test.metrics(), "as_published": None,
+    }  # fmt: skip
+
+
+def _run_trained(job: Job, data: RunData, model: ModelParameters, folder: Path, reason: str) -> dict[str, Any]:
+    """Trains a system and predicts: the fields of `RunFacts` that are measured."""
+    corpus, settings = data.corpus, Settings(job.features, model, job.final_training())
+    origin = {"splits_digest": corpus.splits_digest(), "run_id": job.key()[:20]}
+    watcher = _watcher(job, data, settings, origin)
+    before = len(json.loads((folder / "history.json").read_text())) if (folder / "last.ckpt").exists() else 0
+    done = train(
+        settings, data, folder=folder, callbacks=watcher, origin=origin,
+        build=lambda facts: job.entrant.build(
+            {**data.dims, "emotions": len(facts.emotions)}, job.model, job.model_changes()
+        ),
+    )  # fmt: skip
+    [history] = done.histories
+    trained = len(history) - before  # by this process: a run that was killed has some epochs behind it
+    done.predictions.as_frame().to_parquet(folder / "dev.parquet", index=False)
+    on_test = None
+    if not job.is_trial:
+        on_test = evaluate_final(done.package, corpus, data.vectors, reason=reason)
+        on_test.as_frame().to_parquet(folder / "test.parquet", index=False)
+        if job.entrant.is_hbaf:
+            done.package.save(folder / "package")
+    return {
+        "parameters": done.parameters,
+        "seconds_an_epoch": done.seconds / trained if trained else None,
+        "epochs": len(history),
+        "best_epoch": done.kept,
+        "dev_loss": history[done.kept - 1]["dev/loss"],
+        "dev": done.package.facts.dev_metrics,
+        "test": None if on_test is None else on_test.metrics(),
+        "as_published": watcher[0].best() if watcher else None,
+    }
 
 
 def _watcher(job: Job, data: RunData, settings: Settings, origin: dict[str, Any]) -> list[Any]:

@@ -6,6 +6,7 @@
     hbaf@paper               another recipe
     bc-lstm:dropout=0.2      any argument of the system's class, or of the training
     ./mine.py:MyFusion       a class of one's own
+    hub:ID                   a published classifier of the hub, or in a folder: a floor that learns nothing here
     dialogue-rnn:seeds=5     more runs of this one than of the others
     mmgcn+chain              the same run with the label chain behind it
 
@@ -33,6 +34,7 @@ from hbaf.model.build import build_hbaf
 from hbaf.model.hbaf import HBAF
 from hbaf.own_class import is_own, own_class
 from hbaf.parameters import ModelParameters, TrainingParameters
+from hbaf.scoring.hub import hub_model, is_hub
 
 Standing = Literal["hbaf", "variant", "floor", "published", "reading", "own"]
 
@@ -86,7 +88,7 @@ class Entrant:
 
     def with_chain(self) -> "Entrant":
         """The same system with the label chain behind it; itself if it has one."""
-        return self if self.chain else entrant(self.name + CHAIN, self.seeds)
+        return self if self.chain or self.is_hub else entrant(self.name + CHAIN, self.seeds)
 
     def without_chain(self) -> "Entrant":
         """The same system without the label chain; both are made from one and the same run."""
@@ -96,6 +98,11 @@ class Entrant:
     def is_hbaf(self) -> bool:
         """Whether it is HBAF or a variant of it, whose arguments are `ModelParameters`."""
         return self.standing in ("hbaf", "variant")
+
+    @property
+    def is_hub(self) -> bool:
+        """Whether it is a published classifier, which is not trained."""
+        return is_hub(self.base)
 
     def kind(self) -> type[nn.Module]:
         """The class of the system.
@@ -111,6 +118,8 @@ class Entrant:
         """The publication that the system goes back to."""
         if self.is_hbaf:
             return "Luo et al., 2025"
+        if self.is_hub:
+            return "published, not trained on this corpus"
         return str(getattr(self.kind(), "source", "own")) if is_own(self.base) else source(self.base)
 
     def build(self, dims: dict[str, Any], model: ModelParameters, changes: dict[str, Any] | None = None) -> nn.Module:
@@ -128,6 +137,8 @@ class Entrant:
 
     def arguments(self, model: ModelParameters, changes: dict[str, Any] | None = None) -> dict[str, Any]:
         """What the class is called with, beside the dims."""
+        if self.is_hub:
+            return {}
         if self.is_hbaf:
             return ModelParameters(**{**model.model_dump(), **self.model, **(changes or {})}).model_dump()
         takes = arguments_of(self.kind())
@@ -135,7 +146,9 @@ class Entrant:
         return {**common, **self.model, **{name: v for name, v in (changes or {}).items() if name in takes}}
 
     def digest(self) -> str:
-        """sha256 of the code that decides what the system computes: its module and what that imports of ours."""
+        """sha256 of the code that decides what the system computes, or the revision of a published model's weights."""
+        if self.is_hub:
+            return hub_revision(self.base)
         return code_digest((build_hbaf if self.is_hbaf else self.kind()).__module__)
 
 
@@ -149,7 +162,7 @@ def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
     parts: list[str] = []
     for part in text.split(",") if isinstance(text, str) else text:
         # A comma also stands between the settings of one system.
-        if parts and "=" in part and ":" not in part.partition("=")[0]:
+        if parts and "=" in part and ":" not in part.partition("=")[0] and not is_hub(parts[-1]):
             parts[-1] += f",{part}"
         elif part.strip():
             parts.append(part.strip())
@@ -168,6 +181,11 @@ def group(part: str) -> tuple[str, ...]:
 
 def entrant(name: str, seeds: int | None = None) -> Entrant:
     """One name, understood."""
+    if is_hub(name):
+        if name.endswith(CHAIN):
+            raise UnknownSystem(f"{name}: the label chain is fitted with what a system learns, and this one does not.")
+        hub_revision(name)  # its weights are here, before anything runs
+        return Entrant(name, name, "floor", seeds=1)
     if name.endswith(CHAIN):
         plain = entrant(name.removesuffix(CHAIN), seeds)
         standing = "variant" if plain.standing == "hbaf" else plain.standing
@@ -192,6 +210,16 @@ def entrant(name: str, seeds: int | None = None) -> Entrant:
         )
     model = {**given, **{key: value for key, value in changes.items() if key in takes}}
     return Entrant(name, base, found, recipe or None, model, training, seeds)
+
+
+@cache
+def hub_revision(name: str) -> str:
+    """Commit, or digest of a folder, of a published classifier.
+
+    Raises:
+        hbaf.features.weights.WeightsError: its weights are not here, or it is no classifier.
+    """
+    return hub_model(name, {}).revision
 
 
 def _settings_of(name: str) -> tuple[str, dict[str, Any]]:

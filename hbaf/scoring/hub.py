@@ -5,7 +5,7 @@ First scores before anybody has labelled anything, and a floor for a model of on
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from hbaf.features.extract import extract_column, read_column
 from hbaf.features.hub_classifiers import HubClassifier
 from hbaf.features.registry import kept_extractors, make_extractor
 from hbaf.scoring.purpose import Purpose, PurposeError
+
+if TYPE_CHECKING:
+    from hbaf.training.evaluate import SplitPredictions
 
 PREFIX = "hub:"  # before a hub id or a folder, where the name of a registered model could stand
 SURE = 0.5  # confidence below which a prediction is uncertain; nobody has calibrated it on these conversations
@@ -91,6 +94,25 @@ class HubModel:
                 **alone,
             }
         )
+
+    def measured(self, corpus: Corpus, store: FeatureStore, final_reason: str = "") -> "SplitPredictions":
+        """Its predictions of dev among the corpus's own emotions, as a floor beside systems that were trained there.
+
+        An emotion that only one of the two knows is never said. Where it says nothing, as of an utterance without
+        words, all emotions are equally likely.
+
+        Args:
+            final_reason: why the test split is used; empty: dev.
+        """
+        from hbaf.training.evaluate import predictions_of
+
+        table = self.predict(corpus, store)
+        kept = np.stack([table.get(f"p_{emotion}", np.zeros(len(table))) for emotion in corpus.emotions], axis=1)
+        total = np.nan_to_num(kept).sum(1, keepdims=True)
+        kept = np.where(total > 0, np.nan_to_num(kept) / np.maximum(total, 1e-9), 1 / len(corpus.emotions))
+        aligned = pd.DataFrame(kept, columns=[f"p_{emotion}" for emotion in corpus.emotions])
+        aligned["utterance_id"] = table["utterance_id"]
+        return predictions_of(aligned, corpus, corpus.emotions, final_reason=final_reason)
 
 
 def is_hub(model: str | None) -> bool:

@@ -5,8 +5,12 @@ from collections.abc import Callable
 from hbaf.parameters import WordsParameters
 from hbaf.transcription.engine import Engine
 from hbaf.transcription.faster_whisper import FasterWhisper
+from hbaf.transcription.transformers_whisper import TransformersWhisper
 
-ENGINES: dict[str, Callable[[WordsParameters, int], Engine]] = {FasterWhisper.name: FasterWhisper}
+ENGINES: dict[str, Callable[[WordsParameters, int], Engine]] = {
+    FasterWhisper.name: FasterWhisper,
+    TransformersWhisper.name: TransformersWhisper,
+}
 
 
 def make_engine(parameters: WordsParameters, threads: int = 1) -> Engine:

@@ -19,7 +19,7 @@ class FasterWhisper:
     def __init__(self, parameters: WordsParameters, threads: int = 1) -> None:
         if importlib.util.find_spec("faster_whisper") is None:
             raise TranscriptionError(no_engine())
-        weights = locate_model(parameters.model, parameters.revision)
+        weights = locate_model(parameters)
         import ctranslate2
         from faster_whisper import WhisperModel
 

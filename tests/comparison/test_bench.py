@@ -14,15 +14,18 @@ from hbaf.comparison.pages.page import write_page
 from hbaf.comparison.pages.render import as_markdown, latex
 from hbaf.comparison.report import run_comparison
 from hbaf.comparison.reproduce import paper_set
-from hbaf.comparison.systems import parse_systems
+from hbaf.comparison.systems import UnknownSystem, parse_systems
 from hbaf.comparison.table import rows_of
 from hbaf.comparison.tuning import trial_changes
 from hbaf.corpus.schema import load_corpus
+from hbaf.features.columns import default_store
 from hbaf.parameters import ComparisonParameters, from_recipe
 from hbaf.registry.records.comparisons import EXPERIMENT
 from hbaf.registry.records.test_looks import EXPERIMENT as LOOKS
 from hbaf.registry.tracking import MlflowClient
+from hbaf.scoring.hub import hub_model
 from hbaf.training import members
+from tests.features.conftest import text_classifier  # noqa: F401  # fixture
 
 Changes = dict[str, dict[str, object]]
 
@@ -212,6 +215,38 @@ def test_without_mlflow_the_scores_are_there(
     assert report.rows[0].seeds == 1
     assert report.parent_run_id == ""
     assert "MLflow did not take" in caplog.text
+
+
+def test_a_published_classifier_is_a_floor_that_learns_nothing(
+    cell: Cell,
+    changes: Changes,
+    text_classifier: Path,  # noqa: F811  # the fixture
+    tmp_path: Path,
+) -> None:
+    name = f"hub:{text_classifier}"
+    made = compare([cell], asking(f"{name},hbaf", trials=2, chain=True), changes)
+    [run] = [one for one in made.runs if one.job.entrant.name == name]
+    facts = run.outcome.facts
+    assert facts is not None, run.outcome.failure
+    assert (facts.standing, facts.seed, facts.parameters, facts.epochs) == ("floor", 0, 0, 0)
+    corpus = load_corpus(cell.reference)
+    table = hub_model(name, {}).predict(corpus, default_store()).set_index("utterance_id")
+    for split in ("dev", "test"):
+        found = run.outcome.predictions(split)
+        assert set(found["utterance_id"]) == set(corpus.in_split(split)["utterance_id"])
+        kept = table.loc[found["utterance_id"], [f"p_{emotion}" for emotion in corpus.emotions]].to_numpy()
+        expected = kept / kept.sum(1, keepdims=True)
+        assert found[[f"p_{emotion}" for emotion in corpus.emotions]].to_numpy() == pytest.approx(expected, abs=1e-6)
+    asked = asking(f"{name},hbaf", trials=2, chain=True, ensemble=True)
+    report = run_comparison([cell], asked, changes, page=tmp_path / "results.md")
+    assert [(row.system, row.seeds) for row in report.rows] == [(name, 1), ("hbaf", 2)]
+    chained = next(rows for stem, _, rows in report.tables() if "chain" in stem and "ensembles" not in stem)
+    assert [row.system for row in chained] == ["hbaf+chain"]
+    page = (tmp_path / "results.md").read_text()
+    assert page.index(name, page.index("Floors")) < page.index("HBAF, variants")
+    assert compare([cell], asking(name), changes).runs[0].outcome.reused
+    with pytest.raises(UnknownSystem, match="learns"):
+        compare([cell], asking(f"{name}+chain"), changes)
 
 
 def test_a_dry_run_counts_what_the_set_would_run(cell: Cell, changes: Changes) -> None:

@@ -53,6 +53,8 @@ def compare(
 
         hbaf compare ~/calls --systems hbaf,bc-lstm,./mine.py:MyFusion --trials 8
 
+        hbaf compare ~/calls --systems hbaf,hub:SamLowe/roberta-base-go_emotions --labels go_emotions:ekman
+
         hbaf compare example --systems hbaf,hbaf-audio,hbaf:gate=false,hbaf@paper --audio mfcc --audio egemaps
 
     Args:
