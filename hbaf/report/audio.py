@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+import numpy as np
+
 from hbaf.corpus.schema import is_missing
 from hbaf.corpus.sound.audio import SAMPLE_RATE, AudioProblem, load_audio
 
@@ -19,6 +21,7 @@ AudioMode = Literal["link", "embed", "none"]
 SERVED = "../sound/"  # where `hbaf review` has the sound of a page
 EMBED_SECONDS = 60.0  # a longer segment is linked
 TOO_LONG = f"longer than {EMBED_SECONDS:.0f} s"
+BARS = 100  # of a waveform
 EMBED_PAGE_BYTES = 12_000_000  # of one page; what comes after is linked
 
 
@@ -31,12 +34,14 @@ class Clip:
         start: seconds from the beginning of the source, None for its beginning.
         end: seconds from the beginning of the source, None for its end.
         note: why there is nothing to play, or why it is linked and not embedded; usually empty.
+        wave: an SVG path of the loudness over time, 100 wide and 20 high, of sound that is in the page; else empty.
     """
 
     source: str = ""
     start: float | None = None
     end: float | None = None
     note: str = ""
+    wave: str = ""
 
 
 class Clips:
@@ -65,14 +70,14 @@ class Clips:
         if self.mode == "link":
             return Clip(self._link(path, start, end), start, end)
         try:
-            sound = _as_mp3(path, start, end, row)
+            sound, wave = _as_mp3(path, start, end, row)
             if self.embedded_bytes + len(sound) > EMBED_PAGE_BYTES:
                 raise AudioProblem("the page holds enough audio already", path, "")
         except AudioProblem as problem:
             note = f"The audio is linked and not embedded: {problem.reason}."
             return Clip(self._link(path, start, end), start, end, note)
         self.embedded_bytes += len(sound)
-        return Clip("data:audio/mpeg;base64," + base64.b64encode(sound).decode())
+        return Clip("data:audio/mpeg;base64," + base64.b64encode(sound).decode(), wave=wave)
 
     def _link(self, path: Path, start: float | None, end: float | None) -> str:
         """A relative URL with the media fragment of the segment; it holds while report and corpus move together."""
@@ -92,8 +97,8 @@ def _seconds(value: Any) -> float | None:
     return None if is_missing(value) else max(0.0, float(value))
 
 
-def _as_mp3(path: Path, start: float | None, end: float | None, row: Mapping[str, Any]) -> bytes:
-    """The segment as 16 kHz mono MP3, which every browser plays.
+def _as_mp3(path: Path, start: float | None, end: float | None, row: Mapping[str, Any]) -> tuple[bytes, str]:
+    """The segment as 16 kHz mono MP3, which every browser plays, and its waveform.
 
     Raises:
         AudioProblem: there is no usable signal, or it is too long.
@@ -109,4 +114,20 @@ def _as_mp3(path: Path, start: float | None, end: float | None, row: Mapping[str
         raise AudioProblem(TOO_LONG, path, "")
     sound = io.BytesIO()
     soundfile.write(sound, signal, SAMPLE_RATE, format="MP3")
-    return sound.getvalue()
+    return sound.getvalue(), wave_of(signal)
+
+
+def wave_of(signal: np.ndarray) -> str:
+    """The waveform as a path of bars: the largest deviation in each of 100 stretches, the loudest as high as there is.
+
+    Args:
+        signal: (samples,) float32.
+    """
+    stretches = np.array_split(np.abs(signal), min(BARS, max(len(signal), 1)))
+    peaks = np.array([part.max(initial=0.0) for part in stretches])
+    heights = np.maximum(0.5, 10 * peaks / max(float(peaks.max()), 1e-6))
+    wide = 100 / len(heights)
+    return "".join(
+        f"M{at * wide:.4g} {10 - high:.3g}h{0.7 * wide:.3g}v{2 * high:.3g}h-{0.7 * wide:.3g}z"
+        for at, high in enumerate(heights)
+    )

@@ -203,6 +203,32 @@ def turn_views(conversation: Conversation, palette: Palette, clips: Clips) -> li
     return views
 
 
+def speaker_views(
+    conversation: Conversation, views: Sequence[dict[str, Any]], palette: Palette
+) -> list[dict[str, Any]]:
+    """A line for each speaker: turns, seconds of speech, their share, labels, and how many of these are uncertain."""
+    lines = []
+    for speaker in conversation.speakers:
+        places = [at for at, view in enumerate(views) if view["speaker"] == speaker]
+        labels = [conversation.labels[at] for at in places]
+        lengths = [length for at in places if (length := seconds_of(conversation.rows[at])) is not None]
+        spoken = sum(lengths) if lengths else None
+        counts = sorted((one for one in mix_of(labels, palette) if one[2]), key=lambda one: -one[2])
+        lines.append(
+            {
+                "name": speaker,
+                "turns": len(places),
+                "seconds": spoken,
+                "share": spoken / conversation.seconds if spoken is not None and conversation.seconds else None,
+                "uncertain": sum(views[at]["hollow"] for at in places),
+                "scored": sum(label >= 0 for label in labels),
+                "mix": mix_bar(labels, palette),
+                "labels": [(emotion, slot, count) for emotion, slot, count, _ in counts],
+            }
+        )
+    return lines
+
+
 def _initials(speaker: str) -> str:
     parts = [part for part in re.split(r"[\W_]+", speaker) if part]
     return ("".join(part[0] for part in parts[:2]) or "?").upper()[:2]

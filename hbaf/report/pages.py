@@ -6,13 +6,16 @@ content security policy allows only the scripts and styles whose digests stand i
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -29,6 +32,7 @@ from hbaf.report.conversation import (
     palette_of,
     percent,
     river_view,
+    speaker_views,
     turn_views,
     words_of,
 )
@@ -64,6 +68,7 @@ def write_report(
     notice: str = "",
     review: bool = False,
     tables: Sequence[Table] = (),
+    links: Mapping[str, Path] = MappingProxyType({}),
 ) -> Path:
     """Writes `index.html` and `conversations/*.html`; equal input gives equal files.
 
@@ -82,6 +87,7 @@ def write_report(
         notice: a doubt about all scores, at the top of every page.
         review: pages that `hbaf review` serves: they link to the sound that it serves, and may send it labels.
         tables: shown below the list of conversations.
+        links: how a file is called -> where it is, such as the table of the scores and the model's card.
 
     Returns:
         The path of `index.html`.
@@ -102,6 +108,7 @@ def write_report(
         "versions": _versions(scores),
         "notice": notice,
         "review": review,
+        "links": [(called, _link(file, folder), _link(file, pages)) for called, file in links.items()],
     }
     sounds = SERVED if review else None
     # One conversation's rows at a time: memory does not grow with the rows of all.
@@ -117,6 +124,14 @@ def write_report(
         if page_file.name not in current and _is_ours(page_file):
             page_file.unlink(missing_ok=True)
     return index
+
+
+def _link(file: Path, folder: Path) -> str:
+    """Relative where it can be: a report and what lies beside it may move together."""
+    try:
+        return quote(os.fsencode(os.path.relpath(file, folder)), safe="/")
+    except ValueError:  # another drive on Windows
+        return file.absolute().as_uri()
 
 
 def _check(scores: pd.DataFrame, emotions: Sequence[str]) -> None:
@@ -182,6 +197,7 @@ def _conversation_page(
         conversation=conversation,
         turns=views,
         river=river_view(conversation, views, colours),
+        speakers=speaker_views(conversation, views, colours),
         mix=mix_of(conversation.labels, colours),
         choices=list(zip(colours.emotions, colours.slots, strict=True)),
         before=around[0],

@@ -29,7 +29,7 @@ from hbaf.scoring.exports import export_scores
 from hbaf.scoring.hub import hub_model, is_hub
 from hbaf.scoring.purpose import Purpose, check_purpose
 from hbaf.scoring.schema import Provenance, as_rows
-from hbaf.scoring.scores_folder import write_table
+from hbaf.scoring.scores_folder import links_of, write_table
 from hbaf.scoring.unscored import UNSCORED, mark_unscored
 from hbaf.training.data import read_vectors
 
@@ -146,6 +146,7 @@ def score_corpus(
         provenance={key: str(value) for key, value in provenance.items() if value},
         audio=audio,
         notice=judged.notice,
+        links=links_of(folder, judged.model, judged.run_id),
     )
     result = Scores(
         folder=folder,

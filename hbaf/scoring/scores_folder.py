@@ -114,6 +114,7 @@ class ScoresFolder:
                 provenance={name: str(value) for name, value in facts.items() if name not in NOT_SHOWN},
                 audio=facts.get("audio", "none"),
                 notice=facts.get("notice", ""),
+                links=links_of(folder, facts.get("model", ""), facts.get("run", "")),
             )
         if facts:
             counts = {
@@ -124,6 +125,14 @@ class ScoresFolder:
             }
             write_atomically(folder / FACTS, json.dumps({**facts, **counts}, indent=1).encode())
         write_table(table, folder, (folder / "scores.csv").exists())
+
+
+def links_of(folder: Path, model: str, run_id: str) -> dict[str, Path]:
+    """What a report links to: its tables, and the model's card where this home has one."""
+    found = {"Table (Parquet)": folder / TABLE, "Table (CSV)": folder / "scores.csv"}
+    if run_id:
+        found["Model card"] = home_folder() / "cards" / model.partition("/")[0] / run_id / "card.html"
+    return {called: file for called, file in found.items() if file.exists()}
 
 
 def scores_folders() -> list[ScoresFolder]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -119,6 +120,10 @@ def test_scoring_writes_every_utterance_once(prepared: Prepared, champion, tmp_p
     assert all(turn in {"0", "1", "2"} for told in looked_at for turn in told)
     assert any(looked_at)
     assert scores.report is not None
+    linked = set(re.findall(r'<a href="([^"]*)">(?:Table|Model)', scores.report.read_text()))
+    assert {"../scores.parquet", "../scores.csv"} < linked
+    assert all((scores.report.parent / href).exists() for href in linked)
+    assert any(href.endswith("card.html") for href in linked)
     assert scores.report.exists()
     assert json.loads((scores.folder / "scores.json").read_text())["model"] == "hbaf-calls/1"
 

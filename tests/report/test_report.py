@@ -25,6 +25,16 @@ from tests.report.made_up import (
 )
 
 
+def test_links_lead_to_what_lies_beside_the_report(tmp_path: Path) -> None:
+    table = tmp_path / "my scores" / "scores#1.csv"
+    table.parent.mkdir()
+    table.touch()
+    index = write(fake_scores(1), tmp_path / "my scores" / "report", links={"Table (CSV)": table})
+    for page in (index, *pages_of(index.parent)):
+        (href,) = re.findall(r'<a href="([^"]*)">Table \(CSV\)</a>', page.read_text("utf-8"))
+        assert (page.parent / unquote(href)).resolve() == table.resolve()
+
+
 def listed(index: Path) -> dict:
     """The data that the index's script reads."""
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', index.read_text("utf-8"), re.S)

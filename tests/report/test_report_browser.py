@@ -290,3 +290,86 @@ def test_one_thousand_conversations_are_listed_and_searched(page, tmp_path):
     page.tab.fill("#search", "")
     page.tab.click("#more")
     assert page.number_of("#list li") == 300
+
+
+def test_words_are_found_marked_and_gone_through(page, report):
+    page.open(made_up.pages_of(report)[0])
+    before = page.tab.locator(".words").all_text_contents()
+    page.tab.keyboard.press("/")
+    page.tab.keyboard.type("LAST   tram")
+    assert page.tab.locator("#hits").inner_text() == "2 found"
+    assert page.tab.locator(".words mark").all_text_contents() == ["last tram", "last tram"]
+    page.tab.keyboard.press("Enter")
+    first = page.current()
+    page.tab.keyboard.press("Enter")
+    assert page.tab.locator("#hits").inner_text() == "2 of 2"
+    assert page.current() != first
+    page.tab.keyboard.press("Shift+Enter")
+    assert page.current() == first
+    assert page.tab.locator(f"#{first} mark.here").count() == 1
+    page.tab.keyboard.press("Escape")
+    assert page.number_of("mark") == 0
+    assert page.tab.locator(".words").all_text_contents() == before
+    page.tab.fill("#find", "a.*(b[")  # no pattern of anybody's
+    assert page.tab.locator("#hits").inner_text() == "0 found"
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_compact_table_shows_more_turns_and_stays_chosen(browser, report, width):
+    context = browser.new_context(viewport={"width": width, "height": 800}, reduced_motion="reduce")
+    tab = context.new_page()
+    first, second = made_up.pages_of(report)[:2]
+    tab.goto(first.as_uri())
+    tall = tab.locator(".turns").bounding_box()["height"]
+    tab.keyboard.press("c")
+    assert tab.locator(".turns").bounding_box()["height"] < tall / 2
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert tab.locator("#t1 .pill").is_visible()
+    tab.keyboard.press("e")
+    assert tab.locator("#t1 .evidence .bars").first.is_visible(), "the evidence is still to be had"
+    tab.goto(second.as_uri())
+    assert tab.locator("#compact").get_attribute("aria-pressed") == "true"
+    context.close()
+
+
+def test_the_timeline_follows_the_reader_and_keys_go_on_from_there(page, report):
+    page.open(made_up.pages_of(report)[0])
+    page.until("document.querySelector('.window').getAttribute('width') > 0")
+    start = float(page.tab.locator(".window").get_attribute("x"))
+    page.tab.mouse.move(600, 600)
+    page.tab.mouse.wheel(0, 1500)
+    page.until(f"Number(document.querySelector('.window').getAttribute('x')) > {start}")
+    page.tab.keyboard.press("j")
+    assert int(page.current()[1:]) > 3, "not the turn after the first, which is out of sight"
+    assert page.complaints == []
+
+
+def test_each_speaker_has_a_line(page, report):
+    page.open(made_up.pages_of(report)[0])
+    page.tab.locator(".speakers summary").click()
+    lines = page.tab.locator(".speakers tbody tr")
+    assert lines.count() == 3
+    turns = [int(lines.nth(at).locator("td").first.inner_text()) for at in range(3)]
+    assert sum(turns) == page.number_of(".turn")
+    assert "Mara" in lines.first.inner_text()
+
+
+def test_a_waveform_of_embedded_sound_is_played_from_where_it_is_clicked(page, tmp_path):
+    import soundfile
+
+    (tmp_path / "corpus" / "audio").mkdir(parents=True)
+    tone = 0.2 * np.sin(2 * np.pi * 220 * np.arange(100 * 8000) / 8000)
+    soundfile.write(tmp_path / "corpus" / "audio" / "dia0.wav", tone, 8000)
+    site = tmp_path / "site"
+    made_up.write(made_up.fake_scores(1, 3), site, corpus_root=tmp_path / "corpus", audio="embed")
+    page.open(made_up.pages_of(site)[0])
+    wave = page.tab.locator("#t1 .wave")
+    assert wave.locator("path").get_attribute("d").count("M") == 100
+    box = wave.bounding_box()
+    page.tab.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 5)
+    page.until("document.querySelector('#t1 audio').currentTime > 0")
+    share = page.tab.evaluate("(a => a.currentTime / a.duration)(document.querySelector('#t1 audio'))")
+    assert 0.7 < share <= 1
+    page.until("Number(document.querySelector('#t1 .played').getAttribute('width')) > 70")
+    assert page.complaints == []
