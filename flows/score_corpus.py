@@ -21,6 +21,7 @@ def score_corpus(
     csv: bool = False,
     audformat: bool = False,
     export: str = "",
+    beside: str | None = None,
     words: WordsParameters | None = None,
     keep_features: KeepFeatures = "selected",
     audio: Players = "link",
@@ -37,6 +38,7 @@ def score_corpus(
         csv: Of a corpus: also write a CSV.
         audformat: Of a corpus: also write an audformat database.
         export: Of a corpus: also files of other tools, as `srt,eaf`.
+        beside: Of a corpus: a second model that the report shows beside the first.
         words: Of a corpus: first give recordings without a transcript one.
         keep_features: Of a corpus: keep the numbers that the model reads, or nothing.
         audio: Of a corpus: how the report's players find the sound.
@@ -46,7 +48,7 @@ def score_corpus(
     if source is not None:
         return score_new(source, purpose, model, runner)
     return pipeline.score(
-        corpus, purpose=purpose, model=model, csv=csv, audformat=audformat, export=export, words=words,
+        corpus, purpose=purpose, model=model, csv=csv, audformat=audformat, export=export, beside=beside, words=words,
         keep_features=keep_features, audio=audio, progress=progress, step=step,
     ).scores  # fmt: skip
 

@@ -485,6 +485,7 @@ def score(
     csv: bool = False,
     audformat: bool = False,
     export: str = "",
+    beside: str | None = None,
     keep_features: "KeepFeatures" = "selected",
     audio: "Players" = "link",
     words: WordsParameters | None = None,
@@ -495,10 +496,12 @@ def score(
 
     Args:
         purpose: what the scores are for; kept with every row. `commercial` refuses what its licence forbids.
-        model: registered name; default: the only one with a champion. `hub:ID`: a published classifier.
+        model: registered name, whose champion scores, or `name/version`; default: the only champion. `hub:ID`: a
+            published classifier.
         output: folder for the results; default: in the home.
         csv: also a CSV; audformat: also an audformat database.
         export: also files of other tools, as `srt,eaf`: srt, vtt, eaf, textgrid, audacity, speakers.
+        beside: a second model, named as `model`, that the report shows beside it.
         keep_features: keep the numbers that the model reads, so that a second run is quick, or nothing.
         audio: how the report's players find the sound.
         words: first give recordings without a transcript one.
@@ -513,7 +516,7 @@ def score(
     reference = step(prepare)(source, split=False, progress=progress)
     scores = step(score_corpus)(
         reference, purpose=purpose, model=model, output=output, csv=csv, audformat=audformat,
-        export=wanted, keep_features=keep_features, audio=audio, progress=progress,
+        export=wanted, beside=beside, keep_features=keep_features, audio=audio, progress=progress,
     )  # fmt: skip
     return Scored(scores, step(apply_retention)())
 

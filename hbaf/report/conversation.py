@@ -54,6 +54,7 @@ class Conversation:
         confidence: mean over scored turns, None without any.
         lowest: lowest confidence of a turn.
         right: share of labelled and scored turns whose prediction agrees with the label, None without any.
+        differ: share of turns that two models call otherwise, None without a second model.
     """
 
     corpus: str
@@ -66,6 +67,7 @@ class Conversation:
     confidence: float | None
     lowest: float | None
     right: float | None
+    differ: float | None
 
 
 def slug_of(corpus: str, dialogue_id: str) -> str:
@@ -140,7 +142,14 @@ def conversation_of(corpus: str, dialogue_id: str, rows: Sequence[Row], palette:
         confidence=sum(known) / len(known) if known else None,
         lowest=min(known, default=None),
         right=sum(agreed) / len(agreed) if agreed else None,
+        differ=sum(one != other for one, other in both) / len(both) if (both := both_labels(ordered)) else None,
     )
+
+
+def both_labels(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """The label and that of the model beside it, of each turn that has both."""
+    pairs = [(words_of(row.get("label")), words_of(row.get("beside_label"))) for row in rows]
+    return [(one, other) for one, other in pairs if one and other]
 
 
 def agreements(rows: Sequence[Row]) -> list[bool]:
@@ -189,6 +198,7 @@ def turn_views(conversation: Conversation, palette: Palette, clips: Clips) -> li
                 "bars": list(zip(palette.emotions, palette.slots, probabilities, strict=True)) if label else [],
                 "mix": stacked(probabilities, palette.slots),
                 "truth": _truth(row, palette),
+                "beside": _beside(row, label, palette),
                 "alone": [alone for modality in ("audio", "text") if (alone := _alone(row, modality, label, palette))],
                 "gates": [
                     (modality, gate)
@@ -247,6 +257,16 @@ def _alone(row: Row, modality: str, label: str, palette: Palette) -> dict[str, A
         return None
     share = "" if confidence is None else percent(confidence)
     return {"modality": modality, "label": name, "slot": palette.slot(name), "share": share, "other": name != label}
+
+
+def _beside(row: Row, label: str, palette: Palette) -> dict[str, Any] | None:
+    """What a second model says; None where there is none."""
+    name, confidence = words_of(row.get("beside_label")), number_of(row, "beside_confidence")
+    if not name:
+        return None
+    share = "" if confidence is None else percent(confidence)
+    model = words_of(row.get("beside_model"))
+    return {"model": model, "label": name, "slot": palette.slot(name), "share": share, "other": name != label}
 
 
 def _looked_at(row: Row, turns: Mapping[int, tuple[int, str]]) -> list[dict[str, Any]]:

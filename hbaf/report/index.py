@@ -1,6 +1,7 @@
 """The index of a report: counts over all conversations, and a compact list that its script filters and sorts."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -10,16 +11,29 @@ import pandas as pd
 from markupsafe import Markup
 
 from hbaf.report.charts import BINS, COLUMN, mix_over_time, river
-from hbaf.report.conversation import Conversation, Palette, Row, agreements, clock, mix_bar, mix_of, words_of
+from hbaf.report.conversation import (
+    Conversation,
+    Palette,
+    Row,
+    agreements,
+    both_labels,
+    clock,
+    mix_bar,
+    mix_of,
+    words_of,
+)
 
 STRIP_CELLS = 160  # longest emotion strip in the index; longer conversations are drawn at this resolution
+MOST_DIFFERENCES = 10  # pairs of labels of two models
 WORDS_BYTES = 900_000  # of spoken words in the index, for its search; keeps 1,000 conversations below 2 MB
 CELLS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # class index -> letter of a strip
 
 
 def for_index(conversation: Conversation) -> Conversation:
     """The conversation with what the index reads of its rows, and no more."""
-    rows: list[Row] = [{name: row.get(name) for name in ("text", "emotion", "label")} for row in conversation.rows]
+    rows: list[Row] = [
+        {name: row.get(name) for name in ("text", "emotion", "label", "beside_label")} for row in conversation.rows
+    ]
     return replace(conversation, rows=rows)
 
 
@@ -28,6 +42,7 @@ def index_view(conversations: Sequence[Conversation], colours: Palette, scores: 
     labels = [label for conversation in conversations for label in conversation.labels]
     lengths = [conversation.seconds for conversation in conversations if conversation.seconds is not None]
     rights = [right for conversation in conversations for right in agreements(conversation.rows)]
+    both = [pair for conversation in conversations for pair in both_labels(conversation.rows)]
     listed, whole_words = _index_data(conversations, colours)
     return {
         "conversations": conversations,
@@ -38,6 +53,9 @@ def index_view(conversations: Sequence[Conversation], colours: Palette, scores: 
         "confidence": float(scores["confidence"].mean()) if len(labels) > labels.count(-1) else None,
         "right": sum(rights) / len(rights) if rights else None,
         "labelled": len(rights),
+        "beside": ", ".join(sorted({words_of(name) for name in scores["beside_model"]} - {""})) if both else "",
+        "agree": sum(one == other for one, other in both) / len(both) if both else None,
+        "differences": Counter(pair for pair in both if pair[0] != pair[1]).most_common(MOST_DIFFERENCES),
         "lacking": {modality: _lacking(scores, modality) for modality in ("audio", "text")},
         "mix": mix_of(labels, colours),
         "mix_bar": mix_bar(labels, colours),
@@ -80,6 +98,7 @@ def _index_data(conversations: Sequence[Conversation], colours: Palette) -> tupl
                 None if conversation.confidence is None else round(conversation.confidence, 3),
                 None if conversation.lowest is None else round(conversation.lowest, 2),
                 None if conversation.right is None else round(conversation.right, 2),
+                None if conversation.differ is None else round(conversation.differ, 2),
                 text if whole else text.encode()[:share].decode(errors="ignore"),
             ]
         )

@@ -22,8 +22,9 @@ from hbaf.features.columns import Columns, check_identities, default_store, extr
 from hbaf.features.hub_classifiers import HubClassifier
 from hbaf.home import directory, portable, write_atomically
 from hbaf.inference.predictor import Predictor, in_shards
+from hbaf.registry.cached_champion import Champion
 from hbaf.registry.cached_champion import champion as find_champion
-from hbaf.registry.models import RegisteredModel
+from hbaf.registry.models import RegisteredModel, asked_model
 from hbaf.report.pages import write_report
 from hbaf.scoring.exports import export_scores
 from hbaf.scoring.hub import hub_model, is_hub
@@ -86,19 +87,23 @@ def score_corpus(
     keep_features: KeepFeatures = "selected",
     audformat: bool = False,
     export: Sequence[str] = (),
+    beside: str | None = None,
     progress: bool = False,
 ) -> Scores:
     """Scores every utterance of a prepared corpus with the champion.
 
     Args:
         purpose: what the scores are made for; kept with every row.
-        model: registered name; default: the only one with a champion. `hub:ID`: a published classifier.
+        model: registered name, whose champion scores, or `name/version`; default: the only champion. `hub:ID`: a
+            published classifier.
         output: folder for the results; default: in the home, by corpus and model.
         audio: how the report's players find the sound.
         keep_features: what stays in the store of the vectors computed here: what the model reads, so that a second
             run is quick, or nothing. Never the full audio rows where the model selects among them.
         audformat: also write the predictions as an audformat database, in the folder `audformat`.
         export: forms of other tools (`hbaf.scoring.exports`), in the folder `exports`.
+        beside: a second model, named as `model`: the report shows where the two differ, and the table has the columns
+            `beside_model`, `beside_label` and `beside_confidence`.
 
     Raises:
         NoModelError: no champion, or several and none named; or MLflow is away and none was used here before.
@@ -107,11 +112,14 @@ def score_corpus(
     """
     corpus = reference.corpus
     how = _How(workers, keep_features, progress)
-    judged = _by_hub(corpus, str(model), purpose, how) if is_hub(model) else _by_champion(corpus, model, purpose, how)
+    judged = _judge(corpus, model, purpose, how)
+    second = None if beside is None else _judge(corpus, beside, purpose, how)
     name = f"{corpus.name}-{reference.digest[:12]}-{judged.folder}"
     folder = (output or directory("scores", name)).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     scores = judged.scores.assign(purpose=purpose)
+    if second is not None:
+        scores = _beside(scores, second)
     shared = Provenance(
         source=corpus.name,
         model_version=judged.model,
@@ -132,6 +140,7 @@ def score_corpus(
         "text_features": judged.text_features,
         "purpose": purpose,
         "champion_from": judged.champion_from,
+        "beside": "" if second is None else second.model,
     }
     write_table(_both_forms(scores, as_rows(scores, judged.emotions, shared)), folder, csv)
     if audformat:
@@ -198,8 +207,22 @@ class _Judged:
     notice: str
 
 
+def _judge(corpus: Corpus, model: str | None, purpose: Purpose, how: _How) -> _Judged:
+    return _by_hub(corpus, str(model), purpose, how) if is_hub(model) else _by_champion(corpus, model, purpose, how)
+
+
+def _beside(scores: pd.DataFrame, second: _Judged) -> pd.DataFrame:
+    """The rows with what a second model says of them."""
+    theirs = second.scores[["utterance_id", "label", "confidence"]].assign(model=second.model)
+    return scores.merge(
+        theirs.rename(columns={name: f"beside_{name}" for name in ("label", "confidence", "model")}),
+        on="utterance_id", validate="one_to_one",
+    )  # fmt: skip
+
+
 def _by_champion(corpus: Corpus, model: str | None, purpose: Purpose, how: _How) -> _Judged:
-    chosen = find_champion(model)
+    named = model is not None and "/" in model
+    chosen = Champion(asked_model(model)) if named else find_champion(model)
     champion = chosen.model
     predictor = Predictor.load(champion.folder, attention=LOOKED_AT)
     facts = predictor.package.facts

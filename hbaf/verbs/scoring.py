@@ -17,6 +17,7 @@ def score(
     csv: bool = False,
     audformat: bool = False,
     export: str = "",
+    beside: str | None = None,
     keep_features: Literal["selected", "none"] = "selected",
     audio: Literal["link", "embed", "none"] = "link",
     transcribe: Annotated[bool, Parameter(negative="")] = False,
@@ -36,14 +37,18 @@ def score(
 
         hbaf score ~/calls --purpose research --model hub:SamLowe/roberta-base-go_emotions --labels go_emotions:ekman
 
+        hbaf score ~/calls --purpose research --model hbaf-calls/3 --beside hbaf-calls/2
+
     Args:
-        model: Name of the registered model; default: the only one with a champion. `hub:ID`: a published classifier of
-            the Hugging Face hub, for first scores; its rows and pages say that it was not trained on your data.
+        model: Name of the registered model, whose champion scores, or NAME/VERSION; default: the only champion.
+            `hub:ID`: a published classifier of the Hugging Face hub, for first scores; its rows and pages say that it
+            was not trained on your data.
         output: Folder for the results; default: in the home folder.
         csv: Also write scores.csv, safe to open in a spreadsheet (text that looks like a formula stays text).
         audformat: Also write the predictions as an audformat database.
         export: Also write files for other tools, comma-separated: srt, vtt (subtitles), eaf (ELAN), textgrid (Praat),
             audacity (labels), speakers (a table of who showed which emotions).
+        beside: A second model, named as `--model`: the report shows where the two differ.
         keep_features: `selected` stores the computed features, so that a second run is quick; `none` stores nothing.
         audio: In the report, `link` to the recordings, `embed` them, or leave the players out (`none`).
         transcribe: First give recordings without a transcript one, as `hbaf transcribe` does; any `--set words.NAME`
@@ -63,6 +68,7 @@ def score(
         audio=audio,
         audformat=audformat,
         export=export,
+        beside=beside,
         keep_features=keep_features,
         words=WordsParameters(**words) if transcribe or words else None,
         progress=options.progress,

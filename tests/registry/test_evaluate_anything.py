@@ -1,6 +1,7 @@
 """Any model on any corpus: labels by name and not by number, and a doubt where conversations are of another kind."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -91,6 +92,21 @@ def test_a_corpus_with_more_labels_is_scored(relabelled: Path, run: RunReference
     scores = score_corpus(reference, purpose="research", output=tmp_path / "out", workers=1)
     assert scores.rows == 36
     assert scores.notice == "", "they are the very calls that it was trained on"
+
+
+def test_two_models_side_by_side(prepared: Prepared, judged: tuple[RunReference, Verdict], tmp_path: Path) -> None:
+    name = f"hbaf-calls/{judged[1].version}"
+    scores = score_corpus(
+        prepared.reference, purpose="research", model=name, beside=name, output=tmp_path / "out", workers=1
+    )
+    rows = pd.read_parquet(scores.folder / "scores.parquet")
+    assert scores.model == name
+    assert (rows["beside_label"] == rows["label"]).all()
+    assert set(rows["beside_model"]) == {name}
+    index = scores.folder / "report" / "index.html"
+    assert re.search(rf"100\s%</b><span>agree with {name}", index.read_text())
+    assert ScoresFolder(scores.folder).remove(lambda part: (part["dialogue_id"] == "d1").to_numpy(bool)) == 3
+    assert f"agree with {name}" in index.read_text(), "also when written anew"
 
 
 def test_conversations_of_another_kind_are_doubted(run: RunReference, tmp_path: Path) -> None:

@@ -25,6 +25,24 @@ from tests.report.made_up import (
 )
 
 
+def test_a_second_model_beside(tmp_path: Path) -> None:
+    scores = fake_scores(2)
+    other = scores["label"].mask(scores["turn"] == 3, "joy").mask(scores["turn"] == 4, None)
+    scores = scores.assign(beside_label=other, beside_confidence=0.54, beside_model="hbaf-calls/1")
+    index = write(scores, tmp_path / "report")
+    both = other.notna() & scores["label"].notna()
+    differ = (other != scores["label"])[both]
+    text = index.read_text("utf-8")
+    assert f"{100 * (1 - differ.mean()):.0f}\N{NO-BREAK SPACE}%</b><span>agree with hbaf-calls/1" in text
+    assert "Where the two models differ most" in text
+    by_name = dict(list(scores.groupby("dialogue_id")))
+    for page in pages_of(tmp_path / "report"):
+        rows, shown = by_name[page.name.partition("-")[0]], page.read_text("utf-8")
+        assert shown.count("hbaf-calls/1 says") == rows["beside_label"].notna().sum()
+        assert shown.count('class="said beside') == differ[rows.index.intersection(differ.index)].sum()
+    assert "agree with" not in write(fake_scores(1, labelled=False), tmp_path / "alone").read_text("utf-8")
+
+
 def test_links_lead_to_what_lies_beside_the_report(tmp_path: Path) -> None:
     table = tmp_path / "my scores" / "scores#1.csv"
     table.parent.mkdir()

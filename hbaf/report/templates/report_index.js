@@ -3,7 +3,7 @@ document.documentElement.classList.add("script");
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const AT_ONCE = 150;
-const [NAME, SLUG, CORPUS, STRIP, COUNTS, SPEAKERS, TURNS, SECONDS, CONFIDENCE, LOWEST, RIGHT, WORDS] = Array(12).keys();
+const [NAME, SLUG, CORPUS, STRIP, COUNTS, SPEAKERS, TURNS, SECONDS, CONFIDENCE, LOWEST, RIGHT, DIFFER, WORDS] = Array(13).keys();
 const CELLS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const chosen = new Set();
 let shown = AT_ONCE;
@@ -61,7 +61,8 @@ function line(row) {
   const length = row[SECONDS] === null ? "" : ` · ${clock(row[SECONDS])}`;
   numbers.append(element("span", "", `${row[TURNS]} turn${row[TURNS] === 1 ? "" : "s"}${length}`));
   if (row[CONFIDENCE] !== null) {
-    const right = row[RIGHT] === null ? "" : ` · ${Math.round(100 * row[RIGHT])}\u00a0% right`;
+    const right = (row[RIGHT] === null ? "" : ` · ${Math.round(100 * row[RIGHT])}\u00a0% right`)
+      + (row[DIFFER] === null ? "" : ` · ${Math.round(100 * row[DIFFER])}\u00a0% differ`);
     numbers.append(element("span", "", `${Math.round(100 * row[CONFIDENCE])}\u00a0% sure${right}`));
     const meter = element("span", "meter"), bar = element("i");
     bar.style.width = `${100 * row[CONFIDENCE]}%`;
@@ -84,6 +85,7 @@ const ORDERS = {
   turns: by((row) => -row[TURNS]),
   long: by((row) => -(row[SECONDS] ?? -1)),
   wrong: by((row) => row[RIGHT] ?? 2),
+  differ: by((row) => -(row[DIFFER] ?? -1)),
 };
 
 function render() {
