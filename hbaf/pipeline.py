@@ -205,10 +205,13 @@ def check(
 ) -> Validated:
     """Holds a corpus against the rules; a broken rule is a result, not an error."""
     from hbaf.registry.records.validations import log_validation
+    from hbaf.report.validation_page import write_validation_page
     from hbaf.validation import accept
     from hbaf.validation import validate as hold_against
 
     result = hold_against(reference.corpus, rules, docs=docs)
+    if result.docs is not None:
+        write_validation_page(result, reference.corpus, rules, result.docs)
     accept(reference.corpus, result)
     return Validated(reference, result, log_validation(result, rules) if log else None)
 

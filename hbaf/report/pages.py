@@ -39,7 +39,10 @@ from hbaf.report.conversation import (
 from hbaf.report.index import for_index, index_view
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = {"report_conversation": ("report_conversation.js", "report_labelling.js")}  # where there are several
+SCRIPTS = {  # where it is not one of the page's name
+    "report_conversation": ("report_conversation.js", "report_labelling.js"),
+    "report_validation": ("monitor.js",),
+}
 MARK = b'<meta name="generator" content="hbaf report">'  # how a page of ours is known from a stranger's
 
 

@@ -54,7 +54,9 @@ def validate(
     console.print(terminal.findings(result, every_rule=all_))
     print(f"corpus: {found.reference.folder}")
     if result.docs:
-        print(f"data docs: {result.docs / 'index.html'}\nbroken rows: {result.docs / 'broken_rows.csv'}")
+        own = result.docs / "own"
+        print(f"page: {own / 'index.html'}\nbroken rows: {own / 'broken_rows.csv'}")
+        print(f"without names, as in MLflow: {result.docs / 'index.html'}")
     if found.run_id:
         print(f"MLflow run: {found.run_id}")
     return 0 if result.ok else 1

@@ -54,6 +54,7 @@ PROGRAM = textwrap.dedent(
     from hbaf.registry.runs import train_and_log
     from hbaf.registry.tracking import MlflowClient
     from hbaf.scoring.score import score_corpus
+    from tests import peak_memory
 
     folder, dialogues = Path(sys.argv[1]), int(sys.argv[2])
 
@@ -72,9 +73,7 @@ PROGRAM = textwrap.dedent(
         return CorpusParameters(reader="folder", root=root)
 
     def peak():
-        # Not getrusage: its figure begins at that of the process which started this one.
-        (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
-        return int(line.split()[1]) / 1024
+        return peak_memory.peak() / 1024
 
     if sys.argv[3] == "train":
         own = folder / "own.py"

@@ -15,12 +15,13 @@ ROOT = Path(__file__).parents[2]
 # A cheap extractor of one's own: what is measured is the store and the way to it, not a model.
 PROGRAM = textwrap.dedent(
     """
-    import json, resource, sys, time
+    import json, sys, time
     from pathlib import Path
     import numpy as np, pandas as pd
     from feature_store.store import FeatureStore
     from hbaf.corpus.schema import Corpus, as_utterances, empty_splits
     from hbaf.features.extract import extract_column, read_column
+    from tests.peak_memory import peak as peak_now
 
     folder, dialogues, read = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "read"
     number = np.arange(dialogues * 10)
@@ -29,11 +30,11 @@ PROGRAM = textwrap.dedent(
         "text": [f"utterance number {n}" for n in number], "audio_problem": "none named"}))
     corpus = Corpus("big", folder, table, empty_splits())
     store = FeatureStore(folder / "store")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_now()
     began = time.perf_counter()
     column = extract_column(corpus, f"{folder / 'wide.py'}:Wide", store, batch_size=256)
     seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_now()
     if read:  # a thousand dialogues at a time, as scoring of a large corpus would
         for start in range(0, len(table), 10_000):
             part = corpus.with_utterances(table.iloc[start : start + 10_000].reset_index(drop=True))
@@ -42,7 +43,7 @@ PROGRAM = textwrap.dedent(
             assert (vectors[:, 0] == number[start : start + 10_000] % 1000).all()
     info = store.list()[0]
     print(json.dumps({"before": before // 1024, "peak": peak // 1024, "seconds": seconds, "rows": info.rows,
-        "after": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "shards": info.shards,
+        "after": peak_now() // 1024, "shards": info.shards,
         "megabytes": info.bytes // 2**20}))
     """
 )

@@ -35,7 +35,8 @@ def log_validation(result: ValidationResult, parameters: ValidationParameters, *
             file.write_text(json.dumps(decides, indent=1))
             log.log_file(file)
         for page in sorted(result.docs.iterdir()) if result.docs else ():
-            log.log_file(page, "docs")
+            if page.is_file():  # what its owner alone may see lies in a folder
+                log.log_file(page, "docs")
         return log.run_id
 
 

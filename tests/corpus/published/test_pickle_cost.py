@@ -46,13 +46,14 @@ def test_what_would_cost_is_refused_at_once(content: bytes, tmp_path: Path) -> N
     path = tmp_path / "features.pkl"
     path.write_bytes(content)
     code = (
-        "import resource, sys; from pathlib import Path\n"
+        "import sys; from pathlib import Path\n"
+        "from tests.peak_memory import peak\n"
         "from hbaf.corpus.published.restricted_pickle import load_pickle\n"
         "from hbaf.corpus.schema import CorpusError\n"
-        "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "used = peak()\n"
         "try: load_pickle(Path(sys.argv[1]))\n"
         "except CorpusError as error: print('refused', error)\n"
-        "more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - used\n"
+        "more = peak() - used\n"
         "assert more < 200_000, more"  # kilobytes
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=120)

@@ -38,10 +38,11 @@ def test_a_parquet_that_repeats_one_text(tmp_path: Path) -> None:
 def test_it_is_refused_in_little_memory(tmp_path: Path) -> None:
     bomb(tmp_path / "calls.parquet", 20_000, 1 << 20)
     code = (
-        "import resource, sys; from pathlib import Path; from hbaf.corpus.read import read_corpus\n"
+        "import sys; from pathlib import Path; from hbaf.corpus.read import read_corpus\n"
+        "from tests.peak_memory import peak\n"
         "from hbaf.parameters import CorpusParameters\n"
         "try: read_corpus(CorpusParameters(reader='folder', root=Path(sys.argv[1])))\n"
-        "except ValueError as error: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, error)"
+        "except ValueError as error: print(peak(), error)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert "table_bytes" in done.stdout
