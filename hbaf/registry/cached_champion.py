@@ -12,8 +12,8 @@ from typing import Literal
 
 from hbaf.files import move_folder, published_folder, tree_digest
 from hbaf.home import directory, parted, write_atomically
-from hbaf.registry.models import NoModelError, RegisteredModel, find_model, model_of_run
-from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
+from hbaf.registry.embedded.lookup import with_alias
+from hbaf.registry.models import CHAMPION, NoModelError, RegisteredModel, find_model, model_of_run
 from hbaf.stop import check
 
 log = logging.getLogger(__name__)
@@ -44,10 +44,14 @@ def champion(name: str | None = None) -> Champion:
         NoModelError: there is none, or MLflow cannot be reached and none was ever used here.
     """
     noted = directory("champions") / f"{name or 'only'}.json"
+    if (here := _kept_here(name)) is not None:
+        _note(noted, here)
+        return Champion(here)
+    from hbaf.registry.tracking import tracking_address
+
     if (trouble := unreachable()) is None:
         model = kept(find_model(name))
-        facts = {"name": model.name, "version": model.version, "run_id": model.run_id}
-        write_atomically(noted, json.dumps(facts).encode())
+        _note(noted, model)
         return Champion(model)
     if not noted.exists():
         raise NoModelError(
@@ -64,6 +68,24 @@ def champion(name: str | None = None) -> Champion:
     return Champion(RegisteredModel(facts["name"], facts["version"], place, facts["run_id"]), "cache")
 
 
+def _kept_here(name: str | None) -> RegisteredModel | None:
+    """The champion that the embedded database names, where its copy in the home is whole; else MLflow is asked."""
+    if "MLFLOW_REGISTRY_URI" in os.environ:
+        return None
+    found = with_alias(os.environ.get("MLFLOW_TRACKING_URI", ""), CHAMPION) or []
+    wanted = [one for one in found if name in (None, one.name)]
+    if len(wanted) != 1:
+        return None
+    [one] = wanted
+    place = _copy_of(one.run_id)
+    return RegisteredModel(one.name, one.version, place, one.run_id) if _is_whole(place) else None
+
+
+def _note(noted: Path, model: RegisteredModel) -> None:
+    facts = {"name": model.name, "version": model.version, "run_id": model.run_id}
+    write_atomically(noted, json.dumps(facts).encode())
+
+
 def model_that_scored(label: str, run_id: str) -> RegisteredModel:
     """The model of a run, from the copies in the home or else the registry.
 
@@ -77,6 +99,8 @@ def model_that_scored(label: str, run_id: str) -> RegisteredModel:
     place = _copy_of(run_id)
     if (place / "package.json").exists() and _is_whole(place) is not False:
         return RegisteredModel(name, number, place, run_id)
+    from hbaf.registry.tracking import mlflow, tracking_address
+
     try:
         return kept(model_of_run(run_id, label))
     except (NoModelError, mlflow.exceptions.MlflowException) as error:
@@ -127,6 +151,8 @@ def unreachable() -> str | None:
             return None if error.code < 500 else f"HTTP {error.code}"  # a proxy may hide the address
         except OSError as error:
             return str(getattr(error, "reason", error))
+    from hbaf.registry.tracking import MlflowClient
+
     try:
         MlflowClient().search_registered_models(max_results=1)
     except Exception as error:  # whatever its database driver raises

@@ -1,4 +1,8 @@
-"""Model packages in MLflow: logged with a run, registered by name, found by alias."""
+"""Model packages in MLflow: logged with a run, registered by name, found by alias.
+
+MLflow takes a second to import, so only functions that speak with it do: `status` and a scoring whose champion is kept
+in the home get by without it.
+"""
 
 import contextlib
 import io
@@ -11,7 +15,6 @@ import pandas as pd
 
 import feature_store
 import hbaf
-from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -74,6 +77,8 @@ def log_package(run_id: str, package_folder: Path, facts: "PackageFacts") -> str
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
+    from hbaf.registry.tracking import mlflow
+
     optional = [ColSpec("string", name, required=False) for name in ("speaker", "text", "audio")]
     inputs = Schema([ColSpec("string", "dialogue_id"), ColSpec("long", "turn"), *optional])
     probabilities = [ColSpec("float", f"p_{emotion}") for emotion in facts.emotions]
@@ -110,6 +115,8 @@ def requirements(facts: "PackageFacts") -> list[str]:
 
 def register(model_uri: str, name: str, tags: dict[str, str]) -> str:
     """Makes a new version of a registered model; returns the version."""
+    from hbaf.registry.tracking import mlflow
+
     with contextlib.redirect_stderr(io.StringIO()):  # MLflow prints the success there, whatever the log level
         return str(mlflow.register_model(model_uri, name, tags=tags).version)
 
@@ -123,6 +130,8 @@ def find_model(name: str | None = None, alias: str = CHAMPION) -> RegisteredMode
     Raises:
         NoModelError: none, or several without a name.
     """
+    from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
+
     client = MlflowClient()
     if name is None:
         candidates = [model.name for model in client.search_registered_models() if alias in (model.aliases or {})]
@@ -157,6 +166,8 @@ def model_of_run(run_id: str, label: str = "") -> RegisteredModel:
     Raises:
         NoModelError: this registry does not know the run, or it was not registered.
     """
+    from hbaf.registry.tracking import MlflowClient, tracking_address
+
     found = MlflowClient().search_model_versions(f"run_id = '{run_id}'")
     if not found:
         raise NoModelError(f"no registered model of run {run_id} in {tracking_address()}.")
@@ -171,6 +182,8 @@ def model_with_label(label: str) -> RegisteredModel:
     Raises:
         NoModelError: there is none.
     """
+    from hbaf.registry.tracking import MlflowClient, mlflow, tracking_address
+
     name, _, number = label.rpartition("/")
     try:
         return _fetched(MlflowClient().get_model_version(name, number))
@@ -179,6 +192,8 @@ def model_with_label(label: str) -> RegisteredModel:
 
 
 def _fetched(version: "ModelVersion") -> RegisteredModel:
+    from hbaf.registry.tracking import mlflow
+
     folder = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
     return RegisteredModel(version.name, str(version.version), folder / "artifacts" / "package", str(version.run_id))
 

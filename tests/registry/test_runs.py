@@ -16,7 +16,9 @@ from hbaf.corpus.schema import load_corpus
 from hbaf.parameters import PromotionParameters
 from hbaf.pipeline import decide
 from hbaf.promotion.best_run import best_run
-from hbaf.registry.models import NoModelError, find_model
+from hbaf.registry.cached_champion import champion as find_champion
+from hbaf.registry.embedded.lookup import Found, with_alias
+from hbaf.registry.models import CHAMPION, NoModelError, find_model
 from hbaf.registry.runs import RunReference, train_and_log
 from hbaf.registry.tracking import MlflowClient
 from hbaf.scoring.schema import as_cell
@@ -91,6 +93,21 @@ def test_the_first_model_must_beat_the_majority(champion, run: RunReference):
     assert champion.against.startswith("floor: ")
     assert champion.candidate > 0.5  # always saying the most frequent emotion gets 0.27
     assert find_model().run_id == run.run_id
+
+
+def test_the_kept_champion_is_found_without_mlflow(champion, run: RunReference):
+    """As in MLflow 3.17, whose tables are read; where they are others this fails and the slow way is taken."""
+    told = MlflowClient().get_model_version_by_alias("hbaf-calls", CHAMPION)
+    found = with_alias(os.environ["MLFLOW_TRACKING_URI"], CHAMPION)
+    assert Found("hbaf-calls", str(told.version), str(told.run_id)) in (found or [])
+    assert find_champion("hbaf-calls").model.run_id == run.run_id  # and copies it into the home
+    code = (
+        "import sys; from hbaf.registry.cached_champion import champion\n"
+        "print(champion('hbaf-calls').model.label, 'mlflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [f"hbaf-calls/{champion.version}", "False"]
+    assert with_alias("sqlite:///nowhere.db", CHAMPION) is None
 
 
 def test_an_equal_model_is_not_promoted(prepared: Prepared, champion):
