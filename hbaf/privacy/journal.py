@@ -11,12 +11,11 @@ from pathlib import Path
 
 from hbaf import waiting
 from hbaf.home import directory, home_folder, published
+from hbaf.privacy.places import JOURNALS
 from hbaf.privacy.plan import Plan
 from hbaf.privacy.receipts import Receipt
 from hbaf.privacy.subject import Subject
 from hbaf.registry.trained_on import TrainedModel
-
-FOLDER = "forgetting"
 
 
 @contextmanager
@@ -24,7 +23,7 @@ def alone(*, wait: bool = True) -> Iterator[bool]:
     """One process at a time forgets in a home; gives False where another does and `wait` is False."""
     with ExitStack() as held:
         try:
-            held.enter_context(waiting.alone(directory(FOLDER) / ".lock", seconds=waiting.FOR_EVER if wait else 0))
+            held.enter_context(waiting.alone(directory(JOURNALS) / ".lock", seconds=waiting.FOR_EVER if wait else 0))
         except waiting.Busy:
             free = False
         else:
@@ -50,12 +49,12 @@ def close(plan: Plan) -> None:
 
 def open_journals() -> list[Plan]:
     """What was begun and not completed, oldest first."""
-    return [_read(file) for file in sorted((home_folder() / FOLDER).glob("*.json"))]
+    return [_read(file) for file in sorted((home_folder() / JOURNALS).glob("*.json"))]
 
 
 def _file(plan: Plan) -> Path:
     assert plan.receipt.file is not None
-    return directory(FOLDER) / plan.receipt.file.name
+    return directory(JOURNALS) / plan.receipt.file.name
 
 
 def _read(file: Path) -> Plan:

@@ -10,6 +10,8 @@ import pyarrow.parquet
 
 from hbaf.home import home_folder
 
+JOURNALS = "forgetting"  # folder of deletions that are not completed, a file each
+
 ABANDONED = 3600.0  # seconds after which a temporary file belongs to nobody: its writer was killed
 SHORTEST_TELLING = 12  # letters; shorter words are in every corpus
 # Vectors and weights; the example is nobody's; journals of forgetting hold words till they are done.
@@ -64,3 +66,8 @@ def _written(file: Path) -> float:
         return file.stat().st_mtime
     except FileNotFoundError:
         return time.time()
+
+
+def is_interrupted() -> bool:
+    """Whether a deletion was begun and not completed."""
+    return any((home_folder() / JOURNALS).glob("*.json"))

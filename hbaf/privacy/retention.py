@@ -1,18 +1,19 @@
-"""Retention by setting: what was not prepared or scored for HBAF_RETENTION (as 90d) goes when something is scored."""
+"""Retention by setting: what was not prepared or scored for HBAF_RETENTION (as 90d) goes when something is scored.
+
+Every scoring asks; what forgets is imported where there is something to forget, since it takes seconds.
+"""
 
 import logging
 import os
 import re
 import time
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from hbaf.inbox.ledger.database import DATABASE, databases_used
-from hbaf.inbox.publish.published_scores import score_store
-from hbaf.privacy.forget import complete_interrupted, forget
-from hbaf.privacy.journal import open_journals
-from hbaf.privacy.receipts import Receipt
-from hbaf.privacy.subject import is_anything_older
-from hbaf.registry.cached_champion import unreachable
+from hbaf.privacy.places import is_interrupted
+
+if TYPE_CHECKING:
+    from hbaf.privacy.receipts import Receipt
 
 SETTING = "HBAF_RETENTION"
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -44,7 +45,7 @@ def retention() -> timedelta | None:
     return parse_age(value, SETTING) if value else None
 
 
-def apply_retention() -> Receipt | None:
+def apply_retention() -> "Receipt | None":
     """Completes what an interrupted `forget` left undone, then forgets what is older than the setting.
 
     While MLflow is away nothing goes: the receipt names the models that learned from it. The next scoring tries again.
@@ -53,9 +54,15 @@ def apply_retention() -> Receipt | None:
         What went by age; None where there is no setting or nothing as old.
     """
     age = retention()
-    undone = bool(open_journals())
+    undone = is_interrupted()
     if age is None and not undone:
         return None
+    from hbaf.inbox.ledger.database import DATABASE, databases_used
+    from hbaf.inbox.publish.published_scores import score_store
+    from hbaf.privacy.forget import complete_interrupted, forget
+    from hbaf.privacy.subject import is_anything_older
+    from hbaf.registry.cached_champion import unreachable
+
     if (trouble := unreachable()) is not None:
         why = f"{SETTING}={os.environ[SETTING]}" if age is not None else "a `forget` that was interrupted"
         logging.getLogger(__name__).warning("%s: nothing is forgotten now, MLflow cannot be reached (%s)", why, trouble)

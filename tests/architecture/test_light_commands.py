@@ -27,7 +27,9 @@ def test_it_imports_nothing_heavy(module: str) -> None:
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("module", ["hbaf.monitoring.status", "hbaf.inbox.entries", "hbaf.scoring.score"])
+@pytest.mark.parametrize(
+    "module", ["hbaf.monitoring.status", "hbaf.inbox.entries", "hbaf.scoring.score", "hbaf.privacy.retention"]
+)
 def test_mlflow_is_imported_by_what_speaks_with_it(module: str) -> None:
     code = f"import sys, {module}; print('mlflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

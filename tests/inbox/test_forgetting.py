@@ -23,7 +23,17 @@ from tests.privacy.test_markers import held
 __all__ = ["database"]  # a fixture
 MARKS = ("markername", "markerword", "markerbroken", "markercopy")
 # Folders without anything of people: weights, keys, servers' own files, and the journal, which ends with its forget.
-NOTHING_OF_PEOPLE = {"champions", "encoders", "receipts", "forgetting", "prefect", "stack", "monitoring", "examples"}
+NOTHING_OF_PEOPLE = {
+    "events",
+    "champions",
+    "encoders",
+    "receipts",
+    "forgetting",
+    "prefect",
+    "stack",
+    "monitoring",
+    "examples",
+}
 DOCS = Path(__file__).parents[2] / "docs" / "privacy.md"
 
 
