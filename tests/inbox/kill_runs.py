@@ -88,7 +88,12 @@ def left() -> Any:
         with ledger.engine.begin() as connection:
             postgres = plain(pd.read_sql(sql.text("select * from hbaf.current"), connection))
         assert postgres == parquet, "PostgreSQL and Parquet differ"
-    entries = [(entry.name, entry.state, entry.reason, entry.rows) for entry in Inbox(ledger).entries()]
+    # A way out is a whole command, which names the source: another one where it was disturbed.
+    source = os.environ["SOURCE"]
+    entries = [
+        (entry.name, entry.state, entry.reason.replace(source, "SOURCE"), entry.rows)
+        for entry in Inbox(ledger).entries()
+    ]
     leftovers = list(Path(os.environ["HBAF_HOME"], "inbox", "work", "calls").iterdir())
     assert not leftovers, leftovers
     return parquet, sorted(entries)
