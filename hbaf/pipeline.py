@@ -609,9 +609,10 @@ def sample(
     from hbaf.inbox.publish.published_scores import score_store
     from hbaf.labelling.given import LabellingError
     from hbaf.labelling.sample import candidates, choose, latest_scores
-    from hbaf.labelling.tasks import forms, write_tasks
+    from hbaf.labelling.tasks import FORMS, write_tasks
+    from hbaf.scoring.exports import forms
 
-    wanted = forms(to)
+    wanted = forms(to, FORMS, "--to")
     if wanted and output is None:
         raise LabellingError("--to: say where the files go: `--output FOLDER`.")
     if turns < 1 or not 0 <= random_share <= 1:

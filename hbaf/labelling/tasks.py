@@ -23,18 +23,6 @@ TABLE = "sample.csv"
 PREDICTED = ("label", "confidence", "model_version")  # of scored rows
 
 
-def forms(names: str) -> tuple[str, ...]:
-    """The forms that are asked for, as `label-studio,eaf`.
-
-    Raises:
-        LabellingError: a name that is none.
-    """
-    wanted = tuple(dict.fromkeys(name.strip().lower() for name in names.split(",") if name.strip()))
-    if unknown := [name for name in wanted if name not in FORMS]:
-        raise LabellingError(f"--to {unknown[0]}: there is no such form. There are: {', '.join(FORMS)}.")
-    return wanted
-
-
 def write_tasks(
     corpus: Corpus, scores: pd.DataFrame, chosen: Sequence[Chosen], folder: Path, wanted: Sequence[str]
 ) -> tuple[list[Path], int]:
@@ -42,7 +30,7 @@ def write_tasks(
 
     Args:
         scores: rows of the corpus, or none.
-        wanted: as `forms` returns them.
+        wanted: names of `FORMS`.
 
     Returns:
         The files, and how many conversations have no times, so that no tiers can be written of them.

@@ -57,17 +57,21 @@ class TimedTurn(NamedTuple):
         return f"predicted {self.marked}" if self.label else "no prediction"
 
 
-def forms(names: str | Sequence[str]) -> tuple[str, ...]:
+def forms(names: str | Sequence[str], known: Sequence[str] = (), option: str = "--export") -> tuple[str, ...]:
     """The forms that are asked for, as `srt,eaf` or one by one.
+
+    Args:
+        known: those there are; default: those of this module.
+        option: by which they are asked for, for the message.
 
     Raises:
         ExportError: a name that is none.
     """
     asked = names.split(",") if isinstance(names, str) else names
     wanted = tuple(dict.fromkeys(name.strip().lower() for name in asked if name.strip()))
-    known = (*WRITERS, SPEAKERS)
+    known = known or (*WRITERS, SPEAKERS)
     if unknown := [name for name in wanted if name not in known]:
-        raise ExportError(f"--export {unknown[0]}: there is no such form. There are: {', '.join(known)}.")
+        raise ExportError(f"{option} {unknown[0]}: there is no such form. There are: {', '.join(known)}.")
     return wanted
 
 
