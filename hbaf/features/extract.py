@@ -21,7 +21,7 @@ from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.processes import WorkerError, run_in_processes
 from hbaf.stop import check
 
-SMALL = 16  # items that are not worth starting processes for
+SMALL = 128  # items that this process computes alone: to start others takes as long (docs/benchmarks.md)
 AUDIO_BATCH = 8  # items of one task: few enough that the last ones end together, enough that sending costs nothing
 LIBRARIES = ("numpy", "soundfile", "soxr", "av", "opensmile", "torch", "transformers", "tokenizers")  # recorded
 

@@ -67,6 +67,11 @@ def loud(monkeypatch: pytest.MonkeyPatch) -> type[Loud]:
     return Loud
 
 
+@pytest.fixture(autouse=True)
+def processes_for_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extract, "SMALL", 0)
+
+
 def direct(corpus: Corpus) -> np.ndarray:
     """The mfcc numbers of each row, without store or processes."""
     items = [extract.Segment(corpus.root / name, None, None, None) for name in corpus.utterances["audio"]]
