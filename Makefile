@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo up down status deploy test test-slow test-words coverage lint docs package bench audit clean
+.PHONY: demo up down status deploy test test-slow test-words coverage lint docs package bench bench-gpu audit clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -87,6 +87,9 @@ lint: $(READY)  ## ruff (lint and format) and mypy
 
 # One alone: make bench BENCH=training. Longer ones go by name only: pipeline, ravdess, search, labelling (docs/benchmarks.md).
 BENCH ?= training or opensmile or text_encoding or scoring or members or dialogue_rnn or serving
+bench-gpu: $(READY)  ## what a GPU makes of training, trials and encoders, in under eight minutes: build/gpu.json
+	@$(BIN)/python -m tests.benchmarks.gpu
+
 bench: $(READY)  ## benchmarks: ratios against a named reference
 	@$(BIN)/python -m pytest -q -s -m benchmark tests/benchmarks -k '$(BENCH)'
 

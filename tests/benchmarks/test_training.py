@@ -6,6 +6,7 @@ dialogues. So padding, element-wise work, optimiser and data loading all lower t
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from hbaf.training.fit import SystemTraining, seed_everything
 
 EMOTIONS = tuple("abcdefg")
 AUDIO, TEXT, COMMONSENSE, WIDTH = 512, 1024, 768, 512
+Build = Callable[[], HBAF]
 PEAK_SIZE = 2048  # of the square matrices whose product is the peak
 THREADS = torch.get_num_threads()
 
@@ -64,28 +66,38 @@ def full_width() -> HBAF:
     return build_hbaf(audio_dim=AUDIO, text_dim=TEXT, commonsense_dim=COMMONSENSE, emotions=len(EMOTIONS))
 
 
-def seconds(step: Any, at_least: float = 1.0) -> float:
-    """The least of as many runs as fit into the time, two at least."""
+def seconds(step: Any, at_least: float = 1.0, wait: Any = lambda: None) -> float:
+    """The least of as many runs as fit into the time, two at least.
+
+    Args:
+        wait: for the device that the step was given to.
+    """
     times: list[float] = []
     while len(times) < 2 or sum(times) < at_least:
         began = time.perf_counter()
         step()
+        wait()
         times.append(time.perf_counter() - began)
     return min(times)
 
 
-def matrix_peak(dtype: torch.dtype) -> float:
+def waiting_for(device: str) -> Any:
+    """What returns when the device has done what it was given."""
+    return torch.cuda.synchronize if device == "cuda" else lambda: None
+
+
+def matrix_peak(dtype: torch.dtype, device: str = "cpu", size: int = PEAK_SIZE) -> float:
     """Operations per second of one large matrix product, with the threads that training has."""
-    a, b = torch.randn(2, PEAK_SIZE, PEAK_SIZE).to(dtype)
-    return 2 * PEAK_SIZE**3 / seconds(lambda: a @ b)
+    a, b = torch.randn(2, size, size, device=device).to(dtype)
+    return 2 * size**3 / seconds(lambda: a @ b, wait=waiting_for(device))
 
 
-def counted(turns: int) -> int:
+def counted(turns: int, build: Build = full_width) -> int:
     """Operations of one dialogue without padding, forward and backward, by torch's counter.
 
     It does not know the fused kernel of the LSTM: 2 operations for each weight and turn, forward and twice backward.
     """
-    system = full_width().eval()
+    system = build().eval()
     batch = collate([dialogue(turns, np.random.default_rng(0))])
     counter = FlopCounterMode(display=False)
     with counter:
@@ -99,9 +111,9 @@ def counted(turns: int) -> int:
 class OfLength:
     """Operations by number of turns: a polynomial of degree two through four counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, build: Build = full_width) -> None:
         turns = np.array([2, 6, 12, 20])
-        counts = np.array([counted(int(t)) for t in turns], dtype=float)
+        counts = np.array([counted(int(t), build) for t in turns], dtype=float)
         self.factors = np.polyfit(turns, counts, 2)
         assert np.allclose(np.polyval(self.factors, turns), counts, rtol=1e-6)
 
@@ -109,32 +121,48 @@ class OfLength:
         return float(np.polyval(self.factors, turns).sum())
 
 
-def operations(of_length: OfLength, lengths: np.ndarray, batches: list[list[int]]) -> float:
+def operations(of_length: OfLength, lengths: np.ndarray, batches: list[list[int]], width: int = WIDTH) -> float:
     """Of one epoch. The contrastive terms compare every utterance of a batch with every other: 3 products of (K, D) and
     (D, K), forward and twice backward; those inside a dialogue are in its own count."""
     between = sum(int(lengths[batch].sum()) ** 2 - int((lengths[batch] ** 2).sum()) for batch in batches)
-    return of_length(lengths) + 3 * 3 * 2 * WIDTH * between
+    return of_length(lengths) + 3 * 3 * 2 * width * between
 
 
-def epoch_seconds(dialogues: list[Dialogue], batches: list[list[int]], precision: str) -> float:
-    """One epoch as `fit` does it, without Lightning: padding, forward, backward and optimiser; after one warm-up."""
-    system = full_width().train()
+def epoch_seconds(
+    dialogues: list[Dialogue],
+    batches: list[list[int]],
+    precision: str,
+    build: Build = full_width,
+    device: str = "cpu",
+    compiled: str = "",
+) -> float:
+    """One epoch as `fit` does it, without Lightning: padding, forward, backward and optimiser; after one warm-up.
+
+    Args:
+        compiled: backend of `torch.compile`; "": not compiled.
+    """
+    system: Any = build().train().to(device)
+    if compiled:
+        system.compile(backend=compiled, dynamic=True)
     training = TrainingParameters(precision=precision)
     module = SystemTraining(system, emotions=EMOTIONS, training=training)
     optimiser = module.configure_optimizers()
 
     def step(batch: list[int]) -> None:
-        padded = collate([dialogues[number] for number in batch])
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        padded = collate([dialogues[number] for number in batch]).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             loss = module.training_step(padded, 0)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
 
-    step(batches[0])
+    for batch in batches[:: max(1, len(batches) - 1)] if compiled else batches[:1]:
+        step(batch)
+    waiting_for(device)()
     began = time.perf_counter()
     for batch in batches:
         step(batch)
+    waiting_for(device)()
     return time.perf_counter() - began
 
 
