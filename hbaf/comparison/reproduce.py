@@ -12,6 +12,7 @@ from hbaf.comparison.report import run_comparison
 from hbaf.comparison.reported import Report
 from hbaf.comparison.systems import parse_systems
 from hbaf.corpus.schema import CorpusReference
+from hbaf.features.audio.vggish import VGGish, is_here
 from hbaf.features.imported.facts import facts_file, is_imported
 from hbaf.parameters import ComparisonParameters
 
@@ -46,8 +47,8 @@ def paper_set(
             workers=workers, reason="hbaf reproduce",
         )  # fmt: skip
 
-    there = [name for name in representations if not missing_import(name)]
-    skipped = tuple(missing_import(name) for name in representations if missing_import(name))
+    there = [name for name in representations if not what_lacks(name)]
+    skipped = tuple(what_lacks(name) for name in representations if what_lacks(name))
     parts = [
         Part("Figure 6, the compared systems", asked("all", [audio], trials)),
         Part("Table 2, ablations", asked("hbaf,hbaf-audio,hbaf-text,ablations", [audio])),
@@ -60,8 +61,10 @@ def paper_set(
     return tuple(parts)
 
 
-def missing_import(name: str) -> str:
-    """What to do where published features are named that nobody imported; "" else."""
+def what_lacks(name: str) -> str:
+    """What to do where features that nobody imported are named, or weights that nobody converted; "" else."""
+    if name == VGGish.name:
+        return "" if is_here() else "vggish has no weights here: `hbaf models convert vggish FILE` brings them."
     if not is_imported(name) or facts_file(name.partition(":")[2].partition("/")[0]).exists():
         return ""
     return f"{name} is not computed here: `hbaf import FILE --like ... --for SOURCE` brings it."

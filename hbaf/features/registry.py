@@ -9,6 +9,7 @@ from typing import Any
 from hbaf.features.audio.functionals import Functionals
 from hbaf.features.audio.mfcc import Mfcc
 from hbaf.features.audio.speech_models import SPEECH, SpeechModel
+from hbaf.features.audio.vggish import VGGish
 from hbaf.features.extractor import Extractor
 from hbaf.features.finetuned import FineTuned
 from hbaf.features.hub_classifiers import HubClassifier
@@ -29,6 +30,7 @@ EXTRACTORS: dict[str, type[Any]] = {
     "wav2vec2": SpeechModel,
     "data2vec-audio": SpeechModel,
     "speech": SpeechModel,
+    "vggish": VGGish,
     "minilm": LanguageModel,
     "roberta-large": LanguageModel,
     "encoder": LanguageModel,

@@ -53,7 +53,7 @@ def finetune(
 
 
 def models(
-    action: Literal["list", "fetch", "verify", "check"] = "list",
+    action: Literal["list", "fetch", "verify", "check", "convert"] = "list",
     *names: str,
     recipe: Recipe = "paper",
     set_: Set = None,  # cyclopts wants a list
@@ -74,9 +74,12 @@ def models(
 
         hbaf models check ./mine.py:MyFeatures ./mine.py:MyFusion
 
+        hbaf models convert vggish ~/Downloads/vggish-10086976.pth
+
     Args:
         action: `list` the weights here; `fetch` those of a recipe from the Hugging Face hub; `verify` the files against
-            the checksums recorded then; `check` tests whether an extractor or system works with hbaf.
+            the checksums recorded then; `check` tests whether an extractor or system works with hbaf; `convert` keeps
+            published weights in the home, of a file that you have: `vggish FILE`.
         names: Extractors to `fetch` or `check`; default: those of the recipe with `--set`. For `fetch` also what
             `hbaf transcribe` uses: `whisper:ID`, `whisper:ID@REVISION`, `speaker-encoder`. For `check` also a system's
             class, as `./mine.py:MyFusion`.
@@ -88,6 +91,8 @@ def models(
     from hbaf.own_class import is_own, own_class
     from hbaf.transcription.models import fetch_model, is_of_words
 
+    if action == "convert":
+        return _convert(names)
     wanted = list(names) or list(named(settings(recipe, set_)[0]).values())
     if action == "fetch":
         for name in wanted:
@@ -112,4 +117,17 @@ def models(
     else:
         for line in fetch.list_weights():
             print(line)
+    return 0
+
+
+def _convert(names: tuple[str, ...]) -> int:
+    from pathlib import Path
+
+    from hbaf.features.audio.vggish import VGGish, convert
+    from hbaf.features.weights import WeightsError
+
+    if len(names) != 2 or names[0] != VGGish.name:
+        raise WeightsError("hbaf models convert: say what and which file, as `hbaf models convert vggish FILE`.")
+    weights = convert(Path(names[1]).expanduser())
+    print(f"vggish {weights.revision[:12]} is kept in {weights.folder}: `--set features.audio=vggish`")
     return 0

@@ -1,5 +1,6 @@
 """Tiny random models saved as a user would save them, and a tiny corpus of tones."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -202,3 +203,21 @@ def tone_corpus(root: Path, count: int) -> Corpus:
             }
         )
     return Corpus("tones", root, as_utterances(pd.DataFrame(rows)), empty_splits())
+
+
+@pytest.fixture(scope="session")
+def vggish(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VGGish's shape with made-up weights, as `hbaf models convert` keeps them."""
+    import torch
+    from safetensors.torch import save_file
+
+    from hbaf.features.audio.vggish import make_network
+
+    folder = tmp_path_factory.mktemp("vggish")
+    torch.manual_seed(0)
+    network = make_network()
+    for bias in (value for name, value in network.named_parameters() if name.endswith("bias")):
+        torch.nn.init.uniform_(bias, 0, 0.1)  # so that the last ReLU leaves something
+    save_file(network.state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "vggish"}))
+    return folder

@@ -21,6 +21,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "data2vec-audio": ("data2vec-audio", {"model": "data2vec"}),
     "speech-wavlm": ("speech", {"model": "wavlm", "chunk_seconds": 0.4}),
     "speech-hubert": ("speech", {"model": "hubert"}),
+    "vggish": ("vggish", {"model": "vggish"}),
     "minilm": ("minilm", {}),
     "roberta-large": ("roberta-large", {"model": "roberta", "layers": 4}),
     "roberta-cls": ("roberta-large", {"model": "roberta", "pool": "cls"}),
@@ -70,10 +71,12 @@ def test_speed_settings_change_nothing(make: Callable[..., Extractor], extractor
 
 def test_licence_is_stated(extractor: Extractor) -> None:
     assert extractor.licence
-    assert extractor.commercial == (extractor.name in ("mfcc", "minilm"))  # a model of one's own: nobody knows
+    assert extractor.commercial == (
+        extractor.name in ("mfcc", "minilm", "vggish")
+    )  # a model of one's own: nobody knows
     licence, commercial = licence_of(extractor.name)
     assert licence
-    assert commercial == (extractor.name in ("mfcc", "minilm", "roberta-large", "wav2vec2", "data2vec-audio"))
+    assert commercial == (extractor.name in ("mfcc", "minilm", "vggish", "roberta-large", "wav2vec2", "data2vec-audio"))
 
 
 def test_selection_applies_to_functionals_alone(extractor: Extractor) -> None:

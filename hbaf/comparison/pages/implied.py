@@ -18,7 +18,7 @@ BEST_COMPARED: dict[str, tuple[str, float]] = {"meld": ("telme", 64.9), "iemocap
 AUDIO_ALONE: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "compare2016": ((41.2, 58.3), (39.8, 56.7)),
     "mfcc": ((34.6, 52.8), (33.5, 51.5)),
-    "imported:vggish": ((42.2, 58.5), (42.3, 58.9)),
+    "vggish": ((42.2, 58.5), (42.3, 58.9)),
     "imported:openl3": ((43.5, 59.1), (43.7, 59.3)),
     "wav2vec2": ((47.3, 61.9), (47.6, 62.1)),
     "data2vec-audio": ((37.9, 53.0), (37.8, 52.7)),
@@ -30,8 +30,9 @@ def implied(corpus: str, system: str, audio: str) -> float | None:
     if corpus not in CORPORA:
         return None
     place = CORPORA.index(corpus)
-    if system in ("hbaf-audio", "hbaf-audio-no-acn") and audio in AUDIO_ALONE:
-        return AUDIO_ALONE[audio][system.endswith("no-acn")][place]
+    named = next((name for name in (audio, audio.removeprefix("imported:")) if name in AUDIO_ALONE), None)
+    if system in ("hbaf-audio", "hbaf-audio-no-acn") and named is not None:
+        return AUDIO_ALONE[named][system.endswith("no-acn")][place]
     best, value = BEST_COMPARED[corpus]
     if system == best:
         return value
