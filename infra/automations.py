@@ -138,7 +138,8 @@ async def make_automations(prefix: str = "") -> list[str]:
 
 def _content(automation: "AutomationCore") -> dict[str, Any]:
     """What an automation does, without the ids that the server gives."""
-    kept = automation.model_dump(mode="json", include={"name", "description", "trigger", "actions", "enabled"})
+    # Not as JSON: the events of a trigger are a set, whose order there is another one in each process.
+    kept = automation.model_dump(include={"name", "description", "trigger", "actions", "enabled"})
     kept["trigger"].pop("id", None)
     return kept
 

@@ -37,6 +37,21 @@ publish(Event(Kind.CHANGED, "hbaf-chats", "CHANGED: confidence", {"version": "1"
 assert not waiting()
 """
 
+PUBLISH_IN_A_FLOW = """
+import sys
+from prefect import flow, task
+from hbaf.events.event import Event, Kind
+from hbaf.events.outbox import publish, waiting
+@task
+def judge():
+    publish(Event(Kind.REFUSED, "hbaf-calls", "version 4: not promoted"))
+@flow
+def promote():
+    judge()
+promote()
+assert not waiting()
+"""
+
 
 def asked(stack: Stack, path: str, **wanted: Any) -> Any:
     """What the server's API answers."""
@@ -75,7 +90,10 @@ def test_a_change_starts_one_training_and_automations_are_kept(stack: Stack) -> 
         "hbaf-chats"
     ]
     assert changed[0]["payload"]["message"] == "CHANGED: confidence"
-    time.sleep(3)
+    stack.run(sys.executable, "-c", PUBLISH_IN_A_FLOW)
+    refused = {"filter": {"event": {"name": ["hbaf.model.refused"]}}}
+    [told] = eventually(lambda: asked(stack, "/events/filter", **refused)["events"])
+    assert told["payload"]["message"] == "version 4: not promoted"
     assert len(runs) == len(asked(stack, "/flow_runs/filter", deployments={"name": {"any_": ["train-calls"]}})) == 1
     stack.run(sys.executable, "-c", MAKE)
     assert automations(stack).keys() == made.keys() - {"hbaf: retraining of hbaf-calls"}
