@@ -280,8 +280,9 @@ def _run(job: Job, folder: Path) -> RunFacts:
 
 def _run_published(job: Job, corpus: Corpus, folder: Path, reason: str) -> dict[str, Any]:
     """What a published classifier says, which learns nothing: the fields of `RunFacts` that are measured."""
-    published, store = hub_model(job.entrant.base, corpus.labels), default_store()
-    dev, on_test = published.measured(corpus, store), published.measured(corpus, store, reason)
+    published = hub_model(job.entrant.base, corpus.labels)
+    table = published.predict(corpus, default_store())
+    dev, on_test = published.measured(table, corpus), published.measured(table, corpus, reason)
     for split, found in (("dev", dev), ("test", on_test)):
         found.as_frame().to_parquet(folder / f"{split}.parquet", index=False)
     return {

@@ -86,11 +86,16 @@ class Clips:
         )
         if self.served is not None and self.root is not None:
             return self.served + quote(os.fsencode(os.path.relpath(path, self.root)), safe="/") + fragment
-        try:
-            # Quoting ":" as well keeps a file named `javascript:...` from being read as a scheme.
-            return quote(os.fsencode(os.path.relpath(path, self.page_folder)), safe="/") + fragment
-        except ValueError:  # another drive on Windows
-            return path.as_uri() + fragment
+        return link_to(path, self.page_folder) + fragment
+
+
+def link_to(path: Path, folder: Path) -> str:
+    """The URL of a file in a page of a folder: relative where it can be, since both may move together."""
+    try:
+        # Quoting ":" as well keeps a file named `javascript:...` from being read as a scheme.
+        return quote(os.fsencode(os.path.relpath(path, folder)), safe="/")
+    except ValueError:  # another drive on Windows
+        return path.absolute().as_uri()
 
 
 def _seconds(value: Any) -> float | None:

@@ -6,7 +6,6 @@ content security policy allows only the scripts and styles whose digests stand i
 
 import base64
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ from itertools import chain, pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from hbaf.home import write_atomically
-from hbaf.report.audio import SERVED, AudioMode, Clips
+from hbaf.report.audio import SERVED, AudioMode, Clips, link_to
 from hbaf.report.conversation import (
     Conversation,
     Palette,
@@ -111,7 +109,7 @@ def write_report(
         "versions": _versions(scores),
         "notice": notice,
         "review": review,
-        "links": [(called, _link(file, folder), _link(file, pages)) for called, file in links.items()],
+        "links": [(called, link_to(file, folder), link_to(file, pages)) for called, file in links.items()],
     }
     sounds = SERVED if review else None
     # One conversation's rows at a time: memory does not grow with the rows of all.
@@ -127,14 +125,6 @@ def write_report(
         if page_file.name not in current and _is_ours(page_file):
             page_file.unlink(missing_ok=True)
     return index
-
-
-def _link(file: Path, folder: Path) -> str:
-    """Relative where it can be: a report and what lies beside it may move together."""
-    try:
-        return quote(os.fsencode(os.path.relpath(file, folder)), safe="/")
-    except ValueError:  # another drive on Windows
-        return file.absolute().as_uri()
 
 
 def _check(scores: pd.DataFrame, emotions: Sequence[str]) -> None:

@@ -14,11 +14,12 @@ import pandas as pd
 from hbaf.corpus.schema import Corpus
 from hbaf.home import write_atomically
 from hbaf.parameters import ValidationParameters
+from hbaf.report.charts import stacked
 from hbaf.report.conversation import clock, number_of, palette_of, words_of
 from hbaf.report.pages import render
 from hbaf.validation.broken_rows import as_csv, broken_rows
 from hbaf.validation.report import RuleResult, ValidationResult
-from hbaf.validation.rules import RULES
+from hbaf.validation.rules import RULES, Rule
 from hbaf.validation.tables import dialogue_table, utterance_table
 
 OWN = "own"  # folder beside the pages that may be shown
@@ -55,7 +56,7 @@ def write_validation_page(
         warnings=len(result.failures("warning")),
         broken=[_rule(rule, broken, rows) for rule in ranked if rule.failed or rule.broken_rows],
         fine=[rule for rule in ranked if not rule.failed and not rule.broken_rows],
-        charts=[chart for rule in RULES if (chart := _chart(rule.name, tables, parameters)) is not None],
+        charts=[chart for rule in RULES if (chart := _chart(rule, tables, parameters)) is not None],
         splits=_splits(result.counts, corpus.emotions),
     )
     write_atomically(own / "index.html", page.encode("utf-8", "replace"))
@@ -90,9 +91,8 @@ def _row(name: str, value: Any, rows: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _chart(name: str, tables: Mapping[str, pd.DataFrame], parameters: ValidationParameters) -> dict[str, Any] | None:
+def _chart(rule: Rule, tables: Mapping[str, pd.DataFrame], parameters: ValidationParameters) -> dict[str, Any] | None:
     """The distribution of the numbers that a rule bounds; None where there is nothing to draw."""
-    rule = next(one for one in RULES if one.name == name)
     if rule.kind != "between" or rule.table == "corpus":
         return None
     values = tables[rule.table][rule.column].dropna().to_numpy(float)
@@ -123,8 +123,6 @@ def _chart(name: str, tables: Mapping[str, pd.DataFrame], parameters: Validation
 
 def _splits(counts: Mapping[str, Mapping[str, int]], emotions: Sequence[str]) -> dict[str, Any]:
     """Dialogues, utterances and the mix of labels of each split."""
-    from hbaf.report.charts import stacked
-
     palette = palette_of(emotions)
     return {
         "legend": list(zip(palette.emotions, palette.slots, strict=True)),

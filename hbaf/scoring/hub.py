@@ -95,18 +95,18 @@ class HubModel:
             }
         )
 
-    def measured(self, corpus: Corpus, store: FeatureStore, final_reason: str = "") -> "SplitPredictions":
+    def measured(self, table: pd.DataFrame, corpus: Corpus, final_reason: str = "") -> "SplitPredictions":
         """Its predictions of dev among the corpus's own emotions, as a floor beside systems that were trained there.
 
         An emotion that only one of the two knows is never said. Where it says nothing, as of an utterance without
         words, all emotions are equally likely.
 
         Args:
+            table: of all utterances, as `predict` makes it.
             final_reason: why the test split is used; empty: dev.
         """
         from hbaf.training.evaluate import predictions_of
 
-        table = self.predict(corpus, store)
         kept = np.stack([table.get(f"p_{emotion}", np.zeros(len(table))) for emotion in corpus.emotions], axis=1)
         total = np.nan_to_num(kept).sum(1, keepdims=True)
         kept = np.where(total > 0, np.nan_to_num(kept) / np.maximum(total, 1e-9), 1 / len(corpus.emotions))

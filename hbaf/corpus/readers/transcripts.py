@@ -12,6 +12,7 @@ from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES, folded
 from hbaf.corpus.text.manifest import Manifest, Row
 from hbaf.corpus.text.manifest_values import NO_VALUE, BadRow, seconds
+from hbaf.corpus.text.toolkits.rttm import SUFFIX as RTTM
 from hbaf.corpus.text.toolkits.rttm import name_speakers
 from hbaf.corpus.text.transcripts.forms import BESIDE_A_RECORDING, FORMS, SUFFIXES, ReadSummary, read_transcript
 from hbaf.corpus.text.transcripts.made_here import kept_in_home
@@ -52,7 +53,7 @@ def read_transcripts(
         _add(manifest, path.stem, _Recordings(files).of(path), parsed.rows, root)
         manifest.set_aside += parsed.set_aside
         manifest.notes += summary.lines()
-        name_speakers(manifest, root, limits)
+        name_speakers(manifest, files, root, limits)
         return manifest
     summary = ReadSummary()
     dialogues = _dialogues(files, in_home=True)
@@ -61,7 +62,7 @@ def read_transcripts(
     manifest.notes += summary.lines()
     if not manifest.rows and not manifest.set_aside:
         return None
-    name_speakers(manifest, root, limits)
+    name_speakers(manifest, files, root, limits)
     with_one = {recording for recording, _ in dialogues.values()}
     manifest.set_aside += [
         (_shown(path, root), NO_TRANSCRIPT, f"no transcript of its name ({', '.join(SUFFIXES[:6])} ...)")
@@ -114,7 +115,7 @@ def _rank(transcript: Path) -> tuple[int, int]:
 def _files(root: Path) -> list[Path]:
     """Recordings and possible transcripts, in order; nothing hidden, no pipes, nothing that leads out of the folder."""
     inside, found = root.resolve(), []
-    known = {*SUFFIXES, *BESIDE_A_RECORDING, *AUDIO_SUFFIXES}
+    known = {*SUFFIXES, *BESIDE_A_RECORDING, *AUDIO_SUFFIXES, RTTM}
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):

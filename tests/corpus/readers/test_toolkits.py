@@ -241,3 +241,11 @@ def test_a_table_whose_name_says_cuts_is_a_table(folder: Path) -> None:
     rows = [{"dialogue": "call1", "text": "Hello.", "audio": "wav/call1.wav"}] * 2
     pd.DataFrame(rows).to_json(folder / "haircuts.jsonl", orient="records", lines=True)
     assert len(read(folder).utterances) == 2
+
+
+def test_an_rttm_that_leads_nowhere_or_out_of_the_folder_is_no_rttm(folder: Path) -> None:
+    (folder / "wav" / "call1.srt").write_text("1\n00:00:00,000 --> 00:00:01,500\nWhere is my parcel?\n")
+    (folder.parent / "strange.rttm").write_text("SPEAKER call1 1 0.00 1.70 <NA> <NA> anna <NA> <NA>\n")
+    (folder / "gone.rttm").symlink_to(folder / "nothing")
+    (folder / "strange.rttm").symlink_to(folder.parent / "strange.rttm")
+    assert [row[2] for row in turns_of(read(folder))] == ["unknown"]

@@ -31,7 +31,7 @@ def as_meant(manifest: Manifest) -> Manifest:
         if "text" not in found and "pred_text" in found:
             manifest.notes.append("a NeMo manifest: `pred_text`, which a recogniser wrote, is the text")
             manifest = _renamed(manifest, {"pred_text": "text"})
-        if all(row.values.get("label") in (None, _TO_FILL) for row in manifest.rows):
+        if "label" in found and all(row.values.get("label") in (None, _TO_FILL) for row in manifest.rows):
             manifest = _renamed(manifest, {"label": "task"})
     return manifest
 

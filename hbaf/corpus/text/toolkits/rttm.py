@@ -18,12 +18,15 @@ SUFFIX = ".rttm"
 _Spans = list[tuple[float, float, str]]  # start, end in seconds, speaker
 
 
-def name_speakers(manifest: Manifest, root: Path, limits: LimitParameters) -> None:
+def name_speakers(manifest: Manifest, files: Iterable[Path], root: Path, limits: LimitParameters) -> None:
     """Gives the turns of recordings in which nobody is named the speaker who speaks longest in them.
 
     Which recording a line is about says its second field; where a file has one field alone, the file's own name does.
+
+    Args:
+        files: of the corpus, inside `root`; RTTM counts.
     """
-    spans = _spans(sorted(root.rglob(f"*{SUFFIX}")), root, manifest, limits)
+    spans = _spans((path for path in files if path.suffix.lower() == SUFFIX), root, manifest, limits)
     if not spans:
         return
     named = {row.values.get("audio") for row in manifest.rows if row.values.get("speaker")}
