@@ -9,7 +9,8 @@ from flows.trial_runs import pool_workers
 from hbaf import pipeline
 from hbaf.parameters import CorpusParameters, SearchParameters
 from hbaf.registry.runs import RunReference
-from hbaf.registry.tracking import run_address
+from hbaf.registry.table_views import view_of
+from hbaf.registry.tracking import run_address, view_address
 
 
 @flow(name="train-hbaf", flow_run_name=run_name)
@@ -48,6 +49,7 @@ def train_hbaf(
         f"weighted F1 on dev {run.weighted_f1:.3f}" if run.verdict is None else run.verdict.markdown(),
         *filter(None, (found.chosen,)),
         f"candidate: {found.model} version {found.version}, run {run.run_id}",
+        f"all runs of {found.reference.name}: {view_address(view_of(found.reference.name))}",
     ]
     report(f"{found.reference.name}-{settings.training.recipe}", lines, run.run_id)
     return run

@@ -1,7 +1,6 @@
 """The words of a model card, as Markdown, and the same as a page that needs nothing beside it."""
 
 import base64
-import html
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -58,19 +57,21 @@ def card_markdown(
 
 
 def as_page(markdown: str, images: Mapping[str, bytes]) -> str:
-    """A card as one HTML file with its pictures inside.
+    """A card as one HTML file with its pictures inside, in the style of the reports.
 
     Args:
         images: file name as in the Markdown -> PNG.
     """
     from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    from hbaf.report.pages import render
 
     # The preset that lets no HTML of the text through: names of corpora and reasons are what a user typed.
     body = MarkdownIt("js-default").render(markdown)
     for name, png in images.items():
         body = body.replace(f'src="{name}"', f'src="data:image/png;base64,{base64.b64encode(png).decode()}"')
-    title = html.escape(markdown.partition("\n")[0].lstrip("# "))
-    return PAGE.format(policy=CONTENT_POLICY, title=title, style=STYLE, body=body)
+    return render("card", title=markdown.partition("\n")[0].lstrip("# "), body=Markup(body))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -230,36 +231,6 @@ def _changed(recipe: str, facts: PackageFacts) -> list[str]:
             if name not in aside and value != start[name]:
                 found.append(f"--set {stage}.{name}={value if isinstance(value, str) else json.dumps(value)}")
     return found
-
-
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .3rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; font-size: .93rem; }
-th, td { border-bottom: 1px solid var(--line); padding: .28rem .8rem .28rem 0; vertical-align: top; text-align: left; }
-code { font-size: .88em; overflow-wrap: anywhere; } pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
-pre code { overflow-wrap: normal; }
-img { max-width: 100%; background: white; border-radius: 6px; }
-@media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } table, img { break-inside: avoid; } }
-"""
-
-CONTENT_POLICY = (
-    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">"
-)
-PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-{policy}
-<meta name="referrer" content="no-referrer">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-<main>
-{body}</main>
-</html>
-"""
 
 
 def _times(number: int) -> str:

@@ -20,6 +20,7 @@ from hbaf.model.batch import UNLABELLED
 from hbaf.parameters import FeatureParameters, ModelParameters, Parameters, Settings, TrainingParameters
 from hbaf.registry.metric_names import check_labels
 from hbaf.registry.models import log_package
+from hbaf.registry.table_views import CORPUS_TAG
 from hbaf.registry.tracking import (
     DESCRIPTION_TAG,
     EXPERIMENT,
@@ -195,7 +196,7 @@ def described(corpus: str, training: TrainingParameters) -> dict[str, str]:
 
     Not the variant: `hbaf.variant` marks the runs that may be promoted.
     """
-    return {"hbaf.corpus": corpus, "hbaf.recipe": training.recipe, "hbaf.seed": str(training.seed)}
+    return {CORPUS_TAG: corpus, "hbaf.recipe": training.recipe, "hbaf.seed": str(training.seed)}
 
 
 def versions() -> dict[str, dict[str, str]]:

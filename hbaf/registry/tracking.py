@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hbaf.home import home_folder, prepare_environment, without_password
-from hbaf.registry import trials_view
+from hbaf.registry import table_views
 from hbaf.registry.embedded.database import HOME_TAG, artifacts, make_database
 from hbaf.registry.embedded.moved_home import digest_of
 from hbaf.registry.metric_names import metric_name
@@ -45,6 +45,7 @@ logging.getLogger("mlflow.models.model").setLevel(logging.ERROR)
 EXPERIMENT = "hbaf"
 DESCRIPTION_TAG = "mlflow.note.content"  # what MLflow's pages show as the description of a run
 DATASET_DIGEST = 36  # characters that MLflow keeps of a dataset's digest
+LOCAL_PAGES = "http://127.0.0.1:5000"  # where `mlflow ui` serves them
 PARAMETER_LIMIT = 6000  # characters; MLflow refuses longer values
 
 
@@ -122,7 +123,7 @@ def experiment_id(name: str = EXPERIMENT) -> str:
     local = os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite:")
     place = (artifacts() / name).as_uri() if local else None
     try:
-        return str(client.create_experiment(name, artifact_location=place, tags=trials_view.tags()))
+        return str(client.create_experiment(name, artifact_location=place, tags=table_views.tags()))
     except mlflow.exceptions.MlflowException:
         # Another process made it between the question and the answer.
         found = client.get_experiment_by_name(name)
@@ -135,18 +136,28 @@ def experiment_id(name: str = EXPERIMENT) -> str:
 def run(
     name: str, *, tags: Mapping[str, str], experiment: str = EXPERIMENT, parent_run_id: str | None = None
 ) -> Iterator[MlflowRunLog]:
-    """A run that ends FINISHED, or FAILED when the block raises."""
+    """A run that ends FINISHED, or FAILED when the block raises; one of a corpus has the view of that corpus's runs."""
     client = MlflowClient()
+    place = experiment_id(experiment)
+    if table_views.CORPUS_TAG in tags:
+        _keep_view(client, place, tags[table_views.CORPUS_TAG])
     nested = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
     origin = prefect_origin()
     tags = {**tags, **nested, **origin, HOME_TAG: home_digest()}
-    made = client.create_run(experiment_id(experiment), run_name=name, tags=tags)
+    made = client.create_run(place, run_name=name, tags=tags)
     try:
         yield MlflowRunLog(made.info.run_id)
     except BaseException:
         clean_up(f"run {made.info.run_id}", lambda: client.set_terminated(made.info.run_id, "FAILED"))
         raise
     client.set_terminated(made.info.run_id)
+
+
+def _keep_view(client: MlflowClient, place: str, corpus: str) -> None:
+    there = client.get_experiment(place).tags
+    for name, view in table_views.of_corpus(corpus).items():
+        if name not in there:  # one that was changed by hand stays
+            client.set_experiment_tag(place, name, view)
 
 
 @contextmanager
@@ -214,6 +225,14 @@ def run_address(run_id: str) -> str:
     if not uri.startswith("http"):
         return f"`{ui_command()}`, run {run_id}"
     return f"{uri}/#/experiments/{MlflowClient().get_run(run_id).info.experiment_id}/runs/{run_id}"
+
+
+def view_address(view: str, experiment: str = EXPERIMENT) -> str:
+    """Where a person finds a saved view of the run table: its page, after the command that serves it if need be."""
+    uri = tracking_address()
+    server = uri if uri.startswith("http") else LOCAL_PAGES
+    page = table_views.link(server, experiment_id(experiment), view)
+    return page if server == uri else f"{ui_command()}\n      {page}"
 
 
 def tracking_address() -> str:

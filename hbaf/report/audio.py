@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-import numpy as np
-
 from hbaf.corpus.schema import is_missing
 from hbaf.corpus.sound.audio import SAMPLE_RATE, AudioProblem, load_audio
+from hbaf.corpus.sound.facts import kept_waveform
+from hbaf.corpus.sound.facts_cache import FactsCache
+from hbaf.corpus.sound.measure import Segment, waveform
 
 AudioMode = Literal["link", "embed", "none"]
 SERVED = "../sound/"  # where `hbaf review` has the sound of a page
 EMBED_SECONDS = 60.0  # a longer segment is linked
 TOO_LONG = f"longer than {EMBED_SECONDS:.0f} s"
-BARS = 100  # of a waveform
 EMBED_PAGE_BYTES = 12_000_000  # of one page; what comes after is linked
 
 
@@ -34,7 +34,7 @@ class Clip:
         start: seconds from the beginning of the source, None for its beginning.
         end: seconds from the beginning of the source, None for its end.
         note: why there is nothing to play, or why it is linked and not embedded; usually empty.
-        wave: an SVG path of the loudness over time, 100 wide and 20 high, of sound that is in the page; else empty.
+        wave: an SVG path of the waveform, 100 wide and 32 high; empty for sound that was never measured in this home.
     """
 
     source: str = ""
@@ -47,8 +47,16 @@ class Clip:
 class Clips:
     """The clips of one page; counts what it embedded, so that the page stays small enough to open."""
 
-    def __init__(self, mode: AudioMode, root: Path | None, page_folder: Path, served: str | None = None) -> None:
+    def __init__(
+        self,
+        mode: AudioMode,
+        root: Path | None,
+        page_folder: Path,
+        served: str | None = None,
+        facts: FactsCache | None = None,
+    ) -> None:
         self.mode = mode
+        self.facts = facts  # where the waveforms of linked sound are
         self.served = served  # where a server has the corpus's files, as a page names it; None: pages are files
         self.root = None if root is None else Path(os.path.abspath(root))  # noqa: PTH100  (lexical: links are kept)
         self.page_folder = Path(os.path.abspath(page_folder))  # noqa: PTH100
@@ -67,10 +75,12 @@ class Clips:
         if not path.is_file():
             return Clip(note="The audio file was not there when this report was made.")
         start, end = _seconds(row.get("start")), _seconds(row.get("end"))
+        channel = None if is_missing(row.get("channel")) else int(row["channel"])
         if self.mode == "link":
-            return Clip(self._link(path, start, end), start, end)
+            kept = kept_waveform(self.facts, path, (channel, start, end)) if self.facts else ""
+            return Clip(self._link(path, start, end), start, end, wave=drawn(kept))
         try:
-            sound, wave = _as_mp3(path, start, end, row)
+            sound, wave = _as_mp3(path, (channel, start, end), row)
             if self.embedded_bytes + len(sound) > EMBED_PAGE_BYTES:
                 raise AudioProblem("the page holds enough audio already", path, "")
         except AudioProblem as problem:
@@ -102,7 +112,7 @@ def _seconds(value: Any) -> float | None:
     return None if is_missing(value) else max(0.0, float(value))
 
 
-def _as_mp3(path: Path, start: float | None, end: float | None, row: Mapping[str, Any]) -> tuple[bytes, str]:
+def _as_mp3(path: Path, segment: Segment, row: Mapping[str, Any]) -> tuple[bytes, str]:
     """The segment as 16 kHz mono MP3, which every browser plays, and its waveform.
 
     Raises:
@@ -110,29 +120,21 @@ def _as_mp3(path: Path, start: float | None, end: float | None, row: Mapping[str
     """
     import soundfile
 
+    channel, start, end = segment
     length = _seconds(row.get("seconds")) if end is None else end - (start or 0.0)
     if length is not None and length > EMBED_SECONDS:  # before a long file is decoded
         raise AudioProblem(TOO_LONG, path, "")
-    channel = row.get("channel")
-    signal = load_audio(path, channel=None if is_missing(channel) else int(channel), start=start, end=end)  # type: ignore[arg-type]
+    signal = load_audio(path, channel=channel, start=start, end=end)
     if len(signal) > EMBED_SECONDS * SAMPLE_RATE:
         raise AudioProblem(TOO_LONG, path, "")
     sound = io.BytesIO()
     soundfile.write(sound, signal, SAMPLE_RATE, format="MP3")
-    return sound.getvalue(), wave_of(signal)
+    return sound.getvalue(), drawn(waveform(signal))
 
 
-def wave_of(signal: np.ndarray) -> str:
-    """The waveform as a path of bars: the largest deviation in each of 100 stretches, the loudest as high as there is.
-
-    Args:
-        signal: (samples,) float32.
-    """
-    stretches = np.array_split(np.abs(signal), min(BARS, max(len(signal), 1)))
-    peaks = np.array([part.max(initial=0.0) for part in stretches])
-    heights = np.maximum(0.5, 10 * peaks / max(float(peaks.max()), 1e-6))
-    wide = 100 / len(heights)
+def drawn(wave: str) -> str:
+    """The path of a waveform: a vertical stroke for each of its digits."""
+    wide = 100 / max(len(wave), 1)
     return "".join(
-        f"M{at * wide:.4g} {10 - high:.3g}h{0.7 * wide:.3g}v{2 * high:.3g}h-{0.7 * wide:.3g}z"
-        for at, high in enumerate(heights)
+        f"M{(at + 0.5) * wide:.4g} {15 - int(level, 16)}v{2 * int(level, 16) + 2}" for at, level in enumerate(wave)
     )

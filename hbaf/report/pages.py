@@ -19,6 +19,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from hbaf.corpus.sound.facts_cache import FactsCache
 from hbaf.home import write_atomically
 from hbaf.report.audio import SERVED, AudioMode, Clips, link_to
 from hbaf.report.conversation import (
@@ -37,9 +38,9 @@ from hbaf.report.conversation import (
 from hbaf.report.index import for_index, index_view
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = {  # where it is not one of the page's name
+SCRIPTS = {  # of the pages that do more than show their keys
+    "report_index": ("report_index.js",),
     "report_conversation": ("report_conversation.js", "report_labelling.js"),
-    "report_validation": ("monitor.js",),
 }
 MARK = b'<meta name="generator" content="hbaf report">'  # how a page of ours is known from a stranger's
 
@@ -112,11 +113,14 @@ def write_report(
         "links": [(called, link_to(file, folder), link_to(file, pages)) for called, file in links.items()],
     }
     sounds = SERVED if review else None
+    facts = FactsCache() if audio == "link" else None
     # One conversation's rows at a time: memory does not grow with the rows of all.
     for conversation, after in pairwise(chain(_conversations(scores, colours), [None])):
         assert conversation is not None
         around = (conversations[-1] if conversations else None, after)
-        page = _conversation_page(conversation, colours, Clips(audio, corpus_root, pages, sounds), around, shared)
+        page = _conversation_page(
+            conversation, colours, Clips(audio, corpus_root, pages, sounds, facts), around, shared
+        )
         _write(pages / f"{conversation.slug}.html", page)
         conversations.append(for_index(conversation))
     _write(index, render("report_index", **index_view(conversations, colours, scores), **shared, tables=tables))
@@ -222,7 +226,7 @@ def _own(*names: str) -> tuple[Markup, str]:
 def render(page: str, **content: Any) -> str:
     """A page of `templates/` with the style and the script that belong to it."""
     style, style_digest = _own("report.css")
-    script, script_digest = _own(*SCRIPTS.get(page, (f"{page}.js",)))
+    script, script_digest = _own(*SCRIPTS.get(page, ("page.js",)))
     own = {"style": style, "style_digest": style_digest, "script": script, "script_digest": script_digest}
     return _templates().get_template(f"{page}.html").render(**{"review": False, **own, **content})
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from hbaf.promotion.best_run import best_run
 from hbaf.promotion.promote import model_name, register_once
-from hbaf.registry import trials_view
 from hbaf.registry.runs import RunReference, run_key
-from hbaf.registry.tracking import DESCRIPTION_TAG, MlflowRunLog, experiment_id, tracking_address
+from hbaf.registry.table_views import TRIALS
+from hbaf.registry.tracking import DESCRIPTION_TAG, MlflowRunLog, view_address
 from hbaf.search.plan import StudyPlan
 from hbaf.search.plots import write_plots
 from hbaf.search.refit import Refit, choose, fresh_seeds
@@ -25,7 +25,7 @@ class StudyOutcome:
     Attributes:
         start: dev weighted F1 of trial 0, the starting values; None if it failed.
         refits: by mean, the best first.
-        compared: address of the page that compares the trials; None without an MLflow server.
+        compared: where a person compares the trials.
         candidate: the run whose model is registered.
         version: of the registered model, without an alias.
     """
@@ -40,7 +40,7 @@ class StudyOutcome:
     candidate: RunReference
     model: str
     version: str
-    compared: str | None
+    compared: str
 
     def lines(self) -> list[str]:
         """The outcome for a person."""
@@ -58,8 +58,7 @@ class StudyOutcome:
         chosen = ", ".join(f"{name} {value:.4g}" for name, value in self.refits[0].values.items())
         lines.append(f"chosen by the mean: trial {self.refits[0].setting}, {chosen}")
         lines.append(f"candidate: {self.model} version {self.version}, run {self.candidate.run_id}")
-        if self.compared:
-            lines.append(f"trials side by side: {self.compared}")
+        lines.append(f"trials side by side: {self.compared}")
         return lines
 
 
@@ -85,16 +84,11 @@ def end_study(plan: StudyPlan, search: SharedStudy, refit: SharedStudy) -> Study
     states = [trial.state for trial in trials]
     outcome = StudyOutcome(
         plan.study, plan.parent_run_id, states.count("complete") + states.count("pruned"), states.count("pruned"),
-        states.count("fail"), start, tuple(refits), candidate, name, version, trials_address(plan),
+        states.count("fail"), start, tuple(refits), candidate, name, version, 
+        view_address(TRIALS, plan.experiment),
     )  # fmt: skip
     _show(plan, search, outcome)
     return outcome
-
-
-def trials_address(plan: StudyPlan) -> str | None:
-    """Where a person compares the trials of a study."""
-    server = tracking_address()
-    return trials_view.link(server, experiment_id(plan.experiment)) if server.startswith("http") else None
 
 
 def _show(plan: StudyPlan, search: SharedStudy, outcome: StudyOutcome) -> None:

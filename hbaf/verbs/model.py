@@ -22,7 +22,8 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
         again: Train even if a run with the same data and settings exists.
     """
     from hbaf import pipeline
-    from hbaf.registry.tracking import ui_command
+    from hbaf.registry.table_views import view_of
+    from hbaf.registry.tracking import view_address
 
     found = pipeline.train(
         options.corpus(source, RUN_STAGES), options.settings(recipe), again=again, progress=options.progress, step=aloud
@@ -35,7 +36,7 @@ def train(source: Source, *, recipe: Recipe = "paper", again: bool = False, opti
     if found.chosen:
         print(found.chosen)
     print(f"run {run.run_id}\npackage {run.package}")
-    print(f"candidate {found.model} version {found.version}\nview: {ui_command()}")
+    print(f"candidate {found.model} version {found.version}\nview: {view_address(view_of(found.reference.name))}")
     lines = [f"dev weighted F1 {run.weighted_f1:.3f}"] if run.verdict is None else run.verdict.lines()
     print("\n".join(lines))
     return 0

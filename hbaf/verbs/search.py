@@ -62,7 +62,6 @@ def search(
     """
     from hbaf import pipeline
     from hbaf.parameters import SearchParameters
-    from hbaf.registry.tracking import ui_command
     from hbaf.search.worker import end_in_order
 
     asked = SearchParameters(
@@ -81,7 +80,7 @@ def search(
         step=aloud,
     )
     print("\n".join(outcome.lines()))
-    print(f"view: {ui_command()}\nnext: hbaf promote {source}")
+    print(f"next: hbaf promote {source}")
     return 0
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hbaf.corpus.schema import Corpus, as_utterances, empty_splits
+from hbaf.corpus.sound.facts import add_facts
 from hbaf.report.pages import write_report
 from tests.report import made_up
 
@@ -355,21 +357,30 @@ def test_each_speaker_has_a_line(page, report):
     assert "Mara" in lines.first.inner_text()
 
 
-def test_a_waveform_of_embedded_sound_is_played_from_where_it_is_clicked(page, tmp_path):
+@pytest.mark.parametrize("audio", ["embed", "link"])
+def test_a_waveform_is_played_from_where_it_is_clicked(page, tmp_path, monkeypatch, audio):
     import soundfile
+
+    monkeypatch.setenv("HBAF_HOME", str(tmp_path / "home"))
 
     (tmp_path / "corpus" / "audio").mkdir(parents=True)
     tone = 0.2 * np.sin(2 * np.pi * 220 * np.arange(100 * 8000) / 8000)
     soundfile.write(tmp_path / "corpus" / "audio" / "dia0.wav", tone, 8000)
     site = tmp_path / "site"
-    made_up.write(made_up.fake_scores(1, 3), site, corpus_root=tmp_path / "corpus", audio="embed")
+    scores = made_up.fake_scores(1, 3)
+    columns = ["corpus", "dialogue_id", "turn", "speaker", "text", "audio", "start", "end"]
+    add_facts(Corpus("a", tmp_path / "corpus", as_utterances(scores[columns]), empty_splits()), workers=1)
+    made_up.write(scores, site, corpus_root=tmp_path / "corpus", audio=audio)
     page.open(made_up.pages_of(site)[0])
     wave = page.tab.locator("#t1 .wave")
     assert wave.locator("path").get_attribute("d").count("M") == 100
     box = wave.bounding_box()
     page.tab.mouse.click(box["x"] + 0.75 * box["width"], box["y"] + 5)
     page.until("document.querySelector('#t1 audio').currentTime > 0")
-    share = page.tab.evaluate("(a => a.currentTime / a.duration)(document.querySelector('#t1 audio'))")
+    start, end = (0, "a.duration") if audio == "embed" else (scores.loc[0, "start"], scores.loc[0, "end"])
+    share = page.tab.evaluate(
+        f"(a => (a.currentTime - {start}) / ({end} - {start}))(document.querySelector('#t1 audio'))"
+    )
     assert 0.7 < share <= 1
     page.until("Number(document.querySelector('#t1 .played').getAttribute('width')) > 70")
     assert page.complaints == []

@@ -24,7 +24,7 @@ from hbaf.parameters import LimitParameters
 
 # Raise it when a fact is measured differently: cached ones are measured again. Up to 3, where processes could not
 # start, every file was kept as one that crashes its decoder.
-VERSION = 4
+VERSION = 5
 
 
 def add_facts(
@@ -62,6 +62,7 @@ def add_facts(
     facts: list[dict[str, Any]] = [{} for _ in range(len(table))]
     with _advance(progress, sum(map(len, wanted.values()))) as advance:
         for path, segment, measured in _measure_all(wanted, workers or os.cpu_count() or 1, limits):
+            measured = {name: value for name, value in measured.items() if name != "waveform"}  # the cache has it
             for index in wanted[path][segment]:
                 facts[index] = measured
             advance()
@@ -72,6 +73,12 @@ def add_facts(
     table["audio_problem"] = table["audio_problem"].where(table["audio_problem"].notna(), found).astype("str")
     stop_where_channels_differ(corpus.name, table)
     return replace(corpus, utterances=table)
+
+
+def kept_waveform(cache: FactsCache, path: Path, segment: Segment) -> str:
+    """The waveform of a segment as `add_facts` measured it; "" where it did not, or the file has changed since."""
+    key = _cache_key(path, _status(path), segment)
+    return str(cache.get({segment: key}).get(segment, {}).get("waveform", ""))
 
 
 def utterance_keys(utterances: pd.DataFrame, modality: Literal["audio", "text"], context: int = 0) -> pd.Series:

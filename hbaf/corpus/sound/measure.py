@@ -19,6 +19,7 @@ from hbaf.corpus.sound.audio import AudioProblem, load_native
 
 FRAME = 0.03  # seconds
 VOICE_RANGE = 40.0  # dB below the loudest frame that still count as voice
+BARS = 100  # of a waveform
 FULL_SCALE = 0.9995  # of full scale; the largest 16-bit sample is 0.99997
 
 Segment = tuple[int | None, float | None, float | None]  # channel, start, end
@@ -45,7 +46,22 @@ def _measure_segment(path: Path, channel: int | None, start: float | None, end: 
         "loudness": 10 * math.log10(float(np.mean(np.square(samples, dtype=np.float64)))),
         "clipped": float(np.mean(np.abs(samples) >= FULL_SCALE)),
         "voiced_share": _voiced_share(samples, rate),
+        "waveform": waveform(samples),
     }
+
+
+def waveform(samples: np.ndarray) -> str:
+    """What a page draws of a signal: the largest deviation in each of 100 stretches, as hexadecimal digits.
+
+    The largest of all is `f`.
+
+    Args:
+        samples: (n,) at any rate; n below 100 gives n digits.
+    """
+    bars = min(BARS, len(samples))
+    peaks = np.maximum.reduceat(np.abs(samples), np.arange(bars) * len(samples) // bars) if bars else np.zeros(0)
+    levels = np.rint(15 * peaks / max(float(peaks.max(initial=0.0)), 1e-6)).astype(int)
+    return "".join(f"{level:x}" for level in levels)
 
 
 def _voiced_share(samples: np.ndarray, rate: int) -> float:

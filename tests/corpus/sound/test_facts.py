@@ -13,7 +13,8 @@ import soundfile
 
 from hbaf.corpus.readers.folder import read_folder
 from hbaf.corpus.schema import FACT_COLUMNS, Corpus, CorpusError
-from hbaf.corpus.sound.facts import add_facts, utterance_keys
+from hbaf.corpus.sound.facts import add_facts, kept_waveform, utterance_keys
+from hbaf.corpus.sound.facts_cache import FactsCache
 from hbaf.corpus.sound.measuring import Decoder
 from hbaf.parameters import CorpusParameters
 
@@ -72,6 +73,17 @@ def test_what_is_measured(root: Path) -> None:
     assert part["audio_digest"] == whole["audio_digest"] != agent["audio_digest"]
     for name, dtype in FACT_COLUMNS.items():
         assert table[name].dtype == dtype
+
+
+def test_the_cache_keeps_waveforms_and_the_table_does_not(root: Path) -> None:
+    corpus = add_facts(read(root))
+    assert "waveform" not in corpus.utterances
+    cache = FactsCache()
+    assert kept_waveform(cache, root / "whole.wav", (None, None, None)) == "f" * 50 + "0" * 50
+    assert kept_waveform(cache, root / "half.wav", (None, 0.1, 0.3)) == "f" * 100
+    assert kept_waveform(cache, root / "half.wav", (None, 0.1, 0.2)) == ""  # never measured
+    assert kept_waveform(cache, root / "text.wav", (None, None, None)) == ""  # does not decode
+    assert kept_waveform(cache, root / "gone.wav", (None, None, None)) == ""
 
 
 def test_problems_are_marked_and_name_no_folder(root: Path) -> None:
