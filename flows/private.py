@@ -17,9 +17,11 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from flows.progress import ProgressArtifacts
 from hbaf.corpus.schema import CorpusError
 from hbaf.features.finetuned import LeakError
 from hbaf.home import directory, without_passwords
+from hbaf.progress import heard_by
 from hbaf.pseudonyms import SHOW, shows_names
 from hbaf.validation import ValidationFailed
 
@@ -35,11 +37,11 @@ class StageError(RuntimeError):
 
 
 def stage(function: Callable[..., Any]) -> Any:
-    """A task whose errors are shielded."""
+    """A task whose errors are shielded, and which shows how far it is."""
 
     @functools.wraps(function)
     def run(*arguments: Any, **named: Any) -> Any:
-        with shielded(function.__name__):
+        with shielded(function.__name__), heard_by(ProgressArtifacts()):
             return function(*arguments, **named)
 
     # Every step decides by content itself whether it has been done before.

@@ -19,6 +19,7 @@ from hbaf.features.extractor import SAMPLE_RATE, Extractor, context_of, extracto
 from hbaf.features.registry import make_extractor
 from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.processes import WorkerError, run_in_processes
+from hbaf.progress import under_way
 from hbaf.stop import check
 
 SMALL = 128  # items that this process computes alone: to start others takes as long (docs/benchmarks.md)
@@ -311,14 +312,9 @@ def _batches(items: Mapping[str, Item], size: int) -> Iterator[dict[str, Item]]:
 
 def _shown(results: Iterable[Rows], batches: Sequence[dict[str, Item]], name: str, progress: bool) -> Iterator[Rows]:
     """Passes results on while a bar shows how many utterances are done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task(f"extract {name}", total=sum(map(len, batches)))
+    with under_way(f"extracting {name}", sum(map(len, batches)), shown=progress) as advance:
         for batch, result in zip(batches, results, strict=True):
-            bar.advance(task, len(batch))
+            advance(len(batch))
             yield result
 
 

@@ -9,6 +9,7 @@ import json
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.utils.data import DataLoader
 from hbaf.home import write_atomically
 from hbaf.model.batch import UNLABELLED, DialogueBatch, SystemOutput
 from hbaf.parameters import TrainingParameters
+from hbaf.progress import under_way
 from hbaf.stop import check
 from hbaf.training.averaging import AveragedWeights
 from hbaf.training.data import Dialogue, LengthBuckets, collate
@@ -176,7 +178,7 @@ class History(Callback):
         self.run_log = log  # `log` is a method of Lightning's callbacks
         self.epochs: list[dict[str, float]] = []
         self.progress = progress
-        self.bar: Any = None
+        self.work = ExitStack()
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint: `epochs`, the metrics of each epoch up to now."""
@@ -195,21 +197,8 @@ class History(Callback):
         # Killed between its last epoch and its end: Lightning forgets that the run had stopped.
         if stopper is not None and (stopper.wait_count >= stopper.patience or stopper.stopped_epoch > 0):
             trainer.should_stop = True
-        if self.progress:
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress,
-                TextColumn,
-                TimeElapsedColumn,
-                TimeRemainingColumn,
-            )
-
-            columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-            left = (TextColumn("at most"), TimeRemainingColumn(), TextColumn("left"))
-            self.bar = Progress(*columns, *left, TextColumn("{task.description}"), transient=True)
-            self.bar.start()
-            self.bar.add_task("", total=trainer.max_epochs, completed=trainer.current_epoch)
+        epochs = under_way("training", trainer.max_epochs or 0, shown=self.progress, done=trainer.current_epoch)
+        self.advance = self.work.enter_context(epochs)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Writes the epoch's metrics of train and dev to file, run log and progress bar."""
@@ -219,16 +208,12 @@ class History(Callback):
         write_atomically(self.path, json.dumps(self.epochs).encode())
         if self.run_log is not None:
             self.run_log.log_metrics(module.epoch_metrics, step=len(self.epochs))
-        if self.bar is not None:
-            message = (
-                f"dev loss {module.epoch_metrics[MONITORED]:.3f}, F1 {module.epoch_metrics['dev/weighted_f1']:.3f}"
-            )
-            self.bar.update(self.bar.task_ids[0], advance=1, description=message)
+        loss, f1 = module.epoch_metrics[MONITORED], module.epoch_metrics["dev/weighted_f1"]
+        self.advance(1, f"at most, for it stops early; dev loss {loss:.3f}, F1 {f1:.3f}")
 
     def teardown(self, trainer: lightning.Trainer, module: lightning.LightningModule, stage: str) -> None:
         """Takes the progress bar away when training ends."""
-        if self.bar is not None:
-            self.bar.stop()
+        self.work.close()
 
 
 def fit(

@@ -35,6 +35,7 @@ from hbaf.features.weights import WeightsError
 from hbaf.home import directory, write_atomically
 from hbaf.parameters import WordsParameters
 from hbaf.processes import run_in_processes
+from hbaf.progress import under_way
 from hbaf.transcription.engine import Engine, TranscriptionError, no_engine
 from hbaf.transcription.engines import make_engine
 from hbaf.transcription.models import VOICES_SHA256, locate_model
@@ -154,7 +155,7 @@ def transcribe_recordings(
     wanted = [one for one in found if isinstance(one, Path)]
     if wanted and parameters.language is not None:
         make_engine(parameters)  # says so here if the model does not know it
-    with _bar(progress, wanted, root) as advance:
+    with _shown(progress, wanted, root) as advance:
         for outcome in _hear_all(wanted, root, parameters, settings):
             done.append(outcome)
             advance(outcome)
@@ -281,22 +282,15 @@ def transcript_of(heard: "Heard", digest: str, worker: _Worker) -> dict[str, Any
 
 
 @contextmanager
-def _bar(progress: bool, wanted: Sequence[Path], root: Path) -> Iterator[Callable[[Outcome], None]]:
+def _shown(progress: bool, wanted: Sequence[Path], root: Path) -> Iterator[Callable[[Outcome], None]]:
     """By bytes: how long a recording lasts is known when it is decoded."""
-    if not progress or not wanted:
-        yield lambda outcome: None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in wanted}
     began, outcomes = time.monotonic(), list[Outcome]()
-    with Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task(f"transcribing {len(wanted)} recordings", total=sum(sizes.values()))
+    with under_way("transcribing", sum(sizes.values()), shown=progress, counted=False) as advance:
 
-        def advance(outcome: Outcome) -> None:
+        def ended(outcome: Outcome) -> None:
             outcomes.append(outcome)
             speed = sum(one.seconds for one in outcomes) / (time.monotonic() - began)
-            message = f"transcribed {len(outcomes)} of {len(wanted)}, {speed:.1f}x real time"
-            bar.update(task, advance=sizes[outcome.recording], description=message)
+            advance(sizes[outcome.recording], f"{len(outcomes)} of {len(wanted)} recordings, {speed:.1f}x real time")
 
-        yield advance
+        yield ended

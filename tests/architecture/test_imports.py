@@ -17,6 +17,7 @@ PACKAGES = ("feature_store", "hbaf", "flows", "infra")  # each imports those bef
 # The order of hbaf, from the ground up, as in docs/architecture.md: a package imports itself and those before it.
 ORDER = (
     "hbaf.stop",
+    "hbaf.progress",
     "hbaf.waiting",
     "hbaf.files",
     "hbaf.markdown",

@@ -29,6 +29,7 @@ from hbaf.corpus.example.voices import Character, casts
 from hbaf.corpus.schema import LABEL_SETS, SPLITS, Corpus, CorpusError, Split, as_utterances
 from hbaf.home import directory, write_atomically
 from hbaf.parameters import CorpusParameters
+from hbaf.progress import under_way
 from hbaf.waiting import alone
 
 NAME = "example"
@@ -188,17 +189,10 @@ def _make_audio(script: pd.DataFrame, root: Path, progress: bool) -> None:
     if not progress:
         synthesise(missing, processes)
         return
-    _with_progress(missing, processes)
+    with under_way("speaking the example corpus", len(missing), shown=True) as advance:
+        synthesise(missing, processes, lambda _path: advance())
 
 
 def _plainly(text: str) -> str:
     """The line without exclamation marks: the synthesiser would raise its voice and tell what only words shall tell."""
     return text.replace("!", ".")
-
-
-def _with_progress(missing: list[SpokenLine], processes: int) -> None:
-    from rich.progress import Progress
-
-    with Progress() as bar:
-        task = bar.add_task("speaking the example corpus", total=len(missing))
-        synthesise(missing, processes, lambda _path: bar.advance(task))

@@ -6,8 +6,7 @@ Later stages judge and name utterances by these facts without decoding again.
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from hbaf.corpus.sound.measure import Segment
 from hbaf.corpus.sound.measuring import Recording, measure_in_processes
 from hbaf.corpus.windows import Window, text_items
 from hbaf.parameters import LimitParameters
+from hbaf.progress import under_way
 
 # Raise it when a fact is measured differently: cached ones are measured again. Up to 3, where processes could not
 # start, every file was kept as one that crashes its decoder.
@@ -60,7 +60,7 @@ def add_facts(
         segment = (None if is_missing(channel) else int(channel), _or_none(start), _or_none(end))
         wanted.setdefault(corpus.root / audio, {}).setdefault(segment, []).append(index)
     facts: list[dict[str, Any]] = [{} for _ in range(len(table))]
-    with _advance(progress, sum(map(len, wanted.values()))) as advance:
+    with under_way("measuring audio", sum(map(len, wanted.values())), shown=progress) as advance:
         for path, segment, measured in _measure_all(wanted, workers or os.cpu_count() or 1, limits):
             measured = {name: value for name, value in measured.items() if name != "waveform"}  # the cache has it
             for index in wanted[path][segment]:
@@ -163,15 +163,3 @@ def _or_none(value: float) -> float | None:
 
 def _shown(value: Any, kind: type) -> str:
     return "" if is_missing(value) else repr(kind(value))
-
-
-@contextmanager
-def _advance(progress: bool, total: int) -> Iterator[Callable[[], None]]:
-    if not progress or not total:
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as bar:
-        task = bar.add_task("measuring audio", total=total)
-        yield lambda: bar.advance(task)
