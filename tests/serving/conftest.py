@@ -64,16 +64,20 @@ class Client:
         content = json.dumps({"turns": turns}).encode()
         if recordings is None:
             return self.ask("POST", path, content)
-        edge = uuid.uuid4().hex
-        parts = [f'--{edge}\r\nContent-Disposition: form-data; name="conversation"\r\n\r\n'.encode() + content]
-        parts += [
-            f'--{edge}\r\nContent-Disposition: form-data; name="recording"; filename="{name}"\r\n'
-            f"Content-Type: audio/wav\r\n\r\n".encode()
-            + sound
-            for name, sound in recordings.items()
-        ]
-        body = b"\r\n".join([*parts, f"--{edge}--\r\n".encode()])
-        return self.ask("POST", path, body, f"multipart/form-data; boundary={edge}")
+        return self.ask("POST", path, *form(content, recordings))
+
+
+def form(content: bytes, recordings: Mapping[str, bytes]) -> tuple[bytes, str]:
+    """A conversation and its recordings as the body of a request, and its content type."""
+    edge = uuid.uuid4().hex
+    parts = [f'--{edge}\r\nContent-Disposition: form-data; name="conversation"\r\n\r\n'.encode() + content]
+    parts += [
+        f'--{edge}\r\nContent-Disposition: form-data; name="recording"; filename="{name}"\r\n'
+        f"Content-Type: audio/wav\r\n\r\n".encode()
+        + sound
+        for name, sound in recordings.items()
+    ]
+    return b"\r\n".join([*parts, f"--{edge}--\r\n".encode()]), f"multipart/form-data; boundary={edge}"
 
 
 def half_sent(client: Client, path: str, body: str, count: int) -> http.client.HTTPConnection:
