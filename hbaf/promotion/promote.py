@@ -126,8 +126,8 @@ def settle(verdict: Verdict, *, agreed: bool = True, reason: str = "") -> Verdic
     except PromotionConflict as conflict:
         tell_refused(_record(replace(verdict, outcome="refused", reason=str(conflict))))
         raise
-    deliver()
     publish_card(_record(promoted))
+    deliver()  # last: a receiver that is away is waited for
     return promoted
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from hbaf.corpus.prepare import prepare_corpus
 from hbaf.corpus.schema import Corpus, CorpusReference, load_corpus
 from hbaf.events.outbox import events
+from hbaf.events.webhook import ADDRESSES
 from hbaf.features.columns import Columns, extract_features
 from hbaf.markdown import plain
 from hbaf.parameters import CorpusParameters, PromotionParameters, from_recipe
@@ -358,6 +360,25 @@ def test_the_card_says_what_it_must_and_names_nobody(talks: Talks, home: Path) -
     logged = {item.path for item in MlflowClient().list_artifacts(str(version.run_id), f"card/{NAME}")}
     assert {path.rpartition("/")[2] for path in logged} == {"card.md", "card.html", "reliability.png"}
     assert version.description.startswith(f"# {NAME} version {verdict.version}")
+
+
+def test_whoever_is_told_of_a_champion_finds_its_card(talks: Talks, monkeypatch: pytest.MonkeyPatch) -> None:
+    there: list[bool] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # the name that http.server calls
+            there.append((find_card() / "card.html").exists())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv(ADDRESSES, f"http://127.0.0.1:{server.server_port}/")
+        talks.promote(talks.logged(), minimum_effect=-1.0)
+        server.shutdown()
+    assert there == [True]
 
 
 def test_a_candidate_that_learned_from_what_decides_is_turned_away(talks: Talks) -> None:
