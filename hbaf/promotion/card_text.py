@@ -183,13 +183,21 @@ def _calibration(figures: Figures, facts: PackageFacts, plot: str) -> str:
     precision = "" if certain["precision"] is None or math.isnan(certain["precision"]) else (
         f"; on {figures.split} {certain['precision']:.0%} of them are right"
     )  # fmt: skip
+    uncertain = (
+        f"A prediction with a confidence below {found.threshold:.3f} is `uncertain`, so that "
+        f"{found.target_precision:.0%} of the others were right on dev."
+        if found.threshold > 0
+        else (
+            f"No prediction is `uncertain`: {found.precision:.0%} of all on dev were right, and "
+            f"{found.target_precision:.0%} are asked."
+        )
+    )
     return (
         f"Temperature {found.temperature:.3f}, fitted on dev. Expected calibration error (top label, 15 bins of equal "
         f"width): **{figures.calibration_error:.3f}** on {figures.split}; on dev {found.error:.3f}, without the "
         f"temperature {found.error_before:.3f}.\n\n"
-        f"A prediction with a confidence below {found.threshold:.3f} is `uncertain`, so that "
-        f"{found.target_precision:.0%} of the others were right on dev. {certain['share']:.0%} of the "
-        f"utterances of {figures.split} are certain{precision}.\n\n![Share of right labels over confidence]({plot})"
+        f"{uncertain} {certain['share']:.0%} of the utterances of {figures.split} are certain{precision}.\n\n"
+        f"![Share of right labels over confidence]({plot})"
     )
 
 

@@ -12,6 +12,7 @@ from hbaf.promotion.figures import Figures
 from hbaf.promotion.rules import Rule
 from hbaf.promotion.verdict import Verdict
 from hbaf.training.package import PackageFacts
+from hbaf.training.quality.calibration import Calibration
 
 EVIL = "![joy](https://example.org/seen.png)"
 
@@ -27,14 +28,14 @@ def card() -> str:
     return written({})
 
 
-def written(sides: dict[str, int]) -> str:
+def written(sides: dict[str, int], calibration: Calibration | None = None) -> str:
     """A card of a corpus with so many utterances `with_voice` and `with_words`."""
     features, model, training = from_recipe("demo")
     facts = PackageFacts(
         emotions=(EVIL, "anger"), audio_dim=4, text_dim=4, commonsense_dim=None, features=features, model=model,
         training=training, extractors={"audio": {"name": EVIL}}, licences={"audio": EVIL, "corpus": EVIL},
         origin={"corpus": EVIL, "run_id": EVIL, "corpus_digest": EVIL, "versions": {"hbaf": EVIL}},
-        dev_metrics={"weighted_f1": 0.5}, missing={"audio": 0.4},
+        dev_metrics={"weighted_f1": 0.5}, missing={"audio": 0.4}, calibration=calibration or Calibration(),
     )  # fmt: skip
     score = {"value": 0.5, "low": 0.4, "high": 0.6, "precision": 0.5, "recall": 0.5, "support": 9}
     names = ("weighted_f1", "macro_f1", "uar", "accuracy", f"f1/{EVIL}")
@@ -65,6 +66,13 @@ def test_what_the_corpus_lacks_is_said() -> None:
     assert "Reads voice and words. What it learned from has no words. Weighted F1" in written(
         {"with_voice": 9, "with_words": 0}
     )
+
+
+def test_a_threshold_is_said_where_there_is_one() -> None:
+    some = written({}, Calibration(threshold=0.4, target_precision=0.8, precision=0.81, utterances=9))
+    assert "A prediction with a confidence below 0.400 is `uncertain`, so that 80% of the others were right" in some
+    none = written({}, Calibration(threshold=0.0, target_precision=0.8, precision=0.83, utterances=9))
+    assert "No prediction is `uncertain`: 83% of all on dev were right, and 80% are asked." in none
 
 
 def test_the_page_asks_for_nothing(card: str) -> None:
