@@ -13,16 +13,16 @@ from hbaf.promotion.verdict import Verdict
 from hbaf.training.package import PackageFacts
 
 INTENDED = """\
-Made for reading how emotion is expressed in recorded conversations, in aggregate and with a person who looks at single
-cases: research, quality of one's own corpora, tools whose users know of it and agreed.
+Made for reading how emotion is expressed in recorded conversations, in aggregate and with a person who looks at \
+single cases: research, quality of one's own corpora, tools whose users know of it and agreed.
 
-- **Prohibited in the EU:** inferring emotions of people at the workplace and in education (AI Act, Regulation (EU)
-  2024/1689, Article 5(1)(f)), save for medical or safety reasons.
-- **High-risk in the EU:** every other use that infers emotions of people (Annex III, point 1(c)), with the duties that
-  come with it; people must be told (Article 50(3)). Elsewhere other law applies: ask before this runs on people.
+- **Prohibited in the EU:** inferring emotions of people at the workplace and in education (AI Act, Regulation (EU) \
+2024/1689, Article 5(1)(f)), save for medical or safety reasons.
+- **High-risk in the EU:** every other use that infers emotions of people (Annex III, point 1(c)), with the duties \
+that come with it; people must be told (Article 50(3)). Elsewhere other law applies: ask before this runs on people.
 - Not for decisions about a single person: hiring, credit, insurance, policing, health, grades or pay.
-- Labels are what annotators heard, not what anybody felt. Voices, languages, ages and rooms unlike those of the corpus
-  are not covered by any number above."""
+- Labels are what annotators heard, not what anybody felt. Voices, languages, ages and rooms unlike those of the \
+corpus are not covered by any number above."""
 
 
 def card_markdown(
