@@ -17,7 +17,6 @@ from hbaf.features.selection.selected import digest_of, selected_identity
 from hbaf.home import home_folder, located
 from hbaf.inbox.publish.published_scores import score_store
 from hbaf.registry.lineage import Lineage, lineage_of
-from hbaf.registry.tracking import tracking_address
 from hbaf.scoring.hub import is_hub
 from hbaf.scoring.store import FoundScore
 
@@ -101,6 +100,8 @@ def _prediction(found: FoundScore) -> Step:
 
 def _model(lineage: Lineage) -> Step:
     if not lineage.run_id:
+        from hbaf.registry.tracking import tracking_address
+
         return Step("model", {"version": lineage.model, "gone": f"not in {tracking_address()}"}, whole=False)
     champion = "the champion now" if lineage.champion else "not the champion now"
     return Step("model", {"version": f"{lineage.model}, {champion}", "package": lineage.package})

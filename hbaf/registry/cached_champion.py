@@ -70,15 +70,24 @@ def champion(name: str | None = None) -> Champion:
 
 def _kept_here(name: str | None) -> RegisteredModel | None:
     """The champion that the embedded database names, where its copy in the home is whole; else MLflow is asked."""
-    if "MLFLOW_REGISTRY_URI" in os.environ:
-        return None
-    found = with_alias(os.environ.get("MLFLOW_TRACKING_URI", ""), CHAMPION) or []
+    found = with_alias(embedded_registry(), CHAMPION) or []
     wanted = [one for one in found if name in (None, one.name)]
     if len(wanted) != 1:
         return None
     [one] = wanted
-    place = _copy_of(one.run_id)
-    return RegisteredModel(one.name, one.version, place, one.run_id) if _is_whole(place) else None
+    place = whole_copy(one.run_id)
+    return None if place is None else RegisteredModel(one.name, one.version, place, one.run_id)
+
+
+def embedded_registry() -> str:
+    """Address of the tracking server that may be a database to read; "" where models are registered elsewhere."""
+    return "" if "MLFLOW_REGISTRY_URI" in os.environ else os.environ.get("MLFLOW_TRACKING_URI", "")
+
+
+def whole_copy(run_id: str) -> Path | None:
+    """The package of a run as it was copied into the home, unchanged; None without."""
+    place = _copy_of(run_id)
+    return place if _is_whole(place) else None
 
 
 def _note(noted: Path, model: RegisteredModel) -> None:

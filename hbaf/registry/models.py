@@ -1,15 +1,16 @@
 """Model packages in MLflow: logged with a run, registered by name, found by alias.
 
-MLflow takes a second to import, so only functions that speak with it do: `status` and a scoring whose champion is kept
-in the home get by without it.
+MLflow takes a second to import, so only functions that speak with it do: `status`, `why` and a scoring whose champion
+is kept in the home get by without it.
 """
 
 import contextlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pandas as pd
 
@@ -19,8 +20,10 @@ import hbaf
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
+    from hbaf.registry.embedded.lookup import OfRun
     from hbaf.training.package import ModelPackage, PackageFacts
 
+Version = TypeVar("Version", "ModelVersion", "OfRun")
 CHAMPION = "champion"
 MODEL_URI_TAG = "hbaf.model_uri"
 # What a prediction imports; the versions that trained the model are pinned in the package's requirements.
@@ -171,9 +174,13 @@ def model_of_run(run_id: str, label: str = "") -> RegisteredModel:
     found = MlflowClient().search_model_versions(f"run_id = '{run_id}'")
     if not found:
         raise NoModelError(f"no registered model of run {run_id} in {tracking_address()}.")
+    return _fetched(called(label, found))
+
+
+def called(label: str, versions: Sequence[Version]) -> Version:
+    """Of the versions that a run was registered as, the one by this name and number, or else by this name."""
     name = label.rpartition("/")[0]
-    best = max(found, key=lambda version: (f"{version.name}/{version.version}" == label, version.name == name))
-    return _fetched(best)
+    return max(versions, key=lambda version: (f"{version.name}/{version.version}" == label, version.name == name))
 
 
 def model_with_label(label: str) -> RegisteredModel:

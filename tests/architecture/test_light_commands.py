@@ -28,7 +28,14 @@ def test_it_imports_nothing_heavy(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["hbaf.monitoring.status", "hbaf.inbox.entries", "hbaf.scoring.score", "hbaf.privacy.retention"]
+    "module",
+    [
+        "hbaf.monitoring.status",
+        "hbaf.privacy.why",
+        "hbaf.inbox.entries",
+        "hbaf.scoring.score",
+        "hbaf.privacy.retention",
+    ],
 )
 def test_mlflow_is_imported_by_what_speaks_with_it(module: str) -> None:
     code = f"import sys, {module}; print('mlflow' in sys.modules)"

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -21,6 +23,7 @@ from hbaf.privacy.forget import ForgetError, forget
 from hbaf.privacy.retention import apply_retention
 from hbaf.privacy.stores import STORES, Store
 from hbaf.privacy.why import WhyError, why
+from hbaf.registry.lineage import lineage_of
 from hbaf.registry.models import CHAMPION, register
 from hbaf.registry.runs import train_and_log
 from hbaf.registry.tracking import MlflowClient
@@ -243,6 +246,24 @@ def test_why_walks_to_the_recording(trained: Prepared, scores: Scores, capsys: p
         main(["why", "calls/d2/1"])
     assert ended.value.code == 0
     assert "weighted F1" in capsys.readouterr().out
+
+
+def test_why_gets_by_without_mlflow_and_says_what_mlflow_says(scores: Scores, monkeypatch: pytest.MonkeyPatch):
+    code = (
+        "import sys; from hbaf.cli import main\n"
+        "try: main(['why', 'calls/d2/1'])\n"
+        "finally: print('mlflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "hbaf-calls/1, the champion now" in done.stdout
+    assert done.stdout.split()[-1] == "False"
+    run = pd.read_parquet(scores.folder / "scores.parquet")["run_id"].iloc[0]
+    read = lineage_of("hbaf-calls/1", run)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", os.environ["MLFLOW_TRACKING_URI"])  # so that MLflow is asked
+    asked = lineage_of("hbaf-calls/1", run)
+    assert asked.package != read.package
+    assert replace(asked, package=read.package) == read
+    assert read.recorded["trained on"].startswith("calls ")
 
 
 def test_why_says_where_the_chain_breaks(home: Path, scores: Scores, capsys: pytest.CaptureFixture[str]):
