@@ -5,15 +5,12 @@ run. A command (`hbaf rollback`) asks a process of its own, and only where a ser
 """
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 from hbaf.events.event import Event
 from hbaf.events.webhook import NotDelivered
-from hbaf.home import prefect_environment, prepare_environment
+from hbaf.home import may_name_prefect, prefect_environment, prepare_environment
 
 NO_SERVER = 3  # exit code
 PATIENCE = 30.0  # seconds for Prefect to be imported and to take the event
@@ -29,7 +26,7 @@ def pass_on(event: Event) -> None:
         emit(event)
         return
     environment = prefect_environment()
-    if "PREFECT_API_URL" not in environment and not _has_profiles():
+    if not may_name_prefect(environment):
         return
     try:
         done = subprocess.run(
@@ -87,12 +84,6 @@ def _in_a_run() -> bool:
     from prefect.context import FlowRunContext, TaskRunContext
 
     return bool(FlowRunContext.get() or TaskRunContext.get())
-
-
-def _has_profiles() -> bool:
-    """Whether somebody set up Prefect on this machine; only Prefect itself knows what the active profile names."""
-    home: Any = os.environ.get("PREFECT_HOME", "~/.prefect")
-    return (Path(home).expanduser() / "profiles.toml").exists()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,9 @@ The home is `HBAF_HOME`, or the user's data directory (platformdirs). Nothing is
 import json
 import os
 import re
+import tomllib
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
 
 from hbaf.files import STORAGE_TROUBLE, StorageError, published, storage_message, write_atomically
@@ -204,6 +206,28 @@ def prefect_environment() -> dict[str, str]:
         if "PREFECT_API_AUTH_STRING" not in environment and secret.exists():
             environment["PREFECT_API_AUTH_STRING"] = secret.read_text()
     return environment
+
+
+def may_name_prefect(environment: Mapping[str, str]) -> bool:
+    """Whether the environment, a profile or a file in the working folder could name a Prefect server.
+
+    What they name only Prefect knows; False spares the seconds that its import takes.
+
+    Args:
+        environment: that of the process which would speak with it.
+    """
+    if environment.keys() & {"PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"}:
+        return True
+    profiles = Path(environment.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
+    if any(file.exists() for file in (profiles, Path("prefect.toml"), Path(".env"))):
+        return True
+    try:
+        project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return "api" in project.get("tool", {}).get("prefect", {})
 
 
 def stack_url(name: str) -> str | None:

@@ -135,17 +135,21 @@ def _change(action: str, named: str) -> None:
     print(f"{one.name}: {action}d{kept}")
 
 
-def _on_server(verb: str) -> "subprocess.CompletedProcess[str]":
-    """Asks the flows, which this package never imports, to speak with the Prefect server."""
-    from hbaf.home import prefect_environment
+def _on_server(verb: str) -> "subprocess.CompletedProcess[str] | None":
+    """Asks the flows, which this package never imports, to speak with the Prefect server; None where none is named."""
+    from hbaf.home import may_name_prefect, prefect_environment
 
+    environment = prefect_environment()
+    if not may_name_prefect(environment):
+        return None
     command = [sys.executable, "-c", "import sys; from flows.source_deployments import main; sys.exit(main())", verb]
-    return subprocess.run(command, env=prefect_environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return None if done.returncode == NO_SERVER else done
 
 
 def _apply() -> None:
     done = _on_server("apply")
-    if done.returncode == NO_SERVER:
+    if done is None:
         print("no Prefect server is named here: `make up` or `make deploy` makes this hold there")
         return
     print(done.stdout, end="")
