@@ -34,8 +34,8 @@ status:  ## what runs of the local stack, and where
 deploy: $(READY)  ## every flow on the Prefect server that the environment or the active profile names
 	@$(BIN)/python infra/deployments.py apply
 
-test: $(READY)  ## all tests but the slow ones
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile
+test: $(READY)  ## all tests but the slow ones; the ten longest are named
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile --durations=10
 
 # Each part ends within half an hour on two quiet cores. One alone: make test-slow PART=kills.
 SLOW_kills = tests/interruption tests/inbox

@@ -53,6 +53,25 @@ def nothing_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow's migrations take three seconds: they make the first database of this process, the others are copies."""
+    from hbaf.registry.embedded import database
+
+    make, first = database._make_tables, tmp_path_factory.mktemp("mlflow") / "first.db"
+
+    def copied(place: Path) -> None:
+        if not first.exists():
+            beside = first.with_suffix(".tmp")
+            make(beside)
+            beside.rename(first)
+        shutil.copyfile(first, place)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "_make_tables", copied)
+        yield
+
+
 @pytest.fixture
 def real_data() -> Path:
     """Small real corpora beside the project; a test that asks for them is skipped where they are absent."""

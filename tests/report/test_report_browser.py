@@ -278,7 +278,7 @@ def test_pages_are_readable_without_script(browser, report):
 
 def test_one_thousand_conversations_are_listed_and_searched(page, tmp_path):
     """Says how long it takes (`pytest -rP`)."""
-    scores = made_up.fake_scores(1000, 6)
+    scores = made_up.fake_scores(1000, 2)
     index = write_report(
         scores, tmp_path, title="Many", corpus_root=None, emotions=made_up.EMOTIONS, provenance={}, audio="none"
     )
