@@ -85,7 +85,7 @@ lint: $(READY)  ## ruff (lint and format) and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# One alone: make bench BENCH=training. Longer ones go by name only: pipeline, ravdess, search, labelling (docs/benchmarks.md).
+# One alone: make bench BENCH=training. By name only: pipeline, ravdess, search, labelling, published (docs/benchmarks.md).
 BENCH ?= training or opensmile or text_encoding or scoring or members or dialogue_rnn or serving
 bench-gpu: $(READY)  ## what a GPU makes of training, trials and encoders, in under eight minutes: build/gpu.json
 	@$(BIN)/python -m tests.benchmarks.gpu

@@ -1,8 +1,7 @@
 """Order of turns: backwards within each dialogue, and by speaker. B dialogues, U utterances, D width."""
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch import Tensor
 
 from hbaf.model.turns import backwards
 
@@ -15,13 +14,6 @@ def both_directions(x: Tensor, mask: Tensor) -> Tensor:
 def back_in_order(x: Tensor, mask: Tensor) -> Tensor:
     """(2, B, U, D), the second direction backwards -> (B, U, 2D), both in the order of the dialogue."""
     return torch.cat([x[0], backwards(x[1], mask)], -1)
-
-
-def run_packed(rnn: nn.RNNBase, x: Tensor, mask: Tensor) -> Tensor:
-    """A (bidirectional) LSTM or GRU over x (B, U, D), packed: its backward direction would else start in padding."""
-    lengths = mask.sum(1).clamp(min=1).cpu()
-    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    return pad_packed_sequence(rnn(packed)[0], batch_first=True, total_length=mask.shape[1])[0]
 
 
 class SpeakerTurns:

@@ -6,7 +6,7 @@ dialogues. So padding, element-wise work, optimiser and data loading all lower t
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,31 @@ def operations(of_length: OfLength, lengths: np.ndarray, batches: list[list[int]
     return of_length(lengths) + 3 * 3 * 2 * width * between
 
 
+def training_step(
+    build: Callable[[], Any], training: TrainingParameters, device: str = "cpu", compiled: str = ""
+) -> Callable[[Sequence[Dialogue]], None]:
+    """One step as `fit` does it, without Lightning: padding, forward, backward and optimiser.
+
+    Args:
+        compiled: backend of `torch.compile`; "": not compiled.
+    """
+    system = build().train().to(device)
+    if compiled:
+        system.compile(backend=compiled, dynamic=True)
+    module = SystemTraining(system, emotions=EMOTIONS, training=training)
+    optimiser = module.configure_optimizers()
+
+    def step(batch: Sequence[Dialogue]) -> None:
+        padded = collate(batch).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=training.precision == "bf16"):
+            loss = module.training_step(padded, 0)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    return step
+
+
 def epoch_seconds(
     dialogues: list[Dialogue],
     batches: list[list[int]],
@@ -136,32 +161,14 @@ def epoch_seconds(
     device: str = "cpu",
     compiled: str = "",
 ) -> float:
-    """One epoch as `fit` does it, without Lightning: padding, forward, backward and optimiser; after one warm-up.
-
-    Args:
-        compiled: backend of `torch.compile`; "": not compiled.
-    """
-    system: Any = build().train().to(device)
-    if compiled:
-        system.compile(backend=compiled, dynamic=True)
-    training = TrainingParameters(precision=precision)
-    module = SystemTraining(system, emotions=EMOTIONS, training=training)
-    optimiser = module.configure_optimizers()
-
-    def step(batch: list[int]) -> None:
-        padded = collate([dialogues[number] for number in batch]).to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            loss = module.training_step(padded, 0)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
+    """One epoch of `training_step`; after one warm-up."""
+    step = training_step(build, TrainingParameters(precision=precision), device, compiled)
     for batch in batches[:: max(1, len(batches) - 1)] if compiled else batches[:1]:
-        step(batch)
+        step([dialogues[number] for number in batch])
     waiting_for(device)()
     began = time.perf_counter()
     for batch in batches:
-        step(batch)
+        step([dialogues[number] for number in batch])
     waiting_for(device)()
     return time.perf_counter() - began
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hbaf.baselines.inputs import present, streams
 from hbaf.baselines.objectives import labelled_cross_entropy
-from hbaf.baselines.turns import run_packed
+from hbaf.model.audio_context import bidirectional
 from hbaf.model.batch import DialogueBatch, SystemOutput
 
 
@@ -55,9 +55,10 @@ class BcLSTM(nn.Module):
         """Logits; losses `audio` and `text`, each modality's own cross-entropy where it is present."""
         audio, text = streams(batch)
         has_audio, has_text = present(batch)
-        h_a = self.dropout(run_packed(self.audio, audio, batch.mask))  # (B, U, D)
-        h_l = self.dropout(run_packed(self.text, text, batch.mask))
-        h = self.dropout(run_packed(self.fused, torch.cat([h_a, h_l], -1), batch.mask))
+        lengths = batch.mask.sum(1).clamp(min=1)
+        h_a = self.dropout(bidirectional(self.audio, audio, lengths))  # (B, U, D)
+        h_l = self.dropout(bidirectional(self.text, text, lengths))
+        h = self.dropout(bidirectional(self.fused, torch.cat([h_a, h_l], -1), lengths))
         losses = {
             "audio": self._own(self.audio_classifier(h_a), batch, has_audio),
             "text": self._own(self.text_classifier(h_l), batch, has_text),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hbaf.baselines.inputs import present, streams
 from hbaf.baselines.similarity import cosines
-from hbaf.baselines.turns import run_packed
+from hbaf.model.audio_context import bidirectional
 from hbaf.model.batch import DialogueBatch, SystemOutput
 
 SPEAKERS = 9  # speakers with an embedding of their own; later ones share the last
@@ -65,7 +65,7 @@ class MMGCN(nn.Module):
         audio, text = streams(batch)
         who = self.speaker(batch.speaker.clamp(max=SPEAKERS - 1))
         h_a = self.audio(audio) + who  # (B, U, D)
-        h_l = run_packed(self.text, self.text_in(text), batch.mask) + who
+        h_l = bidirectional(self.text, self.text_in(text), batch.mask.sum(1).clamp(min=1)) + who
         nodes = torch.cat([h_a, h_l], 1)  # (B, V, D)
         P = normalised(edge_weights(nodes, edges(*present(batch))))
         H = self._convolve(nodes, P)
