@@ -118,6 +118,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     with h5py.File(BytesIO(content), "r") as file:
         layers = [file[name] for name in file.attrs["layer_names"] if b"spectrogram" not in _bytes(name)]
         theirs = [layer for layer in layers if len(layer.attrs["weight_names"])]
+        if len(theirs) != len(ours):
+            raise ValueError(f"{len(theirs)} layers with weights, not {len(ours)}")
         for (name, part), layer in zip(ours, theirs, strict=True):
             tensors = {_kind(weight): torch.from_numpy(layer[weight][()]) for weight in layer.attrs["weight_names"]}
             for kind, called in (CONVOLUTION if isinstance(part, nn.Conv2d) else NORMALISATION).items():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.signal import get_window
 
-from hbaf.comparison.reproduce import representations_of_the_paper, what_lacks
+from hbaf.comparison.reproduce import paper_set, representations_of_the_paper, what_lacks
 from hbaf.features.audio.openl3 import log_mel, windows
 from hbaf.features.audio.window_networks import convert
 from hbaf.features.extractor import sample_rate_of
@@ -156,6 +156,11 @@ def test_published_weights_are_converted_once_and_computed_as_published(
     assert models("convert", "openl3", str(path)) == 0
     assert "--set features.audio=openl3" in capsys.readouterr().out
     assert what_lacks("openl3") == ""
+    figure = paper_set(seeds=1, recipe="demo", audio="mfcc", text="minilm", representations=("vggish", "openl3"),
+                       trials=0, workers=1)[-1]  # fmt: skip
+    assert figure.asked.audio == ("openl3",)
+    assert len(figure.skipped) == 1
+    assert "hbaf models convert vggish" in figure.skipped[0]
     assert any(line.startswith("openl3 converted") and "CC-BY-4.0" in line for line in list_weights())
     extractor = make_extractor("openl3", device="cpu", batch_size=1)
     assert sample_rate_of(extractor) == 48_000
