@@ -12,6 +12,7 @@ from hbaf.comparison.bench import default_workers
 from hbaf.comparison.reproduce import Part
 from hbaf.comparison.systems import Entrant, parse_systems
 from hbaf.corpus.schema import Corpus
+from hbaf.features.audio.window_networks import NETWORKS
 from hbaf.model.batch import DialogueBatch
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
 
@@ -22,12 +23,12 @@ MEGABYTE = 1e6
 # Numbers an utterance, by extractor: what a column takes on disk, 4 bytes each.
 WIDTHS = {
     "compare2016": 6373, "egemaps": 88, "mfcc": 266, "minilm": 384, "roberta-large": 1024, "comet": 3072,
-    "wav2vec2": 768, "data2vec-audio": 768,
+    "wav2vec2": 768, "data2vec-audio": 768, **{name: network.dim for name, network in NETWORKS.items()},
 }  # fmt: skip
 # Utterances a second and core, docs/representations.md; those without a measurement there are estimates by size.
 SPEEDS = {
     "compare2016": 25.0, "egemaps": 22.0, "mfcc": 119.0, "minilm": 251.0, "wav2vec2": 1.9, "data2vec-audio": 1.9,
-    "roberta-large": 8.0, "comet": 3.0,
+    "roberta-large": 8.0, "comet": 3.0, "vggish": 10.0, "openl3": 0.08,
 }  # fmt: skip
 # Weights on the hub, bytes of the file that is fetched.
 DOWNLOADS = {

@@ -12,7 +12,7 @@ from hbaf.comparison.report import run_comparison
 from hbaf.comparison.reported import Report
 from hbaf.comparison.systems import parse_systems
 from hbaf.corpus.schema import CorpusReference
-from hbaf.features.audio.vggish import VGGish, is_here
+from hbaf.features.audio import window_networks
 from hbaf.features.imported.facts import facts_file, is_imported
 from hbaf.parameters import ComparisonParameters
 
@@ -63,8 +63,8 @@ def paper_set(
 
 def what_lacks(name: str) -> str:
     """What to do where features that nobody imported are named, or weights that nobody converted; "" else."""
-    if name == VGGish.name:
-        return "" if is_here() else "vggish has no weights here: `hbaf models convert vggish FILE` brings them."
+    if name in window_networks.NETWORKS:
+        return window_networks.what_lacks(name)
     if not is_imported(name) or facts_file(name.partition(":")[2].partition("/")[0]).exists():
         return ""
     return f"{name} is not computed here: `hbaf import FILE --like ... --for SOURCE` brings it."

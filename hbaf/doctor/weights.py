@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hbaf.doctor.finding import Finding, bad, note, ok
+from hbaf.features.audio.window_networks import NETWORKS
 from hbaf.features.columns import names
 from hbaf.features.fetch import verify_weights
 from hbaf.features.registry import EXTRACTORS, licence_of, make_extractor
@@ -26,7 +27,8 @@ def look(features: FeatureParameters) -> Iterator[Finding]:
             yield bad(f"{modality} features", str(error), "`hbaf models list` shows what there is")
             continue
         except RuntimeError as error:  # WeightsError: it names the way to get them
-            yield bad(f"{modality} features", str(error), f"hbaf models fetch {name}")
+            brings = "convert" if name in NETWORKS else "fetch"
+            yield bad(f"{modality} features", str(error), f"hbaf models {brings} {name}")
             continue
         found = getattr(extractor, "weights", None)
         damaged = None if found is None else _damaged(found.folder)

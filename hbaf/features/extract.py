@@ -15,7 +15,7 @@ from hbaf.corpus.schema import Corpus, is_missing
 from hbaf.corpus.sound.audio import AudioProblem, load_audio
 from hbaf.corpus.sound.facts import utterance_keys
 from hbaf.corpus.windows import TextItem, Window, as_window, text_items
-from hbaf.features.extractor import SAMPLE_RATE, Extractor, context_of, extractor_digest
+from hbaf.features.extractor import Extractor, context_of, extractor_digest, sample_rate_of
 from hbaf.features.registry import make_extractor
 from hbaf.features.selection.audio_selection import AudioSelection
 from hbaf.processes import WorkerError, run_in_processes
@@ -166,7 +166,7 @@ def extract_items(extractor: Extractor, items: Sequence[Item]) -> Rows:
     loaded: dict[int, Any] = {}
     for row, item in enumerate(items):
         try:
-            loaded[row] = _load(item)
+            loaded[row] = _load(item, extractor)
         except MemoryError:
             raise
         except Exception as error:  # whatever a decoder raises concerns this item alone
@@ -201,7 +201,7 @@ def _try_an_ordinary_item(extractor: Extractor) -> None:
     if extractor.modality == "text":
         extractor.extract(["Good morning."])
     else:
-        extractor.extract([np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32)])
+        extractor.extract([np.random.default_rng(0).normal(0, 0.1, sample_rate_of(extractor)).astype(np.float32)])
 
 
 def _missing_items(corpus: Corpus, reference: ColumnReference, store: FeatureStore) -> dict[str, Item]:
@@ -241,9 +241,10 @@ def audio_segments(corpus: Corpus) -> list[Segment | None]:
     return [None if is_missing(row["audio"]) else _segment(corpus.root, row) for row in rows]
 
 
-def _load(item: Item) -> np.ndarray | TextItem:
+def _load(item: Item, extractor: Extractor) -> np.ndarray | TextItem:
     if isinstance(item, Segment):
-        return load_audio(item.path, channel=item.channel, start=item.start, end=item.end)
+        rate = sample_rate_of(extractor)
+        return load_audio(item.path, channel=item.channel, start=item.start, end=item.end, sample_rate=rate)
     return item
 
 
@@ -259,7 +260,7 @@ def _message(error: Exception, item: Item) -> str:
 
 def _why_nothing(extractor: Extractor, value: np.ndarray | TextItem) -> str:
     if isinstance(value, np.ndarray):
-        return f"{extractor.name}: no vector for {len(value) / SAMPLE_RATE:.3f} s of audio"
+        return f"{extractor.name}: no vector for {len(value) / sample_rate_of(extractor):.3f} s of audio"
     return f"{extractor.name}: no vector for a text of {len(as_window(value).text.strip())} characters"
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-SAMPLE_RATE = 16_000  # Hz, of every signal that an extractor sees
+SAMPLE_RATE = 16_000  # Hz, of the signals that an extractor sees unless it asks for another
 
 
 @runtime_checkable
@@ -25,6 +25,7 @@ class Extractor(Protocol):
 
     A text extractor may have `context`, the number of turns before that it reads too: then an item is a
     `hbaf.corpus.windows.Window`, or a str for a turn that nothing came before, and the identity names `context`.
+    An audio extractor may have `sample_rate`, in Hz, and then gets its signals at that rate in place of 16 kHz.
     """
 
     name: str
@@ -52,6 +53,11 @@ class Extractor(Protocol):
 def context_of(extractor: Extractor) -> int:
     """Turns before that an item of this extractor brings along."""
     return int(getattr(extractor, "context", 0))
+
+
+def sample_rate_of(extractor: Extractor) -> int:
+    """Hz of the signals that this extractor wants."""
+    return int(getattr(extractor, "sample_rate", SAMPLE_RATE))
 
 
 def extractor_digest(extractor: Extractor) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hbaf.features.audio.speech_models import SPEECH
+from hbaf.features.audio.window_networks import NETWORKS, home_weights, what_lacks
 from hbaf.features.finetuned import list_encoders
 from hbaf.features.registry import EXTRACTORS, licence_of, make_extractor
 from hbaf.features.text.language_models import ENCODERS
@@ -101,6 +102,8 @@ def list_weights() -> list[str]:
     for name, model_id in (known | {name: speech.model for name, speech in SPEECH.items()}).items():
         if model_id and model_id not in fetched:
             lines.append(f"{model_id} not fetched: `hbaf models fetch {name}`; {licence_of(name)[0]}")
+    for name, network in NETWORKS.items():
+        lines.append(what_lacks(name) or f"{name} converted, in {home_weights(name)}; {network.licence}")
     for encoder in list_encoders():
         lines.append(f"{encoder.name} fine-tuned on {encoder.facts['corpus']}; {encoder.facts['licence']}")
     return lines

@@ -9,7 +9,7 @@ from typing import Any
 from hbaf.features.audio.functionals import Functionals
 from hbaf.features.audio.mfcc import Mfcc
 from hbaf.features.audio.speech_models import SPEECH, SpeechModel
-from hbaf.features.audio.vggish import VGGish
+from hbaf.features.audio.window_networks import NETWORKS, WindowNetwork
 from hbaf.features.extractor import Extractor
 from hbaf.features.finetuned import FineTuned
 from hbaf.features.hub_classifiers import HubClassifier
@@ -30,7 +30,8 @@ EXTRACTORS: dict[str, type[Any]] = {
     "wav2vec2": SpeechModel,
     "data2vec-audio": SpeechModel,
     "speech": SpeechModel,
-    "vggish": VGGish,
+    "vggish": WindowNetwork,
+    "openl3": WindowNetwork,
     "minilm": LanguageModel,
     "roberta-large": LanguageModel,
     "encoder": LanguageModel,
@@ -108,7 +109,7 @@ def make_extractor(name: str, *, batch_size: int = 64, device: str = "auto", **s
 
 def licence_of(name: str) -> tuple[str, bool]:
     """Licence of what a name of `EXTRACTORS` makes, and whether it allows commercial use; needs no weights."""
-    known = ENCODERS.get(name) or SPEECH.get(name)
+    known = ENCODERS.get(name) or SPEECH.get(name) or NETWORKS.get(name)
     return (known.licence, True) if known else (EXTRACTORS[name].licence, EXTRACTORS[name].commercial)
 
 

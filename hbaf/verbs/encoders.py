@@ -76,10 +76,12 @@ def models(
 
         hbaf models convert vggish ~/Downloads/vggish-10086976.pth
 
+        hbaf models convert openl3 ~/Downloads/openl3_audio_mel256_music-v0_4_0.h5.gz
+
     Args:
         action: `list` the weights here; `fetch` those of a recipe from the Hugging Face hub; `verify` the files against
             the checksums recorded then; `check` tests whether an extractor or system works with hbaf; `convert` keeps
-            published weights in the home, of a file that you have: `vggish FILE`.
+            published weights in the home, of a file that you have: `vggish FILE`, `openl3 FILE`.
         names: Extractors to `fetch` or `check`; default: those of the recipe with `--set`. For `fetch` also what
             `hbaf transcribe` uses: `whisper:ID`, `whisper:ID@REVISION`, `speaker-encoder`. For `check` also a system's
             class, as `./mine.py:MyFusion`.
@@ -123,11 +125,13 @@ def models(
 def _convert(names: tuple[str, ...]) -> int:
     from pathlib import Path
 
-    from hbaf.features.audio.vggish import VGGish, convert
+    from hbaf.features.audio.window_networks import NETWORKS, convert
     from hbaf.features.weights import WeightsError
 
-    if len(names) != 2 or names[0] != VGGish.name:
-        raise WeightsError("hbaf models convert: say what and which file, as `hbaf models convert vggish FILE`.")
-    weights = convert(Path(names[1]).expanduser())
-    print(f"vggish {weights.revision[:12]} is kept in {weights.folder}: `--set features.audio=vggish`")
+    if len(names) != 2 or names[0] not in NETWORKS:
+        ways = " or ".join(f"`hbaf models convert {name} FILE`" for name in NETWORKS)
+        raise WeightsError(f"hbaf models convert: say what and which file, as {ways}.")
+    name, file = names
+    weights = convert(name, Path(file).expanduser())
+    print(f"{name} {weights.revision[:12]} is kept in {weights.folder}: `--set features.audio={name}`")
     return 0

@@ -9,11 +9,11 @@ import pytest
 
 from hbaf.comparison import jobs
 from hbaf.comparison.bench import Cell, Comparison, compare, job_of
-from hbaf.comparison.cost import cost_of
+from hbaf.comparison.cost import SPEEDS, WIDTHS, cost_of
 from hbaf.comparison.pages.page import write_page
 from hbaf.comparison.pages.render import as_markdown, latex
 from hbaf.comparison.report import run_comparison
-from hbaf.comparison.reproduce import paper_set
+from hbaf.comparison.reproduce import paper_set, representations_of_the_paper
 from hbaf.comparison.systems import UnknownSystem, parse_systems
 from hbaf.comparison.table import rows_of
 from hbaf.comparison.tuning import trial_changes
@@ -257,6 +257,7 @@ def test_a_dry_run_counts_what_the_set_would_run(cell: Cell, changes: Changes) -
     assert cost.runs == 5 * (16 + 9 + 5 + 12 + 4)
     assert 0 < cost.hours <= cost.most_hours
     assert "roberta-large" in cost.lines()[-1]
+    assert set(representations_of_the_paper()) <= set(WIDTHS) & set(SPEEDS)
     skipped = paper_set(seeds=1, recipe="demo", audio="mfcc", text="minilm", representations=("imported:openl3",),
                         trials=0, workers=1)  # fmt: skip
     assert all("imported:openl3" not in part.asked.audio for part in skipped)

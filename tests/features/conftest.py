@@ -207,17 +207,25 @@ def tone_corpus(root: Path, count: int) -> Corpus:
 
 @pytest.fixture(scope="session")
 def vggish(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """VGGish's shape with made-up weights, as `hbaf models convert` keeps them."""
+    return window_network("vggish", tmp_path_factory.mktemp("vggish"))
+
+
+@pytest.fixture(scope="session")
+def openl3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return window_network("openl3", tmp_path_factory.mktemp("openl3"))
+
+
+def window_network(name: str, folder: Path) -> Path:
+    """A network's shape with made-up weights, as `hbaf models convert` keeps them."""
     import torch
     from safetensors.torch import save_file
 
-    from hbaf.features.audio.vggish import make_network
+    from hbaf.features.audio.window_networks import NETWORKS
 
-    folder = tmp_path_factory.mktemp("vggish")
     torch.manual_seed(0)
-    network = make_network()
-    for bias in (value for name, value in network.named_parameters() if name.endswith("bias")):
-        torch.nn.init.uniform_(bias, 0, 0.1)  # so that the last ReLU leaves something
+    network = NETWORKS[name].make()
+    for bias in (value for called, value in network.named_parameters() if called.endswith("bias")):
+        torch.nn.init.uniform_(bias, 0, 0.1)  # so that VGGish's last ReLU leaves something
     save_file(network.state_dict(), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps({"model_type": "vggish"}))
+    (folder / "config.json").write_text(json.dumps({"model_type": name}))
     return folder

@@ -22,6 +22,7 @@ CASES: dict[str, tuple[str, dict[str, object]]] = {
     "speech-wavlm": ("speech", {"model": "wavlm", "chunk_seconds": 0.4}),
     "speech-hubert": ("speech", {"model": "hubert"}),
     "vggish": ("vggish", {"model": "vggish"}),
+    "openl3": ("openl3", {"model": "openl3"}),
     "minilm": ("minilm", {}),
     "roberta-large": ("roberta-large", {"model": "roberta", "layers": 4}),
     "roberta-cls": ("roberta-large", {"model": "roberta", "pool": "cls"}),
@@ -72,11 +73,12 @@ def test_speed_settings_change_nothing(make: Callable[..., Extractor], extractor
 def test_licence_is_stated(extractor: Extractor) -> None:
     assert extractor.licence
     assert extractor.commercial == (
-        extractor.name in ("mfcc", "minilm", "vggish")
+        extractor.name in ("mfcc", "minilm", "vggish", "openl3")
     )  # a model of one's own: nobody knows
     licence, commercial = licence_of(extractor.name)
     assert licence
-    assert commercial == (extractor.name in ("mfcc", "minilm", "vggish", "roberta-large", "wav2vec2", "data2vec-audio"))
+    theirs = ("roberta-large", "wav2vec2", "data2vec-audio")
+    assert commercial == (extractor.name in ("mfcc", "minilm", "vggish", "openl3", *theirs))
 
 
 def test_selection_applies_to_functionals_alone(extractor: Extractor) -> None:

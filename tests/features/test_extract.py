@@ -101,6 +101,17 @@ def test_a_second_run_computes_nothing_and_new_content_alone(
     assert loud.seen == 40
 
 
+def test_an_extractor_gets_its_signals_at_its_own_rate(
+    corpus: Corpus, store: FeatureStore, loud: type[Loud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = corpus.with_utterances(corpus.utterances.iloc[:3])
+    usual, _ = read_column(few, extract_column(few, "loud", store, workers=1), store)
+    monkeypatch.setattr(loud, "sample_rate", 48_000, raising=False)
+    other = FeatureStore(f"{store.url}-48")
+    found, _ = read_column(few, extract_column(few, "loud", other, workers=1), other)
+    np.testing.assert_allclose(found[:, 0], 3 * usual[:, 0], atol=3)
+
+
 def test_equal_content_is_computed_once(corpus: Corpus, store: FeatureStore, loud: type[Loud]) -> None:
     table = pd.concat([corpus.utterances.iloc[:3]] * 3, ignore_index=True)
     doubled = corpus.with_utterances(table)

@@ -12,7 +12,7 @@ from hbaf.corpus.sound.decoders import AudioProblem, read_native
 
 __all__ = ["SAMPLE_RATE", "AudioProblem", "load_audio", "load_native"]
 
-SAMPLE_RATE = 16_000  # Hz, of what `load_audio` returns
+SAMPLE_RATE = 16_000  # Hz, of what `load_audio` returns unless it is asked for another rate
 SILENCE = 1e-5  # peak; half a step of 16 bits is 1.5e-5, so this is digital silence
 CHANNEL_SILENCE = 1e-4  # root mean square (-80 dB) below which a channel carries nothing
 CORRELATED = 0.4  # normalised cross-correlation above which two channels are two views of one scene
@@ -22,7 +22,12 @@ LOUDEST_SAMPLE = 4.0  # beyond it the samples are not in units of full scale at 
 
 
 def load_audio(
-    path: Path, *, channel: int | None = None, start: float | None = None, end: float | None = None
+    path: Path,
+    *,
+    channel: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    sample_rate: int = SAMPLE_RATE,
 ) -> np.ndarray:
     """One utterance as the extractors want it; only the segment is read.
 
@@ -31,18 +36,20 @@ def load_audio(
         channel: from 0; None takes the only channel, or mixes down correlated ones.
         start: seconds from the file's beginning; None: from the beginning.
         end: seconds from the file's beginning; None: to the end.
+        sample_rate: Hz, of what is returned.
 
     Returns:
-        (samples,) float32 at 16 kHz in -1..1.
+        (samples,) float32 in -1..1.
 
     Raises:
         AudioProblem: there is no usable signal; `.reason` names the rule.
     """
-    samples, sample_rate = load_native(path, channel=channel, start=start, end=end)
-    if sample_rate != SAMPLE_RATE:
+    samples, native = load_native(path, channel=channel, start=start, end=end)
+    if native != sample_rate:
         import soxr
 
-        samples = soxr.resample(samples, sample_rate, SAMPLE_RATE)
+        check_size(round(len(samples) * sample_rate / native), path)
+        samples = soxr.resample(samples, native, sample_rate)
         if not len(samples):
             raise AudioProblem("no samples", path, "The segment is too short; check start and end.")
     return np.clip(samples, -1.0, 1.0)

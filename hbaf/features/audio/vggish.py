@@ -1,24 +1,16 @@
-"""VGGish (Hershey et al., ICASSP 2017): windows of .96 s of log-mel through a small VGG, 128 numbers each, averaged.
+"""VGGish (Hershey et al., ICASSP 2017): windows of .96 s of log-mel through a small VGG, 128 numbers each.
 
 Front end and network follow AudioSet's `vggish_input.py` and `vggish_slim.py`; the last ReLU is kept and nothing is
-whitened or quantised after it. N windows, T = 96 frames, F = 64 bands.
+whitened or quantised after it. N windows, S = 15600 samples, T = 96 frames, F = 64 bands.
 """
 
-import json
-from collections.abc import Sequence
-from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from hbaf.features.extractor import SAMPLE_RATE
-from hbaf.features.text.language_models import chosen_device
-from hbaf.features.weights import Weights, WeightsError, locate_weights
-from hbaf.home import home_folder, published, write_atomically
-
-VERSION = 1  # raised when the golden vectors move
+SAMPLE_RATE = 16_000  # Hz
 WINDOW, HOP, FFT = 400, 160, 512  # samples: 25 ms every 10 ms
 BANDS, LOWEST, HIGHEST = 64, 125.0, 7500.0  # Hz
 FRAMES = 96  # of a window; the next one begins where it ends
@@ -27,92 +19,23 @@ SHORTEST = WINDOW + (FRAMES - 1) * HOP  # samples of one window
 DIM = 128
 LAYERS = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool")
 INNER = 4096
-LICENCE = "Apache-2.0"
 
 
-class VGGish:
-    """One vector per utterance: the mean over its windows; a shorter one is one window, with silence after it.
-
-    Args:
-        model: folder with the weights, or a hub id; default: what `hbaf models convert vggish` made in the home.
-        revision: commit, tag or branch of a hub id.
-        batch_size: windows that are computed at once; changes nothing but the speed.
-        device: "auto" takes a GPU where there is one.
-        download: whether the hub may be asked; default: the variable HBAF_DOWNLOAD.
-
-    Raises:
-        WeightsError: the weights are not here, or are not VGGish's.
-    """
-
-    name = "vggish"
-    modality: Literal["audio", "text"] = "audio"
-    dim = DIM
-    in_processes = False
-    selected = False
-    licence = LICENCE
-    commercial = True
-
-    def __init__(
-        self,
-        *,
-        model: str | None = None,
-        revision: str = "main",
-        batch_size: int = 64,
-        device: str = "auto",
-        download: bool | None = None,
-    ) -> None:
-        if model is None and not is_here():
-            raise WeightsError(
-                "vggish: its weights are not here. Convert the published ones once: `hbaf models convert vggish "
-                "vggish-10086976.pth` (docs/representations.md says where they are)."
-            )
-        self.weights = locate_weights(model or str(home_weights()), revision, download)
-        self.batch_size, self.device = batch_size, device
-
-    def identity(self) -> dict[str, object]:
-        """What the vectors depend on: the weights."""
-        return {"name": self.name, "version": VERSION, "model": self.weights.model, "revision": self.weights.revision}
-
-    def extract(self, items: Sequence[np.ndarray] | Sequence[str]) -> np.ndarray:
-        """(items, 128) float32, not negative; NaN rows for signals shorter than 25 ms or not finite."""
-        import torch
-
-        signals = [np.asarray(item, np.float32) for item in items]
-        heard = [len(signal) >= WINDOW and bool(np.isfinite(signal).all()) for signal in signals]
-        windows = [log_mel_windows(signal) for signal, is_heard in zip(signals, heard, strict=True) if is_heard]
-        vectors = np.full((len(items), DIM), np.nan, np.float32)
-        if not windows:
-            return vectors
-        device = chosen_device(self.device)
-        stacked = torch.from_numpy(np.concatenate(windows)).unsqueeze(1)  # (N, 1, T, F)
-        with torch.inference_mode():
-            parts = [self._network(part.to(device)).cpu() for part in stacked.split(self.batch_size)]
-        ends = np.cumsum([len(one) for one in windows])[:-1]
-        vectors[heard] = [part.mean(0) for part in np.split(torch.cat(parts).numpy(), ends)]
-        return vectors
-
-    @cached_property
-    def _network(self) -> Any:
-        from safetensors.torch import load_file
-
-        network = make_network()
-        try:
-            network.load_state_dict(load_file(self.weights.folder / "model.safetensors"))
-        except (RuntimeError, OSError) as error:
-            raise WeightsError(f"{self.weights.folder}: not the weights of VGGish ({_first(error)}).") from error
-        return network.eval().to(chosen_device(self.device))
-
-
-def log_mel_windows(signal: np.ndarray) -> np.ndarray:
-    """(N, T, F) float32, N >= 1, of a signal at 16 kHz; what is left after the last whole window is not heard."""
+def windows(signal: np.ndarray) -> np.ndarray:
+    """(N, S), N >= 1, of (samples,); what is left after the last whole window is not heard."""
     if len(signal) < SHORTEST:
         signal = np.pad(signal, (0, SHORTEST - len(signal)))
-    frames = np.lib.stride_tricks.sliding_window_view(signal.astype(np.float64), WINDOW)[::HOP]
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    spectrum = np.abs(np.fft.rfft(frames * hann, FFT))
-    mel = np.log(spectrum @ mel_bands() + FLOOR).astype(np.float32)
-    whole = len(mel) // FRAMES
-    return mel[: whole * FRAMES].reshape(whole, FRAMES, BANDS)
+    return np.lib.stride_tricks.sliding_window_view(signal, SHORTEST)[:: FRAMES * HOP]
+
+
+def log_mel(samples: Any) -> Any:
+    """(N, S) -> (N, 1, T, F) float32; computed in float64."""
+    import torch
+
+    hann = torch.hann_window(WINDOW, dtype=torch.float64, device=samples.device)
+    spectrum = torch.fft.rfft(samples.double().unfold(1, WINDOW, HOP) * hann, FFT).abs()
+    bands = torch.from_numpy(mel_bands()).to(samples.device)
+    return torch.log(spectrum @ bands + FLOOR).float().unsqueeze(1)
 
 
 def mel_bands() -> np.ndarray:
@@ -131,7 +54,7 @@ def mel_bands() -> np.ndarray:
 
 
 def make_network() -> Any:
-    """The network with fresh weights; (N, 1, T, F) -> (N, 128)."""
+    """The network with fresh weights; (N, S) samples -> (N, 128), not negative."""
     from torch import nn
 
     features: list[nn.Module] = []
@@ -152,57 +75,21 @@ def make_network() -> Any:
             self.features = nn.Sequential(*features)
             self.embeddings = nn.Sequential(*embeddings)
 
-        def forward(self, windows: Any) -> Any:
+        def forward(self, samples: Any) -> Any:
             # Flattened as the published weights have it: time, band, channel.
-            return self.embeddings(self.features(windows).permute(0, 2, 3, 1).flatten(1))
+            return self.embeddings(self.features(log_mel(samples)).permute(0, 2, 3, 1).flatten(1))
 
     return Network()
 
 
-def home_weights() -> Path:
-    """The folder in which the home keeps converted weights."""
-    return home_folder() / "models" / "vggish"
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The network's tensors from torchvggish's `vggish-10086976.pth`, or the same in safetensors.
 
-
-def is_here() -> bool:
-    """Whether weights were converted in this home."""
-    return (home_weights() / "config.json").is_file()
-
-
-def convert(checkpoint: Path) -> Weights:
-    """Keeps the weights of a published state dict in the home: `vggish-10086976.pth` of torchvggish, or safetensors.
-
-    The file is read as numbers alone: nothing in it can run.
-
-    Raises:
-        WeightsError: it is not there, or holds other weights.
+    The file is read as numbers alone: nothing in it can run. What a strange file raises is of any kind.
     """
-    from safetensors.torch import load_file, save_file
-
-    if not checkpoint.is_file():
-        raise WeightsError(f"{checkpoint}: no such file. docs/representations.md says where the published one is.")
     import torch
+    from safetensors.torch import load_file
 
-    try:
-        if checkpoint.suffix == ".safetensors":
-            state = load_file(checkpoint)
-        else:
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        wanted = make_network().state_dict()
-        state = {name: state[name].float().contiguous() for name in wanted}
-        make_network().load_state_dict(state)
-    except Exception as error:  # whatever a damaged or strange file raises
-        raise WeightsError(
-            f"{checkpoint}: not a state dict of VGGish ({_first(error)}). Wanted are the tensors of torchvggish's "
-            "`vggish-10086976.pth`: features.0.weight ... embeddings.4.bias."
-        ) from error
-    folder = home_weights()
-    folder.mkdir(parents=True, exist_ok=True)
-    with published(folder / "model.safetensors") as beside:
-        save_file(state, beside)
-    write_atomically(folder / "config.json", json.dumps({"model_type": "vggish"}).encode())
-    return locate_weights(str(folder))
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    safe = path.suffix == ".safetensors"
+    state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    return {name: state[name].float() for name in make_network().state_dict()}

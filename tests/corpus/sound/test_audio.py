@@ -94,6 +94,19 @@ def test_every_kind_becomes_16_khz_mono(tmp_path: Path, suffix: str, rate: int) 
     assert abs(loudest_hertz(signal[-15_000:]) - 1200) < 5
 
 
+def test_another_rate_keeps_what_16_khz_would_lose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    high = (0.3 * np.sin(2 * np.pi * 12_000 * np.arange(48_000) / 48_000)).astype(np.float32)
+    path = write(tmp_path / "a.wav", high, 48_000)
+    np.testing.assert_allclose(load_audio(path, sample_rate=48_000), high, atol=1e-4)
+    assert np.abs(load_audio(path)[100:-100]).max() < 0.01
+    low = write(tmp_path / "b.wav", tone(2, 16_000), 16_000)
+    assert len(load_audio(low, sample_rate=48_000)) == 96_000
+    monkeypatch.setattr("hbaf.corpus.sound.audio_problem.MAX_VALUES", 48_000)
+    assert len(load_audio(low)) == 32_000
+    with pytest.raises(AudioProblem, match="too long to decode at once"):
+        load_audio(low, sample_rate=48_000)
+
+
 @pytest.mark.parametrize(("suffix", "rate"), KINDS)
 def test_a_segment_is_what_lies_between_its_times(tmp_path: Path, suffix: str, rate: int) -> None:
     path = write(tmp_path / f"a.{suffix}", two_tones(rate), rate)
