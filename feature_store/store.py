@@ -265,11 +265,12 @@ class FeatureStore:
                 raise StoreError(f"{column}: has {stored.shape[1]} numbers per row, but {column.dim} were asked for")
             wanted = np.flatnonzero(shards == number)
             vectors[wanted] = stored[rows[wanted]]
-            for position in wanted.tolist():
-                row = int(rows[position])
-                if stored_keys[row] != keys[position]:
-                    raise StoreError(f"{column}: shard {entry.shard[:12]} holds another key than its manifest says")
-                problems[position] = stored_problems[row]
+            places, here = wanted.tolist(), rows[wanted].tolist()
+            if [stored_keys[row] for row in here] != [keys[place] for place in places]:
+                raise StoreError(f"{column}: shard {entry.shard[:12]} holds another key than its manifest says")
+            if entry.nan_rows:
+                for place, row in zip(places, here, strict=True):
+                    problems[place] = stored_problems[row]
         return vectors, problems
 
     def _read_shard(self, digest: str, entry: ShardEntry) -> tuple[Strings, np.ndarray, Reasons]:
