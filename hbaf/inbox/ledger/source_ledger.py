@@ -178,8 +178,11 @@ class SourceLedger:
 
         In order of arrival, so that of two equal conversations the earlier one is published.
         """
-        unfinished = sql.select(CONVERSATIONS.c.arrival).where(
-            (CONVERSATIONS.c.source == self.source) & (CONVERSATIONS.c.state.in_(UNFINISHED) | CONVERSATIONS.c.rescore)
+        own = CONVERSATIONS.c.source == self.source
+        # Two questions, as each has its index.
+        half = sql.select(CONVERSATIONS.c.arrival).where(own & CONVERSATIONS.c.state.in_(UNFINISHED))
+        unfinished = half.union(
+            sql.select(CONVERSATIONS.c.arrival).where(own & (CONVERSATIONS.c.rescore == sql.true()))
         )
         read_again = (ARRIVALS.c.state == State.READ) & ARRIVALS.c.arrival.in_(unfinished)
         wanted = (ARRIVALS.c.source == self.source) & ((ARRIVALS.c.state == State.NEW) | read_again)
