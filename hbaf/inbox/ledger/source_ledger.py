@@ -456,7 +456,8 @@ class SourceLedger:
         for some in in_blocks(sorted(digests)):
             place = (CONVERSATIONS.c.source == self.source) & CONVERSATIONS.c.digest.in_(some)
             holding = place & CONVERSATIONS.c.state.in_(HOLDING_CONTENT)
-            for digest, name in connection.execute(sql.select(*columns).where(holding).order_by(*columns)):
+            # Put in order here: asked for in order, SQLite reads all conversations for one digest.
+            for digest, name in sorted(map(tuple, connection.execute(sql.select(*columns).where(holding)))):
                 found.setdefault(digest, {})[name] = None
         return found
 
