@@ -121,9 +121,10 @@ class KeyIndex:
                 first.let_go()
                 second.let_go()
             pages = tuple(_mapped(file) for file in (keys, shards, rows))
-        kinds = (KEY, np.int32, np.int32)
-        arrays = (np.frombuffer(mapped, kind) for mapped, kind in zip(pages, kinds, strict=True))
-        self._runs.append(_Run(*arrays, pages))
+        arrays = [
+            np.frombuffer(mapped, kind) for mapped, kind in zip(pages, map(np.dtype, (KEY, "i4", "i4")), strict=True)
+        ]
+        self._runs.append(_Run(arrays[0], arrays[1], arrays[2], pages))
 
     def _merged(self, first: _Run, second: _Run) -> Iterator[_Run]:
         """Both runs as one, in blocks; of a key in both the row of the older shard."""
