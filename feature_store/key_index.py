@@ -111,8 +111,8 @@ class KeyIndex:
         total = len(first.keys) + len(second.keys)
         if total <= IN_MEMORY:
             parts = [*self._merged(first, second)]
-            columns = ([part.keys for part in parts], [part.shards for part in parts], [part.rows for part in parts])
-            self._runs.append(_Run(*map(np.concatenate, columns)))
+            keys_of, shards_of, rows_of = zip(*(part[:3] for part in parts), strict=True)
+            self._runs.append(_Run(np.concatenate(keys_of), np.concatenate(shards_of), np.concatenate(rows_of)))
             return
         with tempfile.TemporaryFile() as keys, tempfile.TemporaryFile() as shards, tempfile.TemporaryFile() as rows:
             for part in self._merged(first, second):
