@@ -11,13 +11,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
 FORMAT_VERSION = 1
 DIGEST_BYTES = 16  # of one key in the index: two of 10^9 keys collide with a chance of 10^-21
+KEY = f"S{DIGEST_BYTES}"
 
 
 class StoreError(RuntimeError):
@@ -96,7 +97,7 @@ class ShardEntry:
     def from_json(cls, content: bytes, path: str) -> "ShardEntry":
         """The entry in sealed JSON; `path` is for the message if it is damaged."""
         facts = open_sealed_json(content, path)
-        facts["keys"] = np.frombuffer(base64.b64decode(facts["keys"]), dtype=f"S{DIGEST_BYTES}")
+        facts["keys"] = np.frombuffer(base64.b64decode(facts["keys"]), dtype=KEY)
         return cls(**facts)
 
 
@@ -191,36 +192,10 @@ class Problem:
     what: str
 
 
-class KeyIndex:
-    """Where each key of a column lies: sorted arrays, 24 bytes a row."""
-
-    def __init__(self, entries: Sequence[ShardEntry]) -> None:
-        # Oldest first, so that a key which two writers put gives the same row in every process.
-        self.entries = sorted(entries, key=lambda entry: (entry.created, entry.shard))
-        keys = [entry.keys for entry in self.entries]
-        every = np.concatenate(keys) if keys else np.empty(0, f"S{DIGEST_BYTES}")
-        shards = np.repeat(np.arange(len(keys), dtype=np.int32), [len(part) for part in keys])
-        rows = np.concatenate([np.arange(len(part), dtype=np.int32) for part in keys]) if keys else shards
-        self._keys, first = np.unique(every, return_index=True)
-        self._shards, self._rows = shards[first], rows[first]
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def find(self, keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Shard number (an index into `entries`, -1 when absent) and row of each key, both (keys,) int32."""
-        if not len(self) or not len(keys):
-            return np.full(len(keys), -1, np.int32), np.zeros(len(keys), np.int32)
-        wanted = key_digests(keys)
-        at = np.minimum(np.searchsorted(self._keys, wanted), len(self) - 1)
-        found = self._keys[at] == wanted
-        return np.where(found, self._shards[at], -1), self._rows[at]
-
-
 def key_digests(keys: Sequence[str]) -> np.ndarray:
     """(keys,) S16: keys of any length at one size."""
     joined = b"".join(hashlib.blake2b(key.encode(), digest_size=DIGEST_BYTES).digest() for key in keys)
-    return np.frombuffer(joined, dtype=f"S{DIGEST_BYTES}")
+    return np.frombuffer(joined, dtype=KEY)
 
 
 def sealed_json(facts: Mapping[str, Any]) -> bytes:
@@ -249,16 +224,6 @@ def open_sealed_json(content: bytes, path: str) -> dict[str, Any]:
     if body.pop("format") > FORMAT_VERSION:
         raise StoreError(f"{path}: written by a newer version of the feature store. Upgrade, or use another store.")
     return body
-
-
-def created_at(entries: Sequence[ShardEntry]) -> datetime | None:
-    """When the oldest shard was written, or None without shards."""
-    return datetime.fromtimestamp(min(entry.created for entry in entries), UTC) if entries else None
-
-
-def changed_at(entries: Sequence[ShardEntry]) -> datetime | None:
-    """When the newest shard was written, or None without shards."""
-    return datetime.fromtimestamp(max(entry.created for entry in entries), UTC) if entries else None
 
 
 def _seal(body: Mapping[str, Any]) -> str:

@@ -14,22 +14,21 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from feature_store.files import Files
+from feature_store.key_index import KeyIndex, StoredShard
 from feature_store.manifest import (
     Column,
     ColumnInfo,
-    KeyIndex,
     Location,
     Problem,
     ShardEntry,
     StoreError,
-    changed_at,
-    created_at,
     key_digests,
     open_sealed_json,
     sealed_json,
@@ -42,6 +41,8 @@ Strings: TypeAlias = list[str]
 Reasons: TypeAlias = list[str | None]  # why a row has no vector
 Problems: TypeAlias = list[Problem]
 Infos: TypeAlias = list[ColumnInfo]
+Entries: TypeAlias = list[ShardEntry]
+BLOCK = 256  # manifest entries that are read at a time
 
 
 def open_store(url: str | Path) -> "FeatureStore":
@@ -60,8 +61,7 @@ class FeatureStore:
     def __init__(self, url: str | Path) -> None:
         self._files = Files(url)
         self.url = self._files.url
-        self._seen: dict[str, dict[str, ShardEntry]] = {}  # column digest -> entry file -> entry
-        self._indexes: dict[str, KeyIndex] = {}
+        self._indexes: dict[str, KeyIndex] = {}  # by column digest
 
     def missing(self, column: Column, keys: Sequence[str]) -> Strings:
         """The keys without a row, in their order, without repeats."""
@@ -108,7 +108,7 @@ class FeatureStore:
             return self._get(column, keys)
         except FileNotFoundError:
             # Between our look at the manifest and at the shard another process rewrote it (`forget`): look again.
-            self._seen.pop(column.digest, None)
+            self._indexes.pop(column.digest, None)
             try:
                 return self._get(column, keys)
             except FileNotFoundError as error:
@@ -123,7 +123,7 @@ class FeatureStore:
         shards, rows = index.find([key])
         if shards[0] < 0:
             return None
-        entry = index.entries[shards[0]]
+        entry = self._entry(digest, index.shards[shards[0]].shard)
         path = self._files.path(_shard_file(digest, entry.shard))
         created = datetime.fromtimestamp(entry.created, UTC)
         return Location(digest, entry.shard, path, int(rows[0]), created, entry.origin)
@@ -131,9 +131,7 @@ class FeatureStore:
     def count(self, keys: Collection[str]) -> int:
         """Rows that `forget` of these keys would remove, over all columns."""
         digests = key_digests(list(keys))
-        return sum(
-            int(np.isin(entry.keys, digests).sum()) for name in self._columns() for entry in self._index(name).entries
-        )
+        return sum(int(np.isin(entry.keys, digests).sum()) for name in self._columns() for entry in self._entries(name))
 
     def list(self) -> Infos:
         """What is stored, by name and digest."""
@@ -145,19 +143,20 @@ class FeatureStore:
             path, content = next(iter(described.items()))
             facts = open_sealed_json(content, self._files.path(path))
             index = self._index(digest)
-            stored = sum(entry.rows for entry in index.entries)
+            stored = sum(one.rows for one in index.shards)
+            times = [datetime.fromtimestamp(one.created, UTC) for one in index.shards]
             infos.append(
                 ColumnInfo(
                     name=facts["name"],
                     digest=digest,
                     dim=facts["dim"],
                     rows=len(index),
-                    shards=len(index.entries),
-                    bytes=sum(entry.size for entry in index.entries),
-                    nan_share=sum(entry.nan_rows for entry in index.entries) / stored if stored else 0.0,
+                    shards=len(index.shards),
+                    bytes=sum(one.size for one in index.shards),
+                    nan_share=sum(one.nan_rows for one in index.shards) / stored if stored else 0.0,
                     identity=facts["identity"],
-                    created=created_at(index.entries),
-                    changed=changed_at(index.entries),
+                    created=min(times, default=None),
+                    changed=max(times, default=None),
                 )
             )
         return sorted(infos, key=lambda info: (info.name, info.digest))
@@ -173,7 +172,7 @@ class FeatureStore:
             self._remove_shard(problem.column, problem.shard)
         else:
             self._files.remove(f"{problem.column}/column.json")
-        self._seen.pop(problem.column, None)
+        self._indexes.pop(problem.column, None)
 
     def forget(self, keys: Collection[str]) -> int:
         """Removes these keys from every column, by writing their shards anew without them.
@@ -186,7 +185,7 @@ class FeatureStore:
         unwanted, removed = set(keys), 0
         digests = key_digests(list(unwanted))
         for column_digest in self._columns():
-            for entry in self._index(column_digest).entries:
+            for entry in self._entries(column_digest):
                 if not np.isin(entry.keys, digests).any():
                     continue
                 removed += self._rewrite_without(column_digest, entry, unwanted)
@@ -217,7 +216,7 @@ class FeatureStore:
             if unwanted:
                 for folder in ("/manifest", "/shards", ""):
                     self._files.remove(digest + folder)
-                self._seen.pop(digest, None)
+                self._indexes.pop(digest, None)
         return [self._files.path(name) for name in garbage]
 
     def _find(self, digest: str, keys: Sequence[str]) -> tuple[KeyIndex, np.ndarray, np.ndarray]:
@@ -226,7 +225,7 @@ class FeatureStore:
         Looks at the manifest again only where what is known of it does not name them all: a listing grows with the
         column, and reading goes by small pieces.
         """
-        known = self._indexes.get(digest) if digest in self._seen else None
+        known = self._indexes.get(digest)
         if known is not None:
             shards, rows = known.find(keys)
             if (shards >= 0).all():
@@ -235,18 +234,34 @@ class FeatureStore:
         return index, *index.find(keys)
 
     def _index(self, digest: str) -> KeyIndex:
-        seen = self._seen.get(digest, {})
-        names = {name for name in self._files.list(f"{digest}/manifest") if _is_entry(name)}
-        if digest in self._indexes and digest in self._seen and names == seen.keys():
-            return self._indexes[digest]
-        contents = self._files.read_all([f"{digest}/manifest/{name}" for name in sorted(names - seen.keys())])
-        seen = {name: entry for name, entry in seen.items() if name in names}
-        for path, content in contents.items():
-            entry = ShardEntry.from_json(content, self._files.path(path))
-            seen[f"{entry.shard}.json"] = entry
-        self._seen[digest] = seen
-        self._indexes[digest] = KeyIndex(list(seen.values()))
-        return self._indexes[digest]
+        """What the manifest names now; only entries that are new are read."""
+        shards = self._shards(digest)
+        index = self._indexes.get(digest)
+        known = set() if index is None else {one.shard for one in index.shards}
+        if index is None or not known <= shards:
+            index, known = KeyIndex(), set()
+        for entries in self._entries_in_blocks(digest, sorted(shards - known)):
+            index.add(entries)
+        self._indexes[digest] = index
+        return index
+
+    def _shards(self, digest: str) -> set[str]:
+        """Names of the shards that have an entry."""
+        return {name.removesuffix(".json") for name in self._files.names(f"{digest}/manifest") if _is_entry(name)}
+
+    def _entries(self, digest: str) -> Iterator[ShardEntry]:
+        """Every entry of a column, a block of them in memory at a time."""
+        return chain.from_iterable(self._entries_in_blocks(digest, sorted(self._shards(digest))))
+
+    def _entries_in_blocks(self, digest: str, shards: Strings) -> Iterator[Entries]:
+        for at in range(0, len(shards), BLOCK):
+            names = [_entry_file(digest, shard) for shard in shards[at : at + BLOCK]]
+            contents = self._files.read_all(names)
+            yield [ShardEntry.from_json(content, self._files.path(path)) for path, content in contents.items()]
+
+    def _entry(self, digest: str, shard: str) -> ShardEntry:
+        name = _entry_file(digest, shard)
+        return ShardEntry.from_json(self._files.read(name), self._files.path(name))
 
     def _get(self, column: Column, keys: Sequence[str]) -> tuple[np.ndarray, Reasons]:
         index, shards, rows = self._find(column.digest, keys)
@@ -259,20 +274,21 @@ class FeatureStore:
         vectors = np.empty((len(keys), column.dim), np.float32)
         problems: Reasons = [None] * len(keys)
         for number in np.unique(shards):
-            entry = index.entries[number]
+            entry = index.shards[number]
             stored_keys, stored, stored_problems = self._read_shard(column.digest, entry)
             if stored.shape[1] != column.dim:
                 raise StoreError(f"{column}: has {stored.shape[1]} numbers per row, but {column.dim} were asked for")
             wanted = np.flatnonzero(shards == number)
             vectors[wanted] = stored[rows[wanted]]
-            for position in wanted.tolist():
-                row = int(rows[position])
-                if stored_keys[row] != keys[position]:
-                    raise StoreError(f"{column}: shard {entry.shard[:12]} holds another key than its manifest says")
-                problems[position] = stored_problems[row]
+            places, here = wanted.tolist(), rows[wanted].tolist()
+            if [stored_keys[row] for row in here] != [keys[place] for place in places]:
+                raise StoreError(f"{column}: shard {entry.shard[:12]} holds another key than its manifest says")
+            if entry.nan_rows:
+                for place, row in zip(places, here, strict=True):
+                    problems[place] = stored_problems[row]
         return vectors, problems
 
-    def _read_shard(self, digest: str, entry: ShardEntry) -> tuple[Strings, np.ndarray, Reasons]:
+    def _read_shard(self, digest: str, entry: ShardEntry | StoredShard) -> tuple[Strings, np.ndarray, Reasons]:
         name = _shard_file(digest, entry.shard)
         return decode_shard(self._files.read(name), entry.shard, self._files.path(name))
 
@@ -317,8 +333,7 @@ class FeatureStore:
             open_sealed_json(self._files.read(described), self._files.path(described))
         except (StoreError, FileNotFoundError) as error:
             yield Problem(digest, "", self._files.path(described), str(error))
-        for name in sorted(filter(_is_entry, self._files.list(f"{digest}/manifest"))):
-            shard = name.removesuffix(".json")
+        for shard in sorted(self._shards(digest)):
             path = _entry_file(digest, shard)
             try:
                 entry = ShardEntry.from_json(self._files.read(path), self._files.path(path))

@@ -259,9 +259,13 @@ def is_missing(value: object) -> bool:
 def _table_digest(table: pd.DataFrame, facts: dict[str, Iterable[str]]) -> str:
     hasher = hashlib.sha256(json.dumps({name: list(values) for name, values in facts.items()}).encode())
     for name in table.columns:
-        hasher.update(name.encode() + b"\0")
-        for value in table[name]:
-            # repr of a float is exact, and a missing value differs from the text "None".
-            hasher.update(b"\1" if is_missing(value) else repr(value).encode())
-            hasher.update(b"\0")
+        hasher.update(b"".join([name.encode(), b"\0", *(value + b"\0" for value in as_bytes(table[name]))]))
     return hasher.hexdigest()
+
+
+def as_bytes(column: pd.Series) -> list[bytes]:
+    """The values of a column for a digest: repr of a float is exact, and a missing one differs from the text "None"."""
+    return [
+        b"\1" if value is None or value is pd.NA or value != value else repr(value).encode()
+        for value in column.tolist()
+    ]

@@ -89,10 +89,9 @@ class Inbox:
         counted: dict[State, int] = dict.fromkeys(SHOWN, 0)
         with self.ledger.engine.begin() as connection:
             for table, _ in TABLES:
-                asked = self._of(table, sql.select(table.c.state, sql.func.count())).group_by(table.c.state)
-                for state, number in connection.execute(asked):
-                    if state in counted:
-                        counted[State(state)] += number
+                asked = sql.select(table.c.state, sql.func.count()).where(table.c.state.in_(SHOWN))
+                for state, number in connection.execute(self._of(table, asked).group_by(table.c.state)):
+                    counted[State(state)] += number
             forgotten = self._of(FORGOTTEN, sql.select(sql.func.count()).select_from(FORGOTTEN))
             counted[State.IGNORED] += connection.scalar(forgotten) or 0
         return counted

@@ -15,7 +15,15 @@ import pandas as pd
 
 from hbaf.corpus.readers.folder import corpus_of, read_folder
 from hbaf.corpus.readers.transcripts import read_recording
-from hbaf.corpus.schema import UTTERANCE_COLUMNS, Corpus, CorpusError, as_utterances, empty_splits, is_missing
+from hbaf.corpus.schema import (
+    UTTERANCE_COLUMNS,
+    Corpus,
+    CorpusError,
+    as_bytes,
+    as_utterances,
+    empty_splits,
+    is_missing,
+)
 from hbaf.corpus.sound.facts import add_facts
 from hbaf.corpus.sound.find_audio import AUDIO_SUFFIXES
 from hbaf.corpus.text.manifest import Manifest, Row
@@ -245,19 +253,19 @@ def _problem(rows: pd.DataFrame, broken: pd.DataFrame, source: SourceParameters,
 
 @dataclass(frozen=True)
 class _Content:
-    """What counts of a table, as plain values: a conversation of ten rows costs pandas more than all the rest."""
+    """What counts of a table, row by row: a conversation of ten rows costs pandas more than all the rest."""
 
     turns: list[int]
-    values: list[tuple[object, ...]]
+    rows: list[bytes]
     problems: tuple[np.ndarray, np.ndarray]
 
 
 def _content(table: pd.DataFrame) -> _Content:
     columns = ("turn", "speaker", "text", "channel", "start", "end", "audio_digest")
-    values = list(zip(*(table[name].tolist() for name in columns), strict=True))
+    rows = [b"\0".join((*row, b"\n")) for row in zip(*(as_bytes(table[name]) for name in columns), strict=True)]
     # Without a readable file there is no audio digest: a recording that comes later makes other content.
     audio, text = (table[name].notna().to_numpy(bool) for name in ("audio_problem", "text_problem"))
-    return _Content(table["turn"].tolist(), values, (audio, text))
+    return _Content(table["turn"].tolist(), rows, (audio, text))
 
 
 def conversation_digest(content: _Content, places: list[int]) -> str:
@@ -266,12 +274,7 @@ def conversation_digest(content: _Content, places: list[int]) -> str:
     Args:
         places: of the conversation's rows.
     """
-    hasher = hashlib.sha256()
-    for place in sorted(places, key=content.turns.__getitem__):
-        for value in content.values[place]:
-            hasher.update(b"\1" if is_missing(value) else repr(value).encode())
-            hasher.update(b"\0")
-        hasher.update(b"\n")
+    hasher = hashlib.sha256(b"".join(content.rows[place] for place in sorted(places, key=content.turns.__getitem__)))
     for problem in content.problems:
         hasher.update(problem[places].tobytes())
     return hasher.hexdigest()

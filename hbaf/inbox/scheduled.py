@@ -8,10 +8,10 @@ import logging
 import os
 import shutil
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -204,7 +204,7 @@ class _Run:
         self.champion, self.purpose, self.workers = chosen, purpose, workers
         self.counts: Counter[str] = Counter()
         self.rows = 0
-        self.done: set[str] = set()  # conversations that this run published
+        self.done: defaultdict[int, set[str]] = defaultdict(set)  # part -> conversations that this run published
         self.listed: set[str] = set()
         self.failed: dict[str, str] = {}  # conversation -> why it could not be scored
         above = directory("inbox", "work", parameters.label)
@@ -302,20 +302,24 @@ class _Run:
         self.ledger.published(publications)
         self.failed = {name: reason for name, reason in self.failed.items() if name not in sizes}
         self.counts["published"] += len(publications)
-        self.done |= sizes.keys()
+        for name in sizes:
+            self.done[parts[name]].add(name)
         self.rows += len(stands)
 
     def _with_command(self, reason: str) -> str:
         return with_command(reason, self.parameters, self.purpose)
 
     def check_agreement(self) -> None:
-        """Holds what this run published against the ledger; what differs is published again by the next run.
+        """Holds what this run published against the ledger, one part in memory at a time.
+
+        What differs is published again by the next run.
 
         Raises:
             Disagreement: something differs.
         """
         agreement = Agreement(self.ledger, self.places.parquet, self.places.postgres, self.fence)
-        if differences := agreement.differences(self.done):
+        found = (agreement.differences(names) for _, names in sorted(self.done.items()))
+        if differences := [*chain.from_iterable(found)]:
             agreement.repair(differences)
             raise Disagreement(differences)
 

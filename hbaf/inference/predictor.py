@@ -12,11 +12,14 @@ from hbaf.corpus.schema import Corpus
 from hbaf.features.columns import Columns
 from hbaf.model.batch import SystemOutput
 from hbaf.model.each_way import each_way
-from hbaf.training.data import Dialogue, LengthBuckets, Vectors, collate, make_dialogues, read_vectors
+from hbaf.training.data import Dialogue, Vectors, collate, make_dialogues, read_vectors
 from hbaf.training.package import ModelPackage
 
 SHOWN = 0.02  # a turn with a smaller share of the attention is not shown
-SHARD = 1024  # utterances whose vectors are in memory at a time; a longer dialogue is one shard
+SHARD_BYTES = 16 * 2**20  # of raw vectors that are in memory at a time; a longer dialogue is one shard
+# Turns of one batch, padding included. Below a thousand a CPU spends more on calling operations than on computing; a
+# larger batch gains nothing (docs/benchmarks.md).
+BATCH_TURNS = 4096
 
 
 class Predictor:
@@ -26,9 +29,8 @@ class Predictor:
         attention: to how many other turns of the dialogue each prediction looked most is given too; 0: none.
     """
 
-    def __init__(self, package: ModelPackage, *, batch_dialogues: int = 32, attention: int = 0):
+    def __init__(self, package: ModelPackage, *, attention: int = 0):
         self.package = package
-        self.batch_dialogues = batch_dialogues
         self.attention = attention
 
     @classmethod
@@ -63,13 +65,19 @@ class Predictor:
         dialogues = make_dialogues(corpus, vectors, self.package.representation, wanted, self.emotions)
         parts: list[pd.DataFrame] = []
         with torch.inference_mode():
-            for batch in LengthBuckets([len(d) for d in dialogues], self.batch_dialogues, seed=0, shuffle=False):
+            for batch in batches_of([len(d) for d in dialogues], BATCH_TURNS):
                 parts.append(self._predict_batch([dialogues[i] for i in batch]))
         predicted = pd.concat(parts, ignore_index=True).set_index("utterance_id")
         return predicted.loc[wanted["utterance_id"]].reset_index()
 
-    def predict_in_shards(self, corpus: Corpus, columns: Columns, utterances: int = SHARD) -> pd.DataFrame:
-        """As `predict`, with the vectors read for some whole dialogues at a time: memory does not grow with them."""
+    def predict_in_shards(self, corpus: Corpus, columns: Columns, utterances: int | None = None) -> pd.DataFrame:
+        """As `predict`, with the vectors read for some whole dialogues at a time: memory does not grow with them.
+
+        Args:
+            utterances: whose vectors are in memory at a time; default: as many as fill `SHARD_BYTES`.
+        """
+        if utterances is None:
+            utterances = SHARD_BYTES // (4 * sum(column.dim for column in columns.by_modality().values()))
         parts = [self.predict(part, read_vectors(part, columns)) for part in in_shards(corpus, utterances)]
         return pd.concat(parts, ignore_index=True)
 
@@ -108,6 +116,18 @@ class Predictor:
 
     def _names(self, probability: np.ndarray) -> np.ndarray:
         return np.asarray(self.emotions, dtype=object)[probability.argmax(1)]
+
+
+def batches_of(lengths: Sequence[int], turns: int) -> Iterator[list[int]]:
+    """Dialogues in batches of like length: as many as fit into so many turns with padding, at least one."""
+    batch: list[int] = []
+    for place in np.argsort(np.asarray(lengths), kind="stable").tolist():
+        if batch and (len(batch) + 1) * lengths[place] > turns:  # lengths ascend: this one is the longest
+            yield batch
+            batch = []
+        batch.append(place)
+    if batch:
+        yield batch
 
 
 def in_shards(corpus: Corpus, utterances: int) -> Iterator[Corpus]:

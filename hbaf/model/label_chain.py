@@ -19,6 +19,7 @@ from hbaf.model.batch import DialogueBatch, SystemOutput
 
 SWEEPS = 6  # of belief propagation between the speakers' chains
 DAMPING = 0.3  # share of the old message that is kept, so that sweeps do not swing
+LARGEST = 80.0  # of a factor's logarithm: its exponential and a sum of them stay within float32
 
 
 class LabelChain(nn.Module):
@@ -59,7 +60,10 @@ class LabelChain(nn.Module):
         a, b, c = self.exponents
         evidence = a * log_probability.float().log_softmax(-1)
         evidence = torch.where(mask[..., None], evidence, 0.0)
-        own, other = b * (self.own - self.prior), c * (self.other - self.prior)
+        own, other = (
+            (weight * (table - self.prior)).clamp(-LARGEST, LARGEST).exp()
+            for weight, table in ((b, self.own), (c, self.other))
+        )
         before_own, before_other = previous_turns(speaker, mask)
         if self.causal:
             return _filtered(evidence, before_own, before_other, own, other)
@@ -76,8 +80,8 @@ class LabelChain(nn.Module):
             belief = _chains(heard, order, joined, own)
             from_k = belief.gather(1, source) - to_k  # all that k knows, but for what t told it
             from_t = belief - to_t
-            new_to_t = torch.logsumexp(from_k[..., :, None] + other, -2).log_softmax(-1)
-            new_to_k = torch.logsumexp(from_t[..., None, :] + other, -1).log_softmax(-1)
+            new_to_t = _sent(from_k, other).log_softmax(-1)
+            new_to_k = _sent(from_t, other.T).log_softmax(-1)
             to_t = torch.where(there, DAMPING * to_t + (1 - DAMPING) * new_to_t, 0.0)
             to_k = torch.where(there, DAMPING * to_k + (1 - DAMPING) * new_to_k, 0.0)
         heard = evidence + to_t + torch.zeros_like(evidence).scatter_add(1, source, to_k)
@@ -122,6 +126,17 @@ def _by_speaker(speaker: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return order, joined
 
 
+def _sent(belief: Tensor, factor: Tensor) -> Tensor:
+    """log sum_y exp(belief_y) factor[y, z] for each z, (..., C): one matrix product.
+
+    Args:
+        belief: (..., C) log of any scale; its greatest number is taken out, so that no exponential overflows.
+        factor: (C, C), positive.
+    """
+    top = belief.amax(-1, keepdim=True)
+    return top + ((belief - top).exp() @ factor).log()
+
+
 def _chains(evidence: Tensor, order: Tensor, joined: Tensor, own: Tensor) -> Tensor:
     """Forward-backward over every speaker's own turns: log beliefs (B, U, C) up to a constant per turn."""
     index = order[..., None].expand_as(evidence)
@@ -129,11 +144,11 @@ def _chains(evidence: Tensor, order: Tensor, joined: Tensor, own: Tensor) -> Ten
     follows = [at[:, None] for at in joined.unbind(1)]
     forward, message = [turns[0]], torch.zeros_like(turns[0])
     for here, on in zip(turns[1:], follows[1:], strict=True):
-        message = torch.where(on, torch.logsumexp(forward[-1][:, :, None] + own, 1), 0.0)
+        message = torch.where(on, _sent(forward[-1], own), 0.0)
         forward.append((message + here).log_softmax(-1))
     behind = [torch.zeros_like(turns[0])]
     for here, on in zip(turns[:0:-1], follows[:0:-1], strict=True):
-        message = torch.logsumexp((here + behind[-1])[:, None, :] + own, 2).log_softmax(-1)
+        message = _sent(here + behind[-1], own.T).log_softmax(-1)
         behind.append(torch.where(on, message, 0.0))
     belief = torch.stack(forward, 1) + torch.stack(behind[::-1], 1)
     return torch.empty_like(belief).scatter(1, index, belief)
@@ -147,7 +162,7 @@ def _filtered(evidence: Tensor, before_own: Tensor, before_other: Tensor, own: T
         for before, factor in ((before_own[:, turn], own), (before_other[:, turn], other)):
             place = before.clamp(min=0)[:, None, None].expand(-1, 1, evidence.shape[2])
             last = known.gather(1, place)[:, 0]  # (B, C)
-            here = here + torch.where(before[:, None] >= 0, torch.logsumexp(last[:, :, None] + factor, 1), 0.0)
+            here = here + torch.where(before[:, None] >= 0, _sent(last, factor), 0.0)
         known = torch.where(turns == turn, here.log_softmax(-1)[:, None], known)
     return known
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -149,11 +150,15 @@ def as_scores(table: pa.Table) -> pd.DataFrame:
     """Rows, or some of their columns, as a frame: `p_<emotion>` columns, plain strings and `corpus`."""
     there = [name for name in ("probabilities",) if name in table.column_names]
     frame = table.drop_columns(there).to_pandas()
-    columns: dict[str, list[float | None]] = {}
+    columns: dict[str, np.ndarray] = {}
     for name in there:
-        for row, pairs in enumerate(table[name].to_pylist()):
-            for emotion, value in pairs or ():
-                columns.setdefault(f"p_{emotion}", [None] * len(frame))[row] = value
+        maps = pa.concat_arrays([pa.array([], COLUMNS[name]), *table[name].chunks])
+        emotions, values = maps.keys.dictionary_encode(), maps.items.to_numpy(zero_copy_only=False)
+        offsets = maps.offsets.to_numpy()
+        inside, which = np.repeat(np.arange(len(maps)), np.diff(offsets)), emotions.indices.to_numpy()
+        for number, emotion in enumerate(emotions.dictionary.to_pylist()):
+            columns[f"p_{emotion}"] = np.full(len(frame), np.nan, np.float32)
+            columns[f"p_{emotion}"][inside[which == number]] = values[which == number]
     for name, kind in COLUMNS.items():
         if name in frame and pa.types.is_dictionary(kind):
             frame[name] = frame[name].astype("str").where(frame[name].notna(), None)

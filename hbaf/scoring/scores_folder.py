@@ -53,8 +53,10 @@ class ScoresFolder:
         """Seconds since 1970."""
         return (self.folder / TABLE).stat().st_mtime
 
-    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-        """All rows."""
+    def frames(
+        self, columns: Sequence[str] | None = None, scored: tuple[pd.Timestamp, pd.Timestamp] | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """All rows, whenever they were scored."""
         yield self._read(columns)
 
     def conversation(self, name: str) -> pd.DataFrame:

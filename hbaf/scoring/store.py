@@ -33,8 +33,15 @@ class ScoredTable(Protocol):
     @property
     def written(self) -> float | None: ...  # noqa: D102
 
-    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-        """The rows, by parts; a conversation stands in one part. Columns that nobody wrote are absent."""
+    def frames(
+        self, columns: Sequence[str] | None = None, scored: tuple[pd.Timestamp, pd.Timestamp] | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """The rows, by parts; a conversation stands in one part. Columns that nobody wrote are absent.
+
+        Args:
+            scored: rows that were scored from then until then suffice: a table that knows so much of its parts
+                without reading them leaves the others out.
+        """
         ...
 
     def conversation(self, name: str) -> pd.DataFrame:
@@ -86,7 +93,7 @@ class ScoreStore:
         first, last = (pd.Timestamp(moment, unit="s", tz="UTC") for moment in (since, until))
         found = []
         for table in self.tables:
-            for part in table.frames():
+            for part in table.frames(scored=(first, last)):
                 at = part["scored_at"]
                 inside = part[(part["run_id"] == run_id) & (at >= first) & (at <= last)]
                 if len(inside):

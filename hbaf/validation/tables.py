@@ -4,13 +4,12 @@ great_expectations writes values that it finds unexpected into its pages, so it 
 utterance ids only. A missing value means that a rule does not apply to the row.
 """
 
-import itertools
 import re
 
 import pandas as pd
 
 from hbaf.corpus.readers.transcripts import NO_TRANSCRIPT
-from hbaf.corpus.schema import ASSIGNED_SPLITS, GATE, SPLITS, Corpus
+from hbaf.corpus.schema import ASSIGNED_SPLITS, GATE, SPLITS, Corpus, is_missing
 from hbaf.corpus.sound.facts import utterance_keys
 from hbaf.corpus.text.encoding import is_garbled
 from hbaf.corpus.text.windows_1252 import repair_windows_1252
@@ -175,38 +174,46 @@ def corpus_table(corpus: Corpus, before: Accepted | None = None) -> pd.DataFrame
 def _repeated(rows: pd.DataFrame) -> tuple[int, int]:
     """(utterances that hold the words of the one before in their dialogue, longer ones that have one before)."""
     repeated = telling = 0
-    for _, texts in rows.groupby("dialogue_id", sort=False)["text"]:
-        spoken = [f" {' '.join(str(text).casefold().split())} " for text in texts.dropna()]
-        for before, text in itertools.pairwise(spoken):
-            if _is_telling(before):
-                telling += 1
-                repeated += before in text or (_is_telling(text) and text in before)
+    last: dict[str, tuple[str, bool]] = {}  # dialogue -> its last words, and whether they are telling
+    for dialogue, words in zip(rows["dialogue_id"].tolist(), rows["text"].tolist(), strict=True):
+        if is_missing(words):
+            continue
+        text = f" {' '.join(str(words).casefold().split())} "
+        tells = _is_telling(text)
+        before, told = last.get(dialogue, ("", False))
+        if told:
+            telling += 1
+            repeated += before in text or (tells and text in before)
+        last[dialogue] = text, tells
     return repeated, telling
 
 
 def _is_telling(text: str) -> bool:
     """Whether a text is long enough not to recur by chance; without blanks between words its letters count."""
-    letters = sum(letter > "\u2e80" for letter in text)
-    return len(text.split()) >= SHORTEST_TELLING_TEXT or letters >= 2 * SHORTEST_TELLING_TEXT
+    if len(text.split()) >= SHORTEST_TELLING_TEXT:
+        return True
+    return not text.isascii() and sum(letter > "\u2e80" for letter in text) >= 2 * SHORTEST_TELLING_TEXT
 
 
 def _novelty(corpus: Corpus, words: pd.Series) -> dict[str, pd.Series]:
     """For utterances of the test split: whether train lacks the text, and the speaker."""
     rows, train, test = corpus.utterances, _rows_in(corpus, "train"), _rows_in(corpus, "test")
+    if not (train.any() and test.any()):
+        nowhere = pd.Series(None, index=rows.index, dtype="object")
+        return dict.fromkeys(("text_new_in_test", "audio_new_in_test", "speaker_new_in_test"), nowhere)
     text = rows["text"].map(lambda words: " ".join(words.casefold().split()), na_action="ignore")
-    known = bool(train.any())
     # Equal sound is one recording whatever the file's name; the digest is there once the audio was measured.
     audio = (
         utterance_keys(rows, "audio") if "audio_digest" in rows else pd.Series(None, index=rows.index, dtype="object")
     )
     return {
         "text_new_in_test": _truth(
-            ~text.isin(text[train].dropna()), applies=test & (words.fillna(0) >= SHORTEST_TELLING_TEXT) & known
+            ~text.isin(text[train].dropna()), applies=test & (words.fillna(0) >= SHORTEST_TELLING_TEXT)
         ),
-        "audio_new_in_test": _truth(~audio.isin(audio[train].dropna()), applies=test & audio.notna() & known),
+        "audio_new_in_test": _truth(~audio.isin(audio[train].dropna()), applies=test & audio.notna()),
         "speaker_new_in_test": _truth(
             ~rows["speaker"].isin(rows.loc[train, "speaker"].dropna()),
-            applies=test & rows["speaker"].notna() & known,
+            applies=test & rows["speaker"].notna(),
         ),
     }
 

@@ -1,6 +1,6 @@
 """Scheduled scoring of many utterances whose features are ready, in a process of its own that tells time and memory.
 
-    python tests/benchmarks/scale_run.py train FOLDER
+    python tests/benchmarks/scale_run.py train FOLDER [MEMBERS]
     python tests/benchmarks/scale_run.py store FOLDER FIRST LAST [STEP]
     python tests/benchmarks/scale_run.py score FOLDER TABLES
 
@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import json
 import os
-import resource
 import sys
 import time
 from collections import Counter
@@ -27,6 +26,9 @@ import pandas as pd
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
+
+from hbaf.own_class import NAMED  # noqa: E402
+from tests import peak_memory  # noqa: E402  # found beside the tree that is measured
 
 CONVERSATIONS, TURNS = 1_000, 10  # of one table
 STORE_SHARD = 256  # rows, as extraction makes them
@@ -118,7 +120,9 @@ def patch_facts() -> None:
 def features(folder: Path) -> dict[str, Any]:
     own = folder / "own.py"
     own.write_text(EXTRACTOR)
-    return {"audio": f"{own}:Heard", "text": f"{own}:Read", "workers": 1}
+    named = {"audio": f"{own}:Heard", "text": f"{own}:Read"}
+    os.environ[NAMED] = ",".join(named.values())
+    return {**named, "workers": 1}
 
 
 def read_table(folder: Path, table: int) -> Any:
@@ -151,14 +155,15 @@ def put_vectors(utterances: pd.DataFrame, settings: Any, seed: int) -> None:
             store.put(column, some, random.standard_normal((len(some), extractor.dim), dtype=np.float32))
 
 
-def train(folder: Path) -> None:
+def train(folder: Path, members: int = 1) -> None:
     """A model of recipe `demo` on forty conversations, as the champion that a home keeps."""
     from hbaf.features.columns import extract_features
     from hbaf.parameters import from_recipe
     from hbaf.registry.runs import train_package
     from hbaf.training.run_log import SilentRunLog
 
-    settings, model, training = from_recipe("demo", features=features(folder), training={"max_epochs": 1})
+    few = {"max_epochs": 1, "members": members}
+    settings, model, training = from_recipe("demo", features=features(folder), training=few)
     place = folder / "train"
     place.mkdir()
     write_table(place, 0)
@@ -193,15 +198,16 @@ def score(folder: Path, tables: int) -> dict[str, float]:
     from hbaf.inbox.source import SourceParameters
 
     source = source_of(folder, tables)
+    features(folder)
     seconds: Counter[str] = Counter()
     steps = {validate_shard: "read", score_shard: "predict"}
     peaks: list[float] = []
 
     def timed(step: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
         for task in tasks:
-            step_began = time.perf_counter()
+            step_began = time.process_time()
             result = step(task)
-            seconds[steps[step]] += time.perf_counter() - step_began
+            seconds[steps[step]] += time.process_time() - step_began
             if step is score_shard:
                 peaks.append(peak())
                 if len(peaks) % 10 == 0:
@@ -209,14 +215,15 @@ def score(folder: Path, tables: int) -> dict[str, float]:
                     print(f"{rows:,} rows, {so_far:.0f} s, {peaks[-1]:.0f} MB", file=sys.stderr, flush=True)
             yield result
 
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
     parameters = SourceParameters(url=str(source), name="calls", shard=1)
     done = score_source(parameters, purpose="research", workers=1, map_shards=timed)
-    whole = time.perf_counter() - began
+    whole, processor = time.perf_counter() - began, time.process_time() - cpu_began
     assert done.rows == tables * CONVERSATIONS * TURNS, done
     return {
         "rows": done.rows,
         "seconds": whole,
+        "processor": processor,
         **seconds,
         "peak": peak(),
         "peak_after_a_tenth": peaks[len(peaks) // 10],
@@ -226,7 +233,7 @@ def score(folder: Path, tables: int) -> dict[str, float]:
 
 def peak() -> float:
     """Megabytes of this process at their most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return peak_memory.peak() / 1024
 
 
 def new_home(folder: Path, name: str) -> None:
@@ -254,7 +261,7 @@ if __name__ == "__main__":
     new_home(asked.folder, "-".join(["home", asked.what, *map(str, asked.numbers)]))
     patch_facts()
     if asked.what == "train":
-        train(asked.folder)
+        train(asked.folder, *asked.numbers)
     elif asked.what == "store":
         fill_store(asked.folder, *asked.numbers)
     else:

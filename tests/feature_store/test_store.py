@@ -1,5 +1,6 @@
 """The contract of the feature store: on a local folder, on a file system in memory, and on a local S3 server."""
 
+import gc
 import os
 import re
 import signal
@@ -8,13 +9,16 @@ import sys
 import textwrap
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from feature_store import key_index
 from feature_store.files import Files, Replaced
-from feature_store.manifest import Column, KeyIndex, StoreError, key_digests
+from feature_store.key_index import KeyIndex
+from feature_store.manifest import Column, ShardEntry, StoreError, key_digests, shard_entry
 from feature_store.store import FeatureStore
 
 COLUMN = Column("ab" * 32, "toy", 4, {"name": "toy", "version": 1})
@@ -369,8 +373,58 @@ def test_the_index_finds_keys_among_many(tmp_path: Path) -> None:
     narrow = Column("ef" * 32, "narrow", 1)
     keys = names("key ", 20_000)
     store.put(narrow, keys, np.arange(20_000, dtype=np.float32)[:, None])
-    index = KeyIndex(store._index(narrow.digest).entries)
+    index = store._index(narrow.digest)
     assert len(index) == 20_000
     shards, at = index.find(["key 19999", "nobody", "key 0"])
     assert shards.tolist() == [0, -1, 0]
     assert at[[0, 2]].tolist() == [19_999, 0]
+
+
+def entries_of(shards: list[list[str]], created: list[float]) -> list[ShardEntry]:
+    vectors = np.zeros((1, 1), np.float32)
+    made = [shard_entry(f"{number}".encode(), keys, vectors, 0.0, {}) for number, keys in enumerate(shards)]
+    return [replace(entry, created=at) for entry, at in zip(made, created, strict=True)]
+
+
+@pytest.mark.parametrize("in_memory", [1_000_000, 1], ids=["memory", "disk"])
+def test_the_index_is_that_of_a_dictionary(in_memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever comes together, in blocks, in memory or on disk: of a key in several shards the oldest has it."""
+    monkeypatch.setattr(key_index, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(key_index, "BLOCK", 7)
+    random = np.random.default_rng(0)
+    shards = [[f"key {key}" for key in random.choice(150, size=12, replace=False)] for _ in range(40)]
+    created = random.permutation(40).astype(float).tolist()
+    entries, index = entries_of(shards, created), KeyIndex()
+    for at in (0, 1, 2, 9, 10, 30):
+        index.add(entries[at : {0: 1, 1: 2, 2: 9, 9: 10, 10: 30, 30: 40}[at]])
+    oldest: dict[str, tuple[float, int, int]] = {}
+    for number, keys in enumerate(shards):
+        for row, key in enumerate(keys):
+            oldest[key] = min(oldest.get(key, (np.inf, 0, 0)), (created[number], number, row))
+    asked = [f"key {number}" for number in range(160)]
+    for _ in range(2):  # in several runs, then in one
+        found, rows = index.find(asked)
+        for key, shard, row in zip(asked, found.tolist(), rows.tolist(), strict=True):
+            assert (key in oldest) == (shard >= 0)
+            if shard >= 0:
+                assert (index.shards[shard].shard, row) == (entries[oldest[key][1]].shard, oldest[key][2])
+        assert len(index) == len(oldest)
+
+
+def test_what_is_kept_of_a_column_does_not_grow_with_its_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many shards, one by one: few runs, all long ones on disk, no entry in memory, and each entry is read once."""
+    monkeypatch.setattr(key_index, "IN_MEMORY", 64)
+    store, narrow = FeatureStore(tmp_path), Column("ef" * 32, "narrow", 1)
+    read: list[str] = []
+    read_all = store._files.read_all
+    monkeypatch.setattr(store._files, "read_all", lambda names: read.extend(names) or read_all(names))
+    for shard in range(100):
+        keys = [f"{shard} {row}" for row in range(8)]
+        assert store.missing(narrow, keys) == keys
+        store.put(narrow, keys, np.zeros((8, 1), np.float32))
+    assert store.missing(narrow, ["0 0", "99 7", "100 0"]) == ["100 0"]
+    index = store._indexes[narrow.digest]
+    assert len(read) == len(set(read)) == len(index.shards) == 100
+    assert len(index._runs) <= 7  # each at least twice as long as the next
+    assert sum(run.keys.nbytes for run in index._runs if not run.pages) <= 2 * 64 * 16
+    assert not [one for one in gc.get_objects() if isinstance(one, ShardEntry)]

@@ -210,6 +210,22 @@ def test_a_run_compares_what_it_published(parameters: SourceParameters, monkeypa
     assert verify_agreement(parameters) == []
 
 
+def test_a_run_compares_one_part_at_a_time(parameters: SourceParameters, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it holds at its end does not grow with what it published."""
+    from hbaf.inbox import scheduled
+    from hbaf.inbox.ledger import source_ledger
+
+    compared: list[set[str]] = []
+    check = scheduled.Agreement.differences
+    monkeypatch.setattr(source_ledger, "PART_ROWS", 1)  # a part for each conversation
+    monkeypatch.setattr(
+        scheduled.Agreement, "differences", lambda one, names: compared.append(names) or check(one, names)
+    )
+    run(parameters)
+    assert sorted(map(len, compared)) == [1, 1, 1]
+    assert len(set.union(*compared)) == 3
+
+
 @pytest.mark.slow  # starts PostgreSQL
 def test_each_place_is_mended_from_the_other(
     parameters: SourceParameters, scores_database: sql.Engine, tmp_path: Path

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sql
 
 from hbaf.inbox.entries import Inbox, InboxError
 from hbaf.inbox.ledger.database import Ledger
@@ -129,3 +130,42 @@ def test_a_ledger_of_version_1_loses_its_forgotten_names(ledger: SourceLedger, h
     assert "calls/anna" not in states()
     ledger.note([arrival("anna"), arrival("bob")], None)
     assert ledger.to_read() == []
+
+
+def test_no_question_of_a_run_reads_all_conversations(ledger: SourceLedger) -> None:
+    """Each finds its rows by an index, so that it costs what is new and not what was ever published."""
+    publish(ledger, "a", "b")
+    asked: list[tuple[str, object]] = []
+
+    @sql.event.listens_for(ledger.engine, "before_cursor_execute")
+    def _keep(_c: object, _cursor: object, statement: str, given: object, _context: object, many: bool) -> None:
+        asked.append((statement, given[0] if many else given))  # type: ignore[index]  # one of many
+
+    publish(ledger, "c")
+    ledger.to_read()
+    ledger.newest(200)
+    Inbox(Ledger(ledger.engine)).entries((State.QUARANTINED, State.WAITING))
+    Inbox(Ledger(ledger.engine), "calls").counts()
+    sql.event.remove(ledger.engine, "before_cursor_execute", _keep)
+    seen = 0
+    with ledger.engine.connect() as connection:
+        for statement, given in asked:
+            if "hbaf_inbox_conversations" not in statement or statement.lstrip()[:6] not in ("SELECT", "UPDATE"):
+                continue
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", given)]
+            plan = [line for line in plan if "hbaf_inbox_conversations" in line]
+            whole = [line for line in plan if line.startswith("SCAN") and "USING COVERING INDEX" not in line]
+            by_source = [line for line in plan if line.endswith("(source=?)") and "COVERING" not in line]
+            # The newest are found by their time, in its order; all else by more than the source.
+            assert not whole, (statement, plan)
+            assert not by_source or all("hbaf_inbox_by_time" in line for line in by_source), (statement, plan)
+            seen += 1
+    assert seen > 8
+
+
+def test_an_older_ledger_gets_the_indexes(home: Path) -> None:
+    ledger = Ledger.open()
+    with ledger.engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX hbaf_inbox_by_part")
+    names = {one["name"] for one in sql.inspect(Ledger.open().engine).get_indexes("hbaf_inbox_conversations")}
+    assert "hbaf_inbox_by_part" in names

@@ -5,17 +5,19 @@ import os
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from hbaf.corpus.prepare import prepare_corpus
+from hbaf.inbox.publish import published_scores
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.publish.published_scores import score_store
 from hbaf.inbox.scheduled import score_source
 from hbaf.inbox.source import SourceParameters
 from hbaf.parameters import CorpusParameters
 from hbaf.privacy.why import WhyError, why
-from hbaf.scoring.schema import COLUMNS
+from hbaf.scoring.schema import COLUMNS, as_scores
 from hbaf.scoring.score import score_corpus
 from hbaf.scoring.scores_folder import ScoresError, ScoresFolder
 from hbaf.scoring.store import SELECTED_BY
@@ -106,3 +108,36 @@ def test_a_table_of_an_earlier_version_is_read_and_forgets(both: tuple[Path, str
     assert set(pd.read_csv(folder / "scores.csv")["dialogue_id"]) == {"c1"}
     assert table.conversation("calls/c0").empty
     assert len(table.conversation("calls/c1")) == 3
+
+
+def test_a_look_reads_the_parts_of_its_time_alone(both: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the others the footer, whatever was published in all the years before."""
+    _, dataset = both
+    file = Path(dataset, "part-00001.parquet")
+    now = pq.read_table(file)
+    years = now.set_column(
+        now.schema.get_field_index("scored_at"), now.schema.field("scored_at"),
+        pa.repeat(pa.scalar(0, now.schema.field("scored_at").type), len(now)),
+    )  # fmt: skip
+    for part in (2, 3):
+        pq.write_table(years, file.with_name(f"part-0000{part}.parquet"))
+    decoded: list[int] = []
+    monkeypatch.setattr(published_scores, "as_scores", lambda table: decoded.append(len(table)) or as_scores(table))
+    run_id, at = now["run_id"][0].as_py(), now["scored_at"][0].as_py().timestamp()
+    scheduled = score_store([dataset])
+    assert len(scheduled.rows(run_id, at - 1, at + 1)) == len(now)
+    assert decoded == [len(now)]
+    read = sum(len(part) for table in scheduled.tables for part in table.frames())
+    assert read == 3 * len(now)
+
+
+def test_probabilities_are_columns_whatever_rows_have() -> None:
+    """A map without an emotion, an empty one and none at all leave NaN."""
+    maps = pa.array([[("joy", 0.25), ("anger", 0.75)], None, [], [("anger", 0.5)]], COLUMNS["probabilities"])
+    for table in (pa.table({"probabilities": maps}), pa.concat_tables([pa.table({"probabilities": maps})] * 2)[3:]):
+        found = as_scores(table)
+        expected = [dict(row or ()) for row in table["probabilities"].to_pylist()]
+        for emotion in ("joy", "anger"):
+            assert found[f"p_{emotion}"].to_list() == pytest.approx(
+                [row.get(emotion, float("nan")) for row in expected], nan_ok=True
+            )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from hbaf.corpus.schema import Corpus, as_utterances, empty_splits
-from hbaf.inference.predictor import in_shards
+from hbaf.inference.predictor import batches_of, in_shards
 
 
 def corpus(*lengths: int) -> Corpus:
@@ -28,3 +28,10 @@ def test_shards_are_whole_dialogues_in_order_and_no_larger_than_they_must_be() -
 def test_a_corpus_without_rows_is_one_empty_shard() -> None:
     whole = corpus(2)
     assert [len(part.utterances) for part in in_shards(whole.with_utterances(whole.utterances.iloc[:0]), 5)] == [0]
+
+
+def test_batches_hold_dialogues_of_like_length_within_their_turns() -> None:
+    lengths = [3, 10, 3, 50, 1, 3]
+    batches = [*batches_of(lengths, 12)]
+    assert batches == [[4, 0, 2, 5], [1], [3]]
+    assert [*batches_of([], 12)] == []

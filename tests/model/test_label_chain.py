@@ -180,3 +180,14 @@ def test_the_rest_passes_through() -> None:
     assert alone.losses.keys() == chained.losses.keys()
     assert alone.views.keys() == chained.views.keys()
     assert not torch.equal(alone.logits, chained.logits)
+
+
+@pytest.mark.parametrize("size", [30.0, 1000.0])
+def test_certain_turns_and_impossible_steps_stay_finite(size: float) -> None:
+    """Factors and evidence whose exponentials float32 does not hold."""
+    chain = chain_of(1.0, 1.0, 1.0)
+    chain.own, chain.other = (size * (table - table.amax(-1, keepdim=True)) for table in (chain.own, chain.other))
+    log_probability = size * torch.randn(6, C, generator=torch.Generator().manual_seed(3))
+    found = marginals(chain, log_probability, [0, 1, 0, 1, 0, 1])
+    assert found.isfinite().all()
+    torch.testing.assert_close(found.exp().sum(-1), torch.ones(6))

@@ -130,7 +130,7 @@ def _place(
     finder: AudioFinder,
     limits: LimitParameters,
 ) -> Placed:
-    value = {name: clean(row.values.get(name) or "") for name in COLUMN_NAMES}
+    value = {name: clean(field) if (field := row.values.get(name)) else "" for name in COLUMN_NAMES}
     value |= {name: _name(value[name]) for name in ("dialogue", "speaker", "split")}
     if not conventions.dialogues:
         path = PurePosixPath(value["audio"].replace("\\", "/"))

@@ -96,6 +96,8 @@ def decode_text(path: Path, content: bytes) -> Decoded:
 
 def is_garbled(text: str) -> bool:
     """Whether a text lost its letters in an earlier program: signs in place of them, or letters of a wrong encoding."""
+    if text.isascii() and "???" not in text:
+        return False
     strange = [letter for letter in text if ord(letter) > 127 and letter not in _SIGNS]
     lost = sum(map(len, re.findall(r"\?{3,}", text)))
     if 5 * text.count("\ufffd") > len(text) or 2 * lost > len("".join(text.split())):

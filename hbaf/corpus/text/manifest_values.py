@@ -28,6 +28,8 @@ class BadRow(ValueError):
 
 def clean(text: str) -> str:
     """Without NUL, control characters and halves of surrogate pairs, which no table and no page can carry."""
+    if text.isprintable():  # nearly every field; no control character and no half of a pair is
+        return text.strip()
     text = re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", "", text)
     return re.sub("[\ud800-\udfff]", "\ufffd", text).strip()
 
@@ -74,6 +76,7 @@ _CLOCK = re.compile(
     r"(?P<s>\d*[.,]?\d+(?:e[+-]?\d+)?)(?: *s|(?P<half> [ap]m))?"
 )
 _NUMBER = r"\d*[.,]?\d+"
+_PLAIN_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 _FRAMES = re.compile(r"(\d+):(\d{2}):(\d{2})[:;](\d{2})")  # hours, minutes, seconds, frames
 _ISO_8601 = re.compile(rf"P(?:({_NUMBER})D)?(?:T(?:({_NUMBER})H)?(?:({_NUMBER})M)?(?:({_NUMBER})S)?)?", re.IGNORECASE)
 _WITH_UNITS = re.compile(r"(?:\d*[.,]?\d+(?:e[+-]?\d+)? *(?:h|m|s|ms|us|µs|ns) *)+")
@@ -104,6 +107,8 @@ def seconds(text: str, unit: float = 1.0) -> float | None:
 
 
 def _seconds(text: str, unit: float) -> float | None:
+    if _PLAIN_NUMBER.fullmatch(text):
+        return float(text) * unit
     if re.fullmatch(r"\d+ days?", text):
         return 86_400.0 * int(text.split()[0])
     if frames := _FRAMES.fullmatch(text):

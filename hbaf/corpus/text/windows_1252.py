@@ -14,6 +14,8 @@ def repair_windows_1252(text: str) -> str:
     Three kinds: UTF-8 that was read as Windows-1252 or Latin-1 ("doesnâ€™t"), Windows-1252 that was read as Latin-1
     ("doesn\x92t"), and single bytes that are not UTF-8 (lone surrogates, as `surrogateescape` leaves them).
     """
+    if text.isascii():
+        return text
     text = re.sub("[\udc80-\udcff]", lambda found: _windows_1252(ord(found[0]) - 0xDC00), text)
     text = DOUBLE_ENCODED.sub(_undo_double_encoding, text)
     return re.sub("[\x80-\x9f]", lambda found: _windows_1252(ord(found[0])), text)

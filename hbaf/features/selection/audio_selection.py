@@ -67,10 +67,13 @@ class AudioSelection:
         scaled = np.full((len(vectors), self.dim), np.nan, np.float32)
         mean, scale = self.mean[kept], self.scale[kept]
         chosen = vectors if self.indices is None else vectors[:, self.indices]
+        rows = slice(None) if present.all() else present  # a slice copies nothing
         for start in range(0, self.dim, BLOCK):
             block = slice(start, start + BLOCK)
-            z = (chosen[present, block].astype(np.float64) - mean[block]) / scale[block]
-            scaled[present, block] = np.clip(z, -self.clip, self.clip)
+            z = chosen[rows, block].astype(np.float64)
+            z -= mean[block]
+            z /= scale[block]
+            scaled[rows, block] = np.clip(z, -self.clip, self.clip, out=z)
         return scaled
 
     def digest(self) -> str:

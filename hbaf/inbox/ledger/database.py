@@ -20,7 +20,7 @@ from hbaf.inbox.ledger.fence import Fence, take
 from hbaf.inbox.ledger.forgotten import forget_names_of_version_1
 from hbaf.inbox.ledger.records import LedgerError, RunRecord, SourceRecord
 from hbaf.inbox.ledger.source_ledger import SourceLedger
-from hbaf.inbox.ledger.tables import CONVERSATIONS, META, RUNS, SOURCES, TABLES
+from hbaf.inbox.ledger.tables import ARRIVALS, CONVERSATIONS, META, RUNS, SOURCES, TABLES
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.waiting import FOR_EVER, Busy, HeldLock, alone_in_database
 
@@ -98,6 +98,7 @@ class Ledger:
     def _prepare(self) -> None:
         with self._locked("tables"), self.engine.begin() as connection:
             TABLES.create_all(connection)
+            self._index(connection)
             found = connection.scalar(sql.select(META.c.version))
             if found is None:
                 connection.execute(META.insert().values(version=VERSION))
@@ -111,6 +112,15 @@ class Ledger:
                 if found < 2:
                     forget_names_of_version_1(connection, time.time())
                 connection.execute(META.update().values(version=VERSION))
+
+    def _index(self, connection: sql.Connection) -> None:
+        """Makes the indexes that an older hbaf did not make; they change nothing that it reads."""
+        asked = sql.inspect(connection)
+        for table in (ARRIVALS, CONVERSATIONS):
+            there = {one["name"] for one in asked.get_indexes(table.name)}
+            for index in table.indexes:
+                if index.name not in there:
+                    index.create(connection)
 
     def of(self, source: str, clock: Callable[[], float] = time.time, fence: Fence | None = None) -> SourceLedger:
         """What the ledger says of one source.

@@ -178,8 +178,11 @@ class SourceLedger:
 
         In order of arrival, so that of two equal conversations the earlier one is published.
         """
-        unfinished = sql.select(CONVERSATIONS.c.arrival).where(
-            (CONVERSATIONS.c.source == self.source) & (CONVERSATIONS.c.state.in_(UNFINISHED) | CONVERSATIONS.c.rescore)
+        own = CONVERSATIONS.c.source == self.source
+        # Two questions, as each has its index.
+        half = sql.select(CONVERSATIONS.c.arrival).where(own & CONVERSATIONS.c.state.in_(UNFINISHED))
+        unfinished = half.union(
+            sql.select(CONVERSATIONS.c.arrival).where(own & (CONVERSATIONS.c.rescore == sql.true()))
         )
         read_again = (ARRIVALS.c.state == State.READ) & ARRIVALS.c.arrival.in_(unfinished)
         wanted = (ARRIVALS.c.source == self.source) & ((ARRIVALS.c.state == State.NEW) | read_again)
@@ -453,7 +456,8 @@ class SourceLedger:
         for some in in_blocks(sorted(digests)):
             place = (CONVERSATIONS.c.source == self.source) & CONVERSATIONS.c.digest.in_(some)
             holding = place & CONVERSATIONS.c.state.in_(HOLDING_CONTENT)
-            for digest, name in connection.execute(sql.select(*columns).where(holding).order_by(*columns)):
+            # Put in order here: asked for in order, SQLite reads all conversations for one digest.
+            for digest, name in sorted(map(tuple, connection.execute(sql.select(*columns).where(holding)))):
                 found.setdefault(digest, {})[name] = None
         return found
 

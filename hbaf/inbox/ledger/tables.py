@@ -27,6 +27,7 @@ ARRIVALS = sql.Table(
     sql.Column("first_seen", sql.Float, nullable=False),  # seconds since 1970, as all times here
     sql.Column("changed_at", sql.Float, nullable=False),  # when this fingerprint was seen first
     sql.Column("state_at", sql.Float, nullable=False),
+    sql.Index("hbaf_inbox_arrivals_by_state", "state", "source"),
 )
 CONVERSATIONS = sql.Table(
     "hbaf_inbox_conversations",
@@ -50,6 +51,11 @@ CONVERSATIONS = sql.Table(
     sql.Column("rescore", sql.Boolean, nullable=False, default=False),
     sql.Index("hbaf_inbox_by_digest", "source", "digest"),
     sql.Index("hbaf_inbox_by_arrival", "source", "arrival"),
+    # What each run and each look asks must not cost more the more was published before.
+    sql.Index("hbaf_inbox_by_part", "source", "part", "rows"),
+    sql.Index("hbaf_inbox_by_state", "state", "source"),
+    sql.Index("hbaf_inbox_by_rescore", "source", "rescore"),
+    sql.Index("hbaf_inbox_by_time", "source", "published_at"),
 )
 RUNS = sql.Table(
     "hbaf_inbox_runs",

@@ -12,7 +12,6 @@ An earlier writer that does not know yet that it lost its lock cannot write: on 
 its question who may and its renaming; S3 replaces a part only if it is still the one that was read.
 """
 
-import io
 import json
 import re
 from collections import Counter
@@ -142,10 +141,10 @@ class ParquetDataset:
         """The rows of one part; none where it does not exist."""
         schema = SCHEMA if columns is None else pa.schema([field for field in SCHEMA if field.name in columns])
         try:
-            content = self._files.read(_file(part))
+            with self._files.open(_file(part)) as file:
+                return pq.read_table(file, columns=schema.names, filters=filters).cast(schema)
         except FileNotFoundError:
             return schema.empty_table()
-        return pq.read_table(io.BytesIO(content), columns=schema.names, filters=filters).cast(schema)
 
     def _change(self, part: int, change: Callable[[pa.Table], pa.Table], fence: Fence) -> pa.Table:
         """Replaces a part by what becomes of it, unless that is the same; returns its rows now."""

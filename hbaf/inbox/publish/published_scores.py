@@ -44,11 +44,17 @@ class PublishedScores:
         """As a folder of `hbaf score` tells them."""
         return {"corpus": self.source, "corpus_root": self.root, "keep_features": "selected"}
 
-    def frames(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
-        """The rows, one file of the dataset at a time."""
+    def frames(
+        self, columns: Sequence[str] | None = None, scored: tuple[pd.Timestamp, pd.Timestamp] | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """The rows, one file of the dataset at a time; of a file that holds none of that time its footer is read."""
+        filters = (
+            None if scored is None else (pc.field("scored_at") >= scored[0]) & (pc.field("scored_at") <= scored[1])
+        )
         wanted = None if columns is None else sorted({*columns, "conversation", "source", "dialogue_id"} - {"corpus"})
-        for table in self.dataset.tables(wanted):
-            yield as_scores(table)
+        for table in self.dataset.tables(wanted, filters):
+            if len(table) or scored is None:
+                yield as_scores(table)
 
     def conversation(self, name: str) -> pd.DataFrame:
         """All rows of `source/dialogue`."""

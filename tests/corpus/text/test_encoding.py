@@ -6,6 +6,7 @@ import pytest
 
 from hbaf.corpus.schema import CorpusError
 from hbaf.corpus.text.encoding import Decoded, decode_text, is_garbled
+from hbaf.corpus.text.manifest_values import clean
 
 PATH = Path("call.srt")
 SRT = "1\r\n00:00:00,400 --> 00:00:02,245\r\n{}\r\n\r\n2\r\n00:00:02,545 --> 00:00:03,757\r\n{}\r\n"
@@ -100,3 +101,11 @@ def test_two_encodings_that_fit_are_both_named() -> None:
 )
 def test_text_that_another_program_garbled(text: str, garbled: bool) -> None:
     assert is_garbled(text) == garbled
+
+
+def test_a_field_loses_what_no_table_can_carry_and_nothing_else() -> None:
+    """Every letter of the first planes that the quick way could take for a harmless one."""
+    for code in (*range(0x3100), *range(0xD7F0, 0xE010)):
+        control = code in (*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0))
+        expected = "ab" if control else "a\ufffdb" if 0xD800 <= code < 0xE000 else f"a{chr(code)}b"
+        assert clean(f" a{chr(code)}b ") == expected, hex(code)
