@@ -1,6 +1,7 @@
 """How far the long work of a task is, as progress artifacts of its run."""
 
 import time
+from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
@@ -25,7 +26,8 @@ class ProgressArtifacts:
         self._told = time.monotonic()
         try:
             if known is None:
-                self._artifacts[title] = create_progress_artifact(percent, description=title)
+                made: Any = create_progress_artifact(percent, description=title)  # typed as its asynchronous twin, too
+                self._artifacts[title] = made
             else:
                 update_progress_artifact(known, percent)
         except Exception as error:  # whatever the client raises: the work matters more

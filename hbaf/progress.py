@@ -58,7 +58,8 @@ def _bar(title: str, total: float, done: float, counted: bool) -> Iterator[Calla
     count = (MofNCompleteColumn(),) if counted else ()
     columns = (TextColumn(title), BarColumn(), *count, TimeRemainingColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total, completed=done)
+        task = bar.add_task("", total=total)
+        bar.update(task, completed=done)
         yield lambda done, message: bar.update(task, completed=done, description=message or None)
 
 
