@@ -1,7 +1,8 @@
 """Order of turns: backwards within each dialogue, and by speaker. B dialogues, U utterances, D width."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from hbaf.model.turns import backwards
 
@@ -14,6 +15,16 @@ def both_directions(x: Tensor, mask: Tensor) -> Tensor:
 def back_in_order(x: Tensor, mask: Tensor) -> Tensor:
     """(2, B, U, D), the second direction backwards -> (B, U, 2D), both in the order of the dialogue."""
     return torch.cat([x[0], backwards(x[1], mask)], -1)
+
+
+def run_packed(rnn: nn.RNNBase, x: Tensor, mask: Tensor) -> Tensor:
+    """A (bidirectional) LSTM or GRU over x (B, U, D), packed: its backward direction would else start in padding.
+
+    For systems of one's own (docs/own-systems.md); an LSTM is quicker by `hbaf.model.audio_context.bidirectional`.
+    """
+    lengths = mask.sum(1).clamp(min=1).cpu()
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    return pad_packed_sequence(rnn(packed)[0], batch_first=True, total_length=mask.shape[1])[0]
 
 
 class SpeakerTurns:

@@ -30,9 +30,9 @@ from torch import nn
 
 from hbaf.baselines.systems import FLOORS, SYSTEMS, source, standing
 from hbaf.comparison.variants import ABLATIONS, CONTRAST, DECISIONS, MODALITIES, VARIANTS
+from hbaf.features.own_class import is_own, own_class
 from hbaf.model.build import build_hbaf
 from hbaf.model.hbaf import HBAF
-from hbaf.own_class import is_own, own_class
 from hbaf.parameters import ModelParameters, TrainingParameters
 from hbaf.scoring.hub import hub_model, is_hub
 
@@ -108,7 +108,7 @@ class Entrant:
         """The class of the system.
 
         Raises:
-            hbaf.own_class.OwnClassError: a class of the user's own that is not there.
+            hbaf.features.own_class.OwnClassError: a class of the user's own that is not there.
         """
         if self.is_hbaf:
             return HBAF
@@ -157,7 +157,7 @@ def parse_systems(text: str | Sequence[str]) -> tuple[Entrant, ...]:
 
     Raises:
         UnknownSystem: a name or a setting that nobody knows.
-        hbaf.own_class.OwnClassError: the own file holds no such class.
+        hbaf.features.own_class.OwnClassError: the own file holds no such class.
     """
     parts: list[str] = []
     for part in text.split(",") if isinstance(text, str) else text:

@@ -14,9 +14,9 @@ from hbaf.features.extractor import Extractor
 from hbaf.features.finetuned import FineTuned
 from hbaf.features.hub_classifiers import HubClassifier
 from hbaf.features.imported.facts import Imported
+from hbaf.features.own_class import is_own, own_class
 from hbaf.features.text.commonsense import Comet
 from hbaf.features.text.language_models import ENCODERS, LanguageModel
-from hbaf.own_class import is_own, own_class
 from hbaf.settings import did_you_mean
 
 # Each class takes the name it was asked for by first. `encoder` is any text model and `speech` any speech model, by hub

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict
 from feature_store.files import Files
 from hbaf.corpus.schema import CorpusReference
 from hbaf.features.columns import Columns, names
+from hbaf.features.own_class import check_named
 from hbaf.home import directory
-from hbaf.own_class import check_named
 from hbaf.parameters import FeatureParameters, ModelParameters, SearchParameters, TrainingParameters
 from hbaf.registry.runs import digests, flat, run_key, versions
 from hbaf.registry.tracking import (

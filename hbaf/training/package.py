@@ -18,13 +18,13 @@ from torch import nn
 
 from hbaf.features.columns import names
 from hbaf.features.finetuned import adopt, carry
+from hbaf.features.own_class import check_named, own_digests
 from hbaf.files import sync_tree
 from hbaf.home import write_atomically
 from hbaf.model.build import build_hbaf
 from hbaf.model.ensemble import Ensemble
 from hbaf.model.hbaf import HBAF
 from hbaf.model.label_chain import Chained, LabelChain
-from hbaf.own_class import check_named, own_digests
 from hbaf.parameters import FeatureParameters, ModelParameters, TrainingParameters
 from hbaf.training.data import Representation
 from hbaf.training.quality.calibration import Calibration
@@ -120,7 +120,7 @@ class ModelPackage:
 
         Raises:
             PackageError: no package there, or one of a newer format.
-            hbaf.own_class.NotNamedError: it reads features of an own class that this user has not named.
+            hbaf.features.own_class.NotNamedError: it reads features of an own class that this user has not named.
         """
         from safetensors.torch import load_file
 

@@ -89,8 +89,8 @@ def models(
     from hbaf.features import fetch
     from hbaf.features.columns import names as named
     from hbaf.features.contract import check_extractor
+    from hbaf.features.own_class import is_own, own_class
     from hbaf.features.registry import make_extractor
-    from hbaf.own_class import is_own, own_class
     from hbaf.transcription.models import fetch_model, is_of_words
 
     if action == "convert":

@@ -24,7 +24,6 @@ ORDER = (
     "hbaf.home",
     "hbaf.settings",
     "hbaf.parameters",
-    "hbaf.own_class",
     "hbaf.pseudonyms",
     "hbaf.statistics",
     "hbaf.processes",

@@ -27,7 +27,7 @@ import pandas as pd
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from hbaf.own_class import NAMED  # noqa: E402
+from hbaf.features.own_class import NAMED  # noqa: E402
 from tests import peak_memory  # noqa: E402  # found beside the tree that is measured
 
 CONVERSATIONS, TURNS = 1_000, 10  # of one table

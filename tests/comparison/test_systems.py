@@ -9,8 +9,8 @@ import hbaf
 from hbaf.baselines.systems import SYSTEMS
 from hbaf.comparison.systems import UnknownSystem, parse_systems
 from hbaf.comparison.variants import ABLATIONS, VARIANTS
+from hbaf.features.own_class import OwnClassError
 from hbaf.model.hbaf import HBAF
-from hbaf.own_class import OwnClassError
 from hbaf.parameters import ModelParameters
 
 DIMS = {"audio_dim": 6, "text_dim": 7, "commonsense_dim": None, "emotions": 4}

@@ -9,7 +9,7 @@ import pytest
 from hbaf.baselines.contract import check_system
 from hbaf.cli import app, register
 from hbaf.features.contract import check_extractor
-from hbaf.own_class import own_class
+from hbaf.features.own_class import own_class
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 

@@ -9,8 +9,8 @@ import pytest
 
 from hbaf.features.contract import ContractError, check_extractor, good_items
 from hbaf.features.extractor import Extractor, extractor_digest
+from hbaf.features.own_class import OwnClassError
 from hbaf.features.registry import EXTRACTORS, licence_of, make_extractor
-from hbaf.own_class import OwnClassError
 
 CASES: dict[str, tuple[str, dict[str, object]]] = {
     "compare2016": ("compare2016", {}),

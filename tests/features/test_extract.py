@@ -153,7 +153,9 @@ def test_text_is_bucketed_and_lands_on_its_rows(corpus: Corpus, store: FeatureSt
     vectors, _ = read_column(corpus, reference, store)
     one_by_one = registry.make_extractor("encoder", device="cpu", **settings)
     expected = np.concatenate([one_by_one.extract([text]) for text in corpus.utterances["text"]])
-    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    # Products of other shapes are summed in another order, by up to 1.4e-5 on some processors; another row is off by 1.
+    np.testing.assert_allclose(vectors, expected, atol=1e-4)
+    assert np.abs(vectors - np.roll(expected, 1, axis=0)).max() > 0.1
 
 
 def test_a_bad_file_is_a_problem_and_harms_nobody(tmp_path: Path, store: FeatureStore) -> None:

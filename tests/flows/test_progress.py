@@ -32,7 +32,8 @@ print(json.dumps([(one.type, one.description, one.data, one.task_run_id is not N
 
 def test_long_work_is_an_artifact_of_its_task(stack: Stack) -> None:
     shown = json.loads(stack.run("python", "-c", FLOW).splitlines()[-1])
-    assert [one for one in shown if one[0] == "progress"] == [["progress", "long", 100.0, True]]
+    # Other flows' work is there too: the server is that of all tests here.
+    assert [one for one in shown if one[1] in ("short", "long")] == [["progress", "long", 100.0, True]]
 
 
 AWAY = """

@@ -22,11 +22,11 @@ from hbaf.scoring.score import Scores
 from hbaf.search.plan import begin_study, read_plan, storage_url
 from hbaf.search.space import SearchError
 from hbaf.validation import accept, validate
-from tests.privacy.test_forget_and_why import home, saved, scored_at, scores, trained
+from tests.privacy.test_forget_and_why import home, saved, scored, scored_at, scores, trained
 from tests.privacy.test_markers import held
 from tests.registry.conftest import Prepared, prepared
 
-__all__ = ["home", "prepared", "scores", "trained"]  # the fixtures
+__all__ = ["home", "prepared", "scored", "scores", "trained"]  # the fixtures
 WORDS = ("we won the prize, number 3", "you broke it again, number 3", "d3_0.wav", "d3_1.wav", "calls/d3/")
 STUDY = "a-search"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hbaf.own_class import NotNamedError
+from hbaf.features.own_class import NotNamedError
 from hbaf.training.package import ModelPackage
 
 EVIL = "from pathlib import Path\nPath(__file__).with_name('was run').touch()\nclass E: pass\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hbaf import own_class
-from hbaf.own_class import NotNamedError, OwnClassError, check_named, own_digests
+from hbaf.features import own_class
+from hbaf.features.own_class import NotNamedError, OwnClassError, check_named, own_digests
 
 CODE = """
 from pathlib import Path
