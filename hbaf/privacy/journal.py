@@ -32,13 +32,14 @@ def alone(*, wait: bool = True) -> Iterator[bool]:
 
 
 def begin(plan: Plan) -> Plan:
-    """Writes the journal, then the receipt that says `begun`."""
-    plan = replace(plan, receipt=plan.receipt.written("begun"))
+    """Writes the journal, then the receipt that says `begun`: killed between the two, nothing says so for ever."""
+    plan = replace(plan, receipt=replace(plan.receipt, state="begun", file=plan.receipt.place))
     facts = asdict(plan)
     facts["receipt"]["file"] = str(plan.receipt.file)
     with published(_file(plan)) as beside:
         beside.touch(mode=0o600)
         beside.write_text(json.dumps(facts))
+    plan.receipt.written("begun")
     return plan
 
 

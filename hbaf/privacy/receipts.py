@@ -58,9 +58,14 @@ class Receipt:
         """Whether there is something to remove."""
         return bool(self.utterances or self.scores or self.published or self.arrivals or self.labels)
 
+    @property
+    def place(self) -> Path:
+        """Its file in `receipts`, written or not."""
+        return self.file or directory("receipts") / f"{self.at.replace(':', '')}-{self.subject[:8]}.json"
+
     def written(self, state: ReceiptState) -> "Receipt":
-        """Written in that state to its file in `receipts`."""
-        file = self.file or directory("receipts") / f"{self.at.replace(':', '')}-{self.subject[:8]}.json"
+        """Written in that state to its file."""
+        file = self.place
         receipt = replace(self, state=state, file=file)
         facts = {name: value for name, value in asdict(receipt).items() if name != "file"}
         write_atomically(file, json.dumps(facts, indent=1).encode())

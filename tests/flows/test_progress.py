@@ -1,11 +1,13 @@
 """Long work in a task is a progress artifact of its run on a real Prefect server; what is short has none."""
 
 import json
+import sys
 
 from tests.flows.conftest import Stack
 
 FLOW = """
 import json
+import sys
 from prefect import flow
 from prefect.client.orchestration import get_client
 import flows.progress
@@ -31,7 +33,7 @@ print(json.dumps([(one.type, one.description, one.data, one.task_run_id is not N
 
 
 def test_long_work_is_an_artifact_of_its_task(stack: Stack) -> None:
-    shown = json.loads(stack.run("python", "-c", FLOW).splitlines()[-1])
+    shown = json.loads(stack.run(sys.executable, "-c", FLOW).splitlines()[-1])
     # Other flows' work is there too: the server is that of all tests here.
     assert [one for one in shown if one[1] in ("short", "long")] == [["progress", "long", 100.0, True]]
 
@@ -47,5 +49,5 @@ def away(progress, description):
 
 def test_a_server_that_is_away_does_not_end_the_work(stack: Stack) -> None:
     flow = FLOW.replace('    stage(work)("long")\n', AWAY)
-    shown = json.loads(stack.run("python", "-c", flow).splitlines()[-1])
+    shown = json.loads(stack.run(sys.executable, "-c", flow).splitlines()[-1])
     assert "unheard" not in [description for _, description, _, _ in shown]

@@ -175,6 +175,21 @@ def stop(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def test_no_receipt_says_begun_for_ever(home: Path, monkeypatch: pytest.MonkeyPatch):
+    """Killed before its journal is there, a forget has not begun: nobody would complete it."""
+    with monkeypatch.context() as patch:
+        patch.setattr("hbaf.privacy.journal.published", stop)
+        with pytest.raises(KeyboardInterrupt):
+            forget("B")
+    assert list((home / "receipts").glob("*.json")) == []
+    with monkeypatch.context() as patch:
+        patch.setattr("hbaf.privacy.receipts.write_atomically", stop)  # and killed behind it, it is completed
+        with pytest.raises(KeyboardInterrupt):
+            forget("B")
+    assert forget("B").state == "done"
+    assert [json.loads(file.read_text())["state"] for file in (home / "receipts").glob("*.json")] == ["done"]
+
+
 @pytest.mark.parametrize("done", range(len(STORES) + 1))
 def test_an_interrupted_forget_is_completed_by_whoever_comes_next(
     home: Path, scores: Scores, monkeypatch: pytest.MonkeyPatch, done: int
