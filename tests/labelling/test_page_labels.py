@@ -80,8 +80,10 @@ def conversation(site: Path, name: str) -> Path:
 
 def begin(page: Page, name: str) -> None:
     page.tab.keyboard.press("l")
-    page.tab.keyboard.type(name)  # nobody is named yet, so that is where the focus is
+    page.until("document.activeElement.id === 'annotator'")  # nobody is named yet
+    page.tab.keyboard.type(name)
     page.tab.keyboard.press("Enter")
+    page.until("document.activeElement.id !== 'annotator'")
 
 
 def given(page: Page) -> list[str]:
@@ -243,6 +245,7 @@ def test_what_could_not_be_sent_is_sent_later(page: Page, served: str) -> None:
     page.tab.wait_for_url("**/conversations/a17*")
     begin(page, "Ann")
     page.tab.context.set_offline(True)
+    page.until("fetch('.').then(() => false, () => true)")  # the browser's network process hears of it a little later
     page.tab.keyboard.press("2")
     page.until("document.querySelector('#state').textContent.startsWith('Not saved, kept in this browser')")
     assert read_annotations("calls") == []

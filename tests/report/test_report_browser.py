@@ -60,7 +60,7 @@ class Page:
             if self.tab.evaluate(condition):
                 return
             self.tab.wait_for_timeout(25)
-        raise AssertionError(f"never became true: {condition}")
+        raise AssertionError(f"never became true: {condition}; the browser complained of {self.complaints}")
 
     def current(self) -> str:
         return self.tab.locator(".turn.current").get_attribute("id")
