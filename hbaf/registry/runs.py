@@ -37,12 +37,13 @@ from hbaf.training.quality.floors import fit_floors, save_floors
 from hbaf.training.quality.missing import missing_scores, trained_to_miss
 from hbaf.training.quality.plots import confusion_matrix, curves, gates, reliability_plot
 from hbaf.training.quality.run_verdict import RunVerdict, verdict_of
-from hbaf.training.run import RunData, train
 from hbaf.training.run_log import RunLog
 from hbaf.waiting import alone
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from hbaf.training.run import RunData
 
 VERDICT = "verdict.json"  # beside the package of a run, and among its artifacts
 RECORDED_VERSIONS = ("hbaf", "torch", "lightning", "transformers", "opensmile", "scikit-learn", "numpy")
@@ -70,6 +71,18 @@ class RunReference:
     verdict: RunVerdict | None = None
 
 
+def is_trained(
+    reference: CorpusReference,
+    columns: Columns,
+    features: FeatureParameters,
+    model: ModelParameters,
+    training: TrainingParameters,
+) -> bool:
+    """Whether `train_and_log` would reuse a run."""
+    key = run_key(reference, columns, {"features": features, "model": model, "training": training})
+    return _finished(key, _folder(key), EXPERIMENT) is not None
+
+
 def train_and_log(
     reference: CorpusReference,
     columns: Columns,
@@ -92,12 +105,14 @@ def train_and_log(
     """
     settings = {"features": features, "model": model, "training": training}
     key = run_key(reference, columns, settings)
-    folder = directory("runs", key[:16])
+    folder = _folder(key)
     # Another process at the same run: wait for it, then take what it made.
     with alone(folder / ".lock"):
         if not again and (done := _finished(key, folder, experiment)) is not None:
             _remove_checkpoints(folder)  # killed between its end and this
             return done
+        from hbaf.training.run import RunData  # seconds of imports, which a run that is there does without
+
         close_interrupted(key, experiment)
         if again:
             _remove_checkpoints(folder)
@@ -126,7 +141,7 @@ def train_and_log(
 
 def train_package(
     corpus: Corpus,
-    data: Columns | Vectors | RunData,
+    data: "Columns | Vectors | RunData",
     features: FeatureParameters,
     model: ModelParameters,
     training: TrainingParameters,
@@ -141,6 +156,8 @@ def train_package(
     Args:
         data: columns, or what was made of them already.
     """
+    from hbaf.training.run import RunData, train
+
     check_labels(corpus.emotions)
     settings = Settings(features, model, training)
     if isinstance(data, RunData):
@@ -225,6 +242,10 @@ def _remove_checkpoints(folder: Path) -> None:
         shutil.rmtree(member)
 
 
+def _folder(key: str) -> Path:
+    return directory("runs", key[:16])
+
+
 def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:
     run_id = finished_run(key, experiment)
     package = folder / str(run_id) / "package"
@@ -237,7 +258,7 @@ def _finished(key: str, folder: Path, experiment: str) -> RunReference | None:
     return RunReference(run_id, package, uri, facts.dev_metrics["weighted_f1"], reused=True, verdict=verdict)
 
 
-def _verdict(package: ModelPackage, data: RunData, place: Path, log: MlflowRunLog) -> RunVerdict:
+def _verdict(package: ModelPackage, data: "RunData", place: Path, log: MlflowRunLog) -> RunVerdict:
     """Holds a run against the floors, on dev; keeps them in its package, and the verdict beside that and in MLflow."""
     emotions = package.facts.emotions
     floors = fit_floors(data.train, data.dev, emotions)

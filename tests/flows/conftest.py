@@ -1,5 +1,6 @@
 """A real Prefect server on loopback, once for all tests here."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +42,16 @@ class Stack:
         )
         assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def ask(self, path: str, **wanted: Any) -> Any:
+        """What the server's API answers to a POST; no process is started for it."""
+        request = urllib.request.Request(
+            f"{self.environment['PREFECT_API_URL']}{path}",
+            json.dumps(wanted).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
 
     def start(self, *command: str | Path) -> "subprocess.Popen[bytes]":
         """A process group of its own: one signal to a worker's shell does not reach its children."""

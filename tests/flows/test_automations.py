@@ -1,6 +1,5 @@
 """The automations on a real server: made once, kept as they are, and one of them really fires and starts a training."""
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -13,14 +12,6 @@ import asyncio, sys
 sys.path.insert(0, {str(ROOT / "infra")!r})
 import automations
 asyncio.run(automations.make_automations())
-"""
-ASK = """
-import asyncio, json, sys
-from prefect.client.orchestration import get_client
-async def ask():
-    async with get_client() as client:
-        print((await client._client.post(sys.argv[1], json=json.loads(sys.argv[2]))).text)
-asyncio.run(ask())
 """
 DEPLOYED = """
 from flows.train_hbaf import train_hbaf
@@ -53,18 +44,13 @@ assert not waiting()
 """
 
 
-def asked(stack: Stack, path: str, **wanted: Any) -> Any:
-    """What the server's API answers."""
-    return json.loads(stack.run(sys.executable, "-c", ASK, path, json.dumps(wanted)))
-
-
 def automations(stack: Stack) -> dict[str, str]:
     """Name -> id."""
-    return {one["name"]: one["id"] for one in asked(stack, "/automations/filter")}
+    return {one["name"]: one["id"] for one in stack.ask("/automations/filter")}
 
 
 def eventually(wanted: Callable[[], Any]) -> Any:
-    for _ in range(30):
+    for _ in range(120):
         if found := wanted():
             return found
         time.sleep(1)
@@ -72,7 +58,7 @@ def eventually(wanted: Callable[[], Any]) -> Any:
 
 
 def test_a_change_starts_one_training_and_automations_are_kept(stack: Stack) -> None:
-    stack.prefect("work-pool", "create", "nobody", "--type", "process")
+    stack.ask("/work_pools/", name="nobody", type="process")
     stack.run(sys.executable, "-c", DEPLOYED)
     stack.run(sys.executable, "-c", MAKE, HBAF_RETRAIN="hbaf-calls=train-calls")
     made = automations(stack)
@@ -82,9 +68,9 @@ def test_a_change_starts_one_training_and_automations_are_kept(stack: Stack) -> 
     assert automations(stack) == made, "what an automation has counted is not lost by `make up`"
     time.sleep(3)  # the server reads its automations now and then
     stack.run(sys.executable, "-c", PUBLISH)
-    runs = eventually(lambda: asked(stack, "/flow_runs/filter", deployments={"name": {"any_": ["train-calls"]}}))
+    runs = eventually(lambda: stack.ask("/flow_runs/filter", deployments={"name": {"any_": ["train-calls"]}}))
     seen = {"filter": {"event": {"prefix": ["hbaf.", "prefect.automation"]}}}
-    happened = asked(stack, "/events/filter", **seen)["events"]
+    happened = stack.ask("/events/filter", **seen)["events"]
     changed = [event for event in happened if event["event"] == "hbaf.scores.changed"]
     assert sorted(event["resource"]["prefect.resource.name"] for event in changed) == ["hbaf-calls"] * 2 + [
         "hbaf-chats"
@@ -92,8 +78,8 @@ def test_a_change_starts_one_training_and_automations_are_kept(stack: Stack) -> 
     assert changed[0]["payload"]["message"] == "CHANGED: confidence"
     stack.run(sys.executable, "-c", PUBLISH_IN_A_FLOW)
     refused = {"filter": {"event": {"name": ["hbaf.model.refused"]}}}
-    [told] = eventually(lambda: asked(stack, "/events/filter", **refused)["events"])
+    [told] = eventually(lambda: stack.ask("/events/filter", **refused)["events"])
     assert told["payload"]["message"] == "version 4: not promoted"
-    assert len(runs) == len(asked(stack, "/flow_runs/filter", deployments={"name": {"any_": ["train-calls"]}})) == 1
+    assert len(runs) == len(stack.ask("/flow_runs/filter", deployments={"name": {"any_": ["train-calls"]}})) == 1
     stack.run(sys.executable, "-c", MAKE)
     assert automations(stack).keys() == made.keys() - {"hbaf: retraining of hbaf-calls"}

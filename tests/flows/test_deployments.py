@@ -26,9 +26,7 @@ def deployed(stack: Stack) -> Stack:
 
 
 def flow_runs(stack: Stack, deployment: str) -> list[dict]:
-    found = json.loads(stack.prefect("flow-run", "ls", "--limit", "50", "--output", "json"))
-    named = json.loads(stack.prefect("deployment", "inspect", deployment, "--output", "json"))
-    return [run for run in found if run["deployment_id"] == named["id"]]
+    return stack.ask("/flow_runs/filter", deployments={"name": {"any_": [deployment]}})
 
 
 def test_every_flow_is_deployed(deployed: Stack) -> None:
@@ -41,7 +39,7 @@ def test_a_scheduled_run_really_appears(deployed: Stack) -> None:
     """With sqlalchemy 2.1 manual runs work and the scheduler fails in silence: only a run that appears proves it."""
     deployed.prefect("deployment", "schedule", "create", "validate-corpus/validate-corpus", "--interval", "3600")
     for _ in range(60):
-        runs = flow_runs(deployed, "validate-corpus/validate-corpus")
+        runs = flow_runs(deployed, "validate-corpus")
         if runs:
             break
         time.sleep(1)
@@ -62,7 +60,7 @@ def test_a_worker_trains(deployed: Stack) -> None:
         asked = [part for name, value in given.items() for part in ("-p", f"{name}={value}")]
         deployed.prefect("deployment", "run", "train-hbaf/train-hbaf", *asked)
         for _ in range(350):
-            run = flow_runs(deployed, "train-hbaf/train-hbaf")[0]
+            run = flow_runs(deployed, "train-hbaf")[0]
             if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED"):
                 break
             time.sleep(1)
