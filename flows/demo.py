@@ -1,35 +1,19 @@
 """`demo`: the whole way on the example corpus, through Prefect, in this process and without a server set up."""
 
-import argparse
 import functools
-import os
-import sys
-from pathlib import Path
 
-from hbaf.home import prepare_environment
+from prefect import flow
+from rich.console import Console
+from rich.table import Table
 
-prepare_environment()
-# The demo runs in this process alone. The prefect.toml of `make up` would send it to that server, running or not;
-# a server that the environment names is the user's wish and stays.
-if Path("prefect.toml").exists():
-    os.environ.setdefault("PREFECT_API_URL", "")
-# The tables are the demo's output; Prefect's own lines only when asked for.
-os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
-os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")
-
-from prefect import flow  # noqa: E402  # Prefect reads its settings when it is imported
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
-
-from flows.private import StageError  # noqa: E402
-from flows.stages import step  # noqa: E402
-from hbaf import pipeline  # noqa: E402
-from hbaf.corpus.schema import CorpusReference  # noqa: E402
-from hbaf.features.columns import Columns  # noqa: E402
-from hbaf.parameters import CorpusParameters, Settings, from_recipe  # noqa: E402
-from hbaf.processes import beside  # noqa: E402
-from hbaf.registry.runs import RunReference, is_trained, train_and_log  # noqa: E402
-from hbaf.registry.tracking import ui_command  # noqa: E402
+from flows.stages import step
+from hbaf import pipeline
+from hbaf.corpus.schema import CorpusReference
+from hbaf.features.columns import Columns
+from hbaf.parameters import CorpusParameters, Settings, from_recipe
+from hbaf.processes import beside
+from hbaf.registry.runs import RunReference, is_trained, train_and_log
+from hbaf.registry.tracking import ui_command
 
 VARIANTS = {"text": "text only", "audio": "audio only", "bimodal": "HBAF"}
 NEW_CONVERSATIONS = 12
@@ -130,21 +114,3 @@ def result_table(tested: dict[str, dict[str, float]]) -> Table:
     for variant, values in tested.items():
         table.add_row(VARIANTS[variant], *(f"{values[name]:.3f}" for name in columns))
     return table
-
-
-def main() -> None:
-    """Called by `hbaf demo`, which hands over the arguments and the exit code."""
-    parser = argparse.ArgumentParser(prog="hbaf demo")
-    parser.add_argument("--audio", default="compare2016", choices=["compare2016", "mfcc"])
-    parser.add_argument("--dialogues", type=int, default=320)
-    parser.add_argument("--seed", type=int, default=0)
-    try:
-        scored = demo(**vars(parser.parse_args()))
-    except Exception as error:
-        from hbaf.cli import is_expected
-
-        if os.environ.get("HBAF_TRACEBACK") or not (isinstance(error, StageError) or is_expected(error)):
-            raise
-        print(f"hbaf: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0 if scored else 1)

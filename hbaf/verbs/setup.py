@@ -29,7 +29,7 @@ def demo(*, audio: Literal["compare2016", "mfcc"] = "compare2016", dialogues: in
     command = [
         sys.executable,
         "-c",
-        "from flows.demo import main; main()",
+        "from flows.demo_process import main; main()",
         f"--audio={audio}",
         f"--dialogues={dialogues}",
         f"--seed={seed}",
