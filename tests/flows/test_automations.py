@@ -70,8 +70,12 @@ def test_a_change_starts_one_training_and_automations_are_kept(stack: Stack) -> 
     stack.run(sys.executable, "-c", PUBLISH)
     runs = eventually(lambda: stack.ask("/flow_runs/filter", deployments={"name": {"any_": ["train-calls"]}}))
     seen = {"filter": {"event": {"prefix": ["hbaf.", "prefect.automation"]}}}
-    happened = stack.ask("/events/filter", **seen)["events"]
-    changed = [event for event in happened if event["event"] == "hbaf.scores.changed"]
+
+    def changes() -> list[dict[str, Any]]:
+        happened = stack.ask("/events/filter", **seen)["events"]
+        return [event for event in happened if event["event"] == "hbaf.scores.changed"]
+
+    changed = eventually(lambda: found if len(found := changes()) >= 3 else None)
     assert sorted(event["resource"]["prefect.resource.name"] for event in changed) == ["hbaf-calls"] * 2 + [
         "hbaf-chats"
     ]
