@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -288,6 +289,7 @@ class _Shards:
             self.store.put(self.column, keys, np.concatenate(vectors), problems, self.origin)
 
 
+@cache
 def _library_versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 

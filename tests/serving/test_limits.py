@@ -5,6 +5,7 @@ import http.client
 import json
 import select
 import shutil
+import socket
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from hbaf.parameters import ServeParameters
 from hbaf.registry.cached_champion import Champion
 from hbaf.registry.models import RegisteredModel
 from hbaf.serving.conversation import Part, Received, RequestError, Turn
-from hbaf.serving.guard import ServeError
+from hbaf.serving.guard import ServeError, listening
 from hbaf.serving.scorer import Scorer
 from tests.serving.conftest import Client, half_sent, served
 
@@ -32,6 +33,14 @@ def test_without_the_token_nothing_is_answered(client: Client, token: str | None
     reply = replace(client, token=token).ask(method, path, b"{}" if method == "POST" else None)
     assert reply.status == 401
     assert "HBAF_SERVE_TOKEN" in reply.json["error"]
+
+
+def test_no_packet_of_an_answer_waits_for_an_acknowledgement() -> None:
+    place, _ = listening(ServeParameters(port=0))
+    with place, socket.create_connection(place.getsockname()):
+        connection, _ = place.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_health_needs_none(client: Client) -> None:
