@@ -3,6 +3,7 @@
     python tests/benchmarks/scale_run.py train FOLDER [MEMBERS]
     python tests/benchmarks/scale_run.py store FOLDER FIRST LAST [STEP]
     python tests/benchmarks/scale_run.py score FOLDER TABLES
+    python tests/benchmarks/scale_run.py dask FOLDER TABLES WORKERS
 
 A source of tables with 1,000 conversations of ten turns each. Reading, validation, ledger, prediction and publishing
 are the ordinary ones; sound is never opened: its measured facts and all vectors (512 and 384 numbers) are made up, and
@@ -231,6 +232,30 @@ def score(folder: Path, tables: int) -> dict[str, float]:
     }
 
 
+def score_on_dask(folder: Path, tables: int, workers: int) -> dict[str, float]:
+    """The same through the flow, its shards on Dask workers of this machine, which are there before the clock runs."""
+    from hbaf.home import prepare_environment
+
+    prepare_environment()
+    from dask.distributed import LocalCluster
+
+    from flows.shard_runner import ShardRunner, _on_dask
+    from hbaf.inbox.source import SourceParameters
+
+    source = SourceParameters(url=str(source_of(Path(os.environ["HBAF_HOME"]), tables)), name="calls", shard=1)
+    features(folder)
+    facts = "import sys; sys.path.insert(0, {!r}); from tests.benchmarks.scale_run import patch_facts; patch_facts()"
+    with LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None, preload=[facts.format(str(ROOT))]
+    ) as cluster:
+        score_shards = _on_dask(ShardRunner(kind="dask", address=cluster.scheduler_address, workers=workers))
+        began = time.perf_counter()
+        done = score_shards(source, "research", None, workers)
+        whole = time.perf_counter() - began
+    assert done.rows == tables * CONVERSATIONS * TURNS, done
+    return {"rows": done.rows, "seconds": whole}
+
+
 def peak() -> float:
     """Megabytes of this process at their most."""
     return peak_memory.peak() / 1024
@@ -254,7 +279,7 @@ def new_home(folder: Path, name: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["train", "store", "score"])
+    parser.add_argument("what", choices=["train", "store", "score", "dask"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("numbers", type=int, nargs="*")
     asked = parser.parse_args()
@@ -264,5 +289,7 @@ if __name__ == "__main__":
         train(asked.folder, *asked.numbers)
     elif asked.what == "store":
         fill_store(asked.folder, *asked.numbers)
+    elif asked.what == "dask":
+        print(json.dumps(score_on_dask(asked.folder, *asked.numbers)))
     else:
         print(json.dumps(score(asked.folder, *asked.numbers)))

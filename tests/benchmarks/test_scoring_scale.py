@@ -1,6 +1,7 @@
 """A million utterances of ready features through scheduled scoring: rows a second, peak memory, twice the work.
 
-HBAF_SCALE=1000000 make bench BENCH=scale    # default: 40,000 utterances
+HBAF_SCALE=1000000 make bench BENCH=twice    # default: 40,000 utterances
+make bench BENCH=dask                        # two Dask workers against one, with hbaf[dask]
 """
 
 import json
@@ -55,3 +56,21 @@ def test_twice_the_utterances_take_twice_the_time_and_no_more_memory(tmp_path: P
     shutil.rmtree(tmp_path / "features")
     if few["rows"] >= 100_000:  # from two full parts of the result on
         assert many["peak"] < 1.1 * few["peak"]
+
+
+@pytest.mark.benchmark
+@pytest.mark.timeout(3600)
+def test_two_dask_workers_against_one(tmp_path: Path) -> None:
+    pytest.importorskip("prefect_dask", reason="Dask is not installed: pip install 'hbaf[dask]'")
+    few, many = 4, 16  # tables; what the difference takes is free of imports and starts
+    run("train", tmp_path)
+    run("store", tmp_path, 0, many)
+    rates = {}
+    for workers in (1, 2):
+        short, long = (json.loads(run("dask", tmp_path, tables, workers).splitlines()[-1]) for tables in (few, many))
+        rates[workers] = (long["rows"] - short["rows"]) / (long["seconds"] - short["seconds"])
+    print(
+        f"\nDask, {many - few} tables of {CONVERSATIONS * TURNS:,} utterances: one worker {rates[1]:.0f} a second, "
+        f"two {rates[2]:.0f}: {rates[2] / rates[1]:.2f} times"
+    )
+    shutil.rmtree(tmp_path / "features")
