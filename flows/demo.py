@@ -69,7 +69,8 @@ def train_variants(reference: CorpusReference, columns: Columns, audio: str, see
     new = [one for one in ("text", "audio") if not is_trained(reference, columns, *variant_settings(audio, seed, one))]
     with beside(train, new) as others:
         runs = {one: train(one, progress=one == "bimodal") for one in VARIANTS if one not in new}
-        return runs | {one: other.result() for one, other in zip(new, others, strict=True)}
+        runs |= {one: other.result() for one, other in zip(new, others, strict=True)}
+        return {one: runs[one] for one in VARIANTS}
 
 
 def train_variant(
