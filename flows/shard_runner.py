@@ -1,6 +1,8 @@
 """Where the shards of scheduled scoring are worked on: in this process, or on many machines through Dask."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 from prefect import flow
@@ -22,7 +24,7 @@ class ShardRunner(Parameters):
 
     kind: Literal["here", "dask"] = "here"
     address: str | None = Field(None, description="Of a Dask scheduler; default: a cluster of local processes.")
-    workers: int = Field(2, ge=1, description="Dask workers, and shards that are worked on together.")
+    workers: int = Field(2, ge=1, description="Dask workers; twice as many shards are under way.")
 
 
 @stage
@@ -45,7 +47,7 @@ def score_new(source: SourceParameters, purpose: Purpose, model: str | None, run
     with shielded("apply_retention"):
         apply_retention()
     if runner.kind == "dask":
-        scored = _on_dask(runner)(source, purpose, model, runner.workers)
+        scored = _on_dask(runner)(source, purpose, model)
     else:
         with shielded("score_source"):
             scored = score_source(source, purpose=purpose, model=model, map_shards=_here)
@@ -55,14 +57,18 @@ def score_new(source: SourceParameters, purpose: Purpose, model: str | None, run
     return scored
 
 
-def _here(step: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+def _here(step: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
     return (STAGES[step](task) for task in tasks)
 
 
-def _submitted(step: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
-    # All at once; a shard that fails ends the run, and the next one takes it up again.
-    futures = [STAGES[step].submit(task) for task in tasks]
-    return (future.result() for future in futures)
+def _ahead(step: Callable[[Any], Any], tasks: Iterable[Any], shards: int) -> Iterator[Any]:
+    """So many shards are worked on or wait; one that fails ends the run, and the next run takes it up again."""
+    futures: deque[Any] = deque()
+    for task in tasks:
+        futures.append(STAGES[step].submit(task))
+        if len(futures) == shards:
+            yield futures.popleft().result()
+    yield from (future.result() for future in futures)
 
 
 def _on_dask(runner: ShardRunner) -> Callable[..., SourceScores]:
@@ -75,12 +81,12 @@ def _on_dask(runner: ShardRunner) -> Callable[..., SourceScores]:
         local = {"n_workers": runner.workers, "threads_per_worker": 1, "local_directory": scratch}
         place = {"cluster_kwargs": {**local, "dashboard_address": None}}
 
-    def score_shards(source: SourceParameters, purpose: Purpose, model: str | None, at_a_time: int) -> SourceScores:
+    def score_shards(source: SourceParameters, purpose: Purpose, model: str | None) -> SourceScores:
+        # A worker that is done with its shard has the next one at once, while this process publishes.
+        ahead = partial(_ahead, shards=2 * runner.workers)
         with shielded("score_source"):
             # Many processes on one machine: each extracts with one of its own.
-            return score_source(
-                source, purpose=purpose, model=model, workers=1, at_a_time=at_a_time, map_shards=_submitted
-            )
+            return score_source(source, purpose=purpose, model=model, workers=1, map_shards=ahead)
 
     return flow(name="score-corpus-shards", task_runner=DaskTaskRunner(**place))(score_shards)
 

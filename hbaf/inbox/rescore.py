@@ -18,7 +18,6 @@ def rescore(
     purpose: Purpose,
     model: str | None = None,
     workers: int | None = None,
-    at_a_time: int = 1,
     map_shards: MapShards = one_after_another,
     now: Callable[[], float] = time.time,
 ) -> SourceScores:
@@ -30,6 +29,4 @@ def rescore(
     ledger = Ledger.open()
     with ledger.alone(parameters.label, parameters.place) as fence:
         ledger.of(parameters.label, fence=fence).to_rescore(since.timestamp(), champion(model).model)
-    return score_source(
-        parameters, purpose=purpose, model=model, workers=workers, at_a_time=at_a_time, map_shards=map_shards, now=now
-    )
+    return score_source(parameters, purpose=purpose, model=model, workers=workers, map_shards=map_shards, now=now)

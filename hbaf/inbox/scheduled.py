@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
@@ -61,12 +61,12 @@ class NothingScored(RuntimeError):
 class MapShards(Protocol):
     """How a step is applied to shards: here one after the other, or by a task runner on many machines."""
 
-    def __call__(self, step: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterable[Result]:
-        """Results in the order of the tasks."""
+    def __call__(self, step: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterable[Result]:
+        """Results in the order of the tasks, which may be made as they are asked for: only a few are taken ahead."""
         ...
 
 
-def one_after_another(step: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+def one_after_another(step: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
     """Runs the steps in this process."""
     return map(step, tasks)
 
@@ -97,7 +97,6 @@ def score_source(
     purpose: Purpose,
     model: str | None = None,
     workers: int | None = None,
-    at_a_time: int = 1,
     map_shards: MapShards = one_after_another,
     wait: bool = True,
     now: Callable[[], float] = time.time,
@@ -108,7 +107,6 @@ def score_source(
 
     Args:
         model: registered name; default: the only one with a champion.
-        at_a_time: shards that `map_shards` gets together.
         wait: for another run on this source; else it is left to that one.
 
     Raises:
@@ -132,7 +130,7 @@ def score_source(
         run = ledger.begin_run(chosen.model, champion_from=chosen.champion_from, purpose=purpose)
         work = _Run(parameters, ledger, fence, places, chosen, purpose, workers, run)
         try:
-            work.until_nothing_is_ready(at_a_time, map_shards)
+            work.until_nothing_is_ready(map_shards)
             fence.check()
             work.check_agreement()
             if waiting := Inbox(database, parameters.label).counts().get(State.WAITING, 0):
@@ -215,7 +213,7 @@ class _Run:
     def sorted_counts(self) -> dict[str, int]:
         return dict(sorted(self.counts.items()))
 
-    def until_nothing_is_ready(self, at_a_time: int, map_shards: MapShards) -> None:
+    def until_nothing_is_ready(self, map_shards: MapShards) -> None:
         """Looks again after each round: conversations arrive while the run goes on."""
         tries: Counter[Arrival] = Counter()
         for round_ in count():
@@ -235,9 +233,7 @@ class _Run:
                 self._set_failed_aside()
                 return
             tries.update(ready)
-            shards = self._shards(ready, round_)
-            for at in range(0, len(shards), at_a_time):
-                self._work(shards[at : at + at_a_time], map_shards)
+            self._work(self._shards(ready, round_), map_shards)
 
     def _shards(self, arrivals: list[Arrival], round_: int) -> list[Shard]:
         size = self.parameters.shard
@@ -253,20 +249,22 @@ class _Run:
         return folder
 
     def _work(self, shards: list[Shard], map_shards: MapShards) -> None:
-        orders = []
-        for read in map_shards(validate_shard, shards):
+        """Each shard goes its way from reading to publishing; none waits for all others to be read."""
+        for scored in map_shards(score_shard, self._orders(map_shards(validate_shard, shards))):
+            self._publish(scored)
+            self._done(scored.validated)
+
+    def _orders(self, shards: Iterable[ValidatedShard]) -> Iterator[ScoringOrder]:
+        for read in shards:
             taken = self.ledger.names_taken(read.found, self.listed)
             kept = tuple(one for one in read.found if one.arrival not in taken)
             validated = replace(read, found=kept, refused=(*read.refused, *taken.items()))
             wanted = self._take_in(validated)
             if wanted:
                 model, origin = self.champion.model, self.champion.champion_from
-                orders.append(ScoringOrder(validated, wanted, model, origin, self.purpose))
+                yield ScoringOrder(validated, wanted, model, origin, self.purpose)
             else:
                 self._done(validated)
-        for scored in map_shards(score_shard, orders):
-            self._publish(scored)
-            self._done(scored.validated)
 
     def _take_in(self, validated: ValidatedShard) -> tuple[str, ...]:
         """The conversations that are to be scored."""

@@ -17,7 +17,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,7 +204,7 @@ def score(folder: Path, tables: int) -> dict[str, float]:
     steps = {validate_shard: "read", score_shard: "predict"}
     peaks: list[float] = []
 
-    def timed(step: Callable[[Any], Any], tasks: Sequence[Any]) -> Iterator[Any]:
+    def timed(step: Callable[[Any], Any], tasks: Iterable[Any]) -> Iterator[Any]:
         for task in tasks:
             step_began = time.process_time()
             result = step(task)
@@ -250,7 +250,7 @@ def score_on_dask(folder: Path, tables: int, workers: int) -> dict[str, float]:
     ) as cluster:
         score_shards = _on_dask(ShardRunner(kind="dask", address=cluster.scheduler_address, workers=workers))
         began = time.perf_counter()
-        done = score_shards(source, "research", None, workers)
+        done = score_shards(source, "research", None)
         whole = time.perf_counter() - began
     assert done.rows == tables * CONVERSATIONS * TURNS, done
     return {"rows": done.rows, "seconds": whole}

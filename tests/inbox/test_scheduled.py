@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hbaf.inbox.ledger.tables import SOURCES
 from hbaf.inbox.publish.parquet import ParquetDataset
 from hbaf.inbox.rescore import rescore
 from hbaf.inbox.scheduled import SourceScores, score_source
+from hbaf.inbox.shards import validate_shard
 from hbaf.inbox.source import SourceParameters
 from hbaf.inbox.verify_scores import verify_scores
 from hbaf.scoring.schema import as_scores
@@ -202,6 +203,21 @@ def test_one_that_arrives_while_the_run_goes_on_is_scored_too(source: Path, monk
 
 class Stopped(BaseException):
     """Nothing that any of our code waits for."""
+
+
+def test_a_shard_is_published_before_the_next_one_is_read(source: Path) -> None:
+    for name in ("one", "two", "three"):
+        call(source, name)
+    published_before: list[int] = []
+
+    def looking(step: Callable[..., Any], tasks: Iterable[Any]) -> Iterator[Any]:
+        for task in tasks:
+            if step is validate_shard:
+                published_before.append(Inbox(Ledger.open()).counts().get("published", 0))
+            yield step(task)
+
+    score_source(SourceParameters(url=str(source), shard=1), purpose="research", workers=1, map_shards=looking)
+    assert published_before == [0, 1, 2]
 
 
 def stopping(step: Callable[..., Any], done: bool) -> Callable[..., Any]:
