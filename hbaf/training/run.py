@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from hbaf.corpus.schema import Corpus
 from hbaf.features.columns import extractors
 from hbaf.parameters import FeatureParameters, Settings
 from hbaf.training.data import Dialogue, Representation, Vectors, fit_representation, load_split
-from hbaf.training.duration import in_words, longest
+from hbaf.training.duration import in_words, longest, side_by_side
 from hbaf.training.evaluate import SplitPredictions
 from hbaf.training.fit import best_epoch
 from hbaf.training.members import train_members
@@ -128,16 +128,22 @@ def train(
         folder: for checkpoints: a run that was interrupted goes on from them.
         log: gets the metrics of each epoch and the best ones.
         callbacks: of Lightning, for each member.
-        build: makes a system with fresh weights; default: HBAF with `settings.model`.
+        build: makes a system with fresh weights; default: HBAF with `settings.model`. Members that are trained side by
+            side need one that survives pickling.
         origin: see `RunData.facts`.
         progress: prints how long it takes at most, and draws bars.
     """
     facts = data.facts(settings, origin)
-    if progress:
-        print(in_words(longest(lambda: build(facts), data.train, data.dev, settings.training), settings.training))
+    training, member = settings.training, partial(build, facts)
+    workers = 1
+    if progress or training.members > 1:
+        minutes = longest(member, data.train, data.dev, training)
+        workers = side_by_side(training, minutes)
+        if progress:
+            print(in_words(minutes, training, workers))
     began = time.perf_counter()
     whole = train_members(
-        lambda: build(facts), data.train, data.dev, emotions=facts.emotions, training=settings.training, folder=folder,
+        member, data.train, data.dev, emotions=facts.emotions, training=training, folder=folder, workers=workers,
         log=SilentRunLog() if log is None else log, callbacks=callbacks, progress=progress,
     )  # fmt: skip
     facts = replace(facts, dev_metrics=whole.predictions.metrics())

@@ -118,6 +118,7 @@ def test_a_killed_run_goes_on_where_it_was(cell: Cell, monkeypatch: pytest.Monke
     assert not (job.folder() / "last.ckpt").exists()
 
 
+@pytest.mark.long
 def test_processes_give_what_one_process_gives(cell: Cell, whole: Comparison, changes: Changes) -> None:
     """In a home of its own nothing can be reused: the folder of the first is moved away."""
     done = {run.job.entrant.name: run for run in whole.runs if run.job.training.seed == 0}

@@ -16,6 +16,8 @@ from hbaf.comparison.table import block, chained_of, differences_from, ensembles
 from hbaf.parameters import ComparisonParameters
 from hbaf.statistics import counts_by_dialogue
 
+pytestmark = pytest.mark.long
+
 Changes = dict[str, dict[str, object]]
 SYSTEMS = "majority,logistic-regression,logistic-regression+chain,hbaf"
 

@@ -30,6 +30,7 @@ def comparison(cell: Cell, shared_home: Path, changes: Changes) -> Comparison:
         return compare([cell], ComparisonParameters(systems=SYSTEMS, seeds=2, workers=1), changes)
 
 
+@pytest.mark.long
 def test_all_are_written_as_pdf_and_png(comparison: Comparison, tmp_path: Path) -> None:
     written = {path.name for path in write_figures(comparison, tmp_path)}
     pictures = {f"{name}.{kind}" for name in ("figure6", "figure7", "figure8", "table2") for kind in ("pdf", "png")}

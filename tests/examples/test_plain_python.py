@@ -11,6 +11,8 @@ from hbaf.cli import app, register
 from hbaf.features.contract import check_extractor
 from hbaf.features.own_class import own_class
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 

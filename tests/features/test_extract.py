@@ -239,6 +239,7 @@ def wait_for_shards(folder: Path, count: int) -> int:
     raise AssertionError(f"fewer than {count} shards after two minutes")
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_and_continued_gives_the_same(saved: Path, tmp_path: Path, store: FeatureStore) -> None:
     process = start(tmp_path / "script.py", saved, store.url)
     wait_for_shards(Path(store.url), 2)
@@ -260,6 +261,7 @@ def test_killed_in_the_middle_and_continued_gives_the_same(saved: Path, tmp_path
     assert store.list()[0].rows == 200
 
 
+@pytest.mark.long
 def test_two_extractions_at_once_converge(saved: Path, tmp_path: Path, store: FeatureStore) -> None:
     processes = [start(tmp_path / f"script{number}.py", saved, store.url) for number in range(2)]
     assert [process.wait(120) for process in processes] == [0, 0]

@@ -78,6 +78,7 @@ def hbaf(home: Path, *arguments: str, **environment: str) -> subprocess.Complete
     return subprocess.run(command, env=settings, capture_output=True, text=True, check=False, timeout=200)
 
 
+@pytest.mark.long
 def test_fetched_by_id_verified_and_used_without_network(hub: str, wavlm: Path, tmp_path: Path) -> None:
     absent = hbaf(tmp_path, "check", f"speech:{MODEL}", HF_HUB_OFFLINE="1")
     assert absent.returncode == 2

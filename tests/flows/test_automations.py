@@ -5,7 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.flows.conftest import ROOT, Stack
+
+pytestmark = pytest.mark.long
 
 MAKE = f"""
 import asyncio, sys

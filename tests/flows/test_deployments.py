@@ -8,6 +8,8 @@ import pytest
 
 from tests.flows.conftest import BIN, ROOT, Stack, stop
 
+pytestmark = pytest.mark.long
+
 FLOWS = {"validate-corpus", "extract-features", "train-hbaf", "promote-hbaf", "score-corpus"}
 PARAMETERS = """
 import json

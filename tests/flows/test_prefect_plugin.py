@@ -22,16 +22,19 @@ def deployed(stack: Stack) -> Iterator[Stack]:
     stack.prefect("--no-prompt", "deployment", "delete", "--all")  # and with them the runs that no worker took
 
 
+@pytest.mark.long
 def test_a_bare_name_runs_the_deployment(deployed: Stack) -> None:
     said = deployed.prefect("deployment", "run", "train-hbaf", "-p", CORPUS)
     assert "train-hbaf/train-hbaf" in said
     assert "Created flow run" in said
 
 
+@pytest.mark.long
 def test_a_full_name_works_as_ever(deployed: Stack) -> None:
     assert "Created flow run" in deployed.prefect("deployment", "run", "train-hbaf/train-hbaf", "-p", CORPUS)
 
 
+@pytest.mark.long
 def test_a_prefix_names_pools_and_deployments(deployed: Stack) -> None:
     listed = deployed.prefect("deployment", "ls")
     assert "train-hbaf/team-train-hbaf" in listed
@@ -42,6 +45,7 @@ def test_a_prefix_names_pools_and_deployments(deployed: Stack) -> None:
     )
 
 
+@pytest.mark.long
 def test_an_unknown_name_says_what_to_do(deployed: Stack) -> None:
     command = [BIN / "prefect", "deployment", "run", "train-hbap"]
     done = subprocess.run(command, env=deployed.environment, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -12,6 +12,8 @@ from flows.train_hbaf import train_hbaf
 from hbaf.parameters import RECIPES, FeatureParameters, ModelParameters, TrainingParameters, from_recipe
 from tests.flows.conftest import Stack
 
+pytestmark = pytest.mark.long
+
 
 def settings(recipe: str, **given: Any) -> tuple[FeatureParameters, ModelParameters, TrainingParameters]:
     """What `train-hbaf` trains with, after Prefect has validated what it was given."""

@@ -102,6 +102,7 @@ def lose_lines_of_the_ledger(scores: SourceScores) -> None:
         connection.execute(sql.text("delete from hbaf_inbox_conversations where conversation <> 'calls/one'"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("damage", "faults"),
     [

@@ -60,6 +60,7 @@ CASES: dict[str, tuple[dict[bytes, bytes], dict[str, str]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("shard", [1, 32])
 def test_what_stopped_a_source_for_ever_costs_only_itself(tmp_path: Path, case: str, shard: int) -> None:
@@ -139,6 +140,7 @@ def check(folder: Path, found: list[tuple[bytes, bytes, bytes]]) -> None:
     shutil.rmtree(source)
 
 
+@pytest.mark.long
 @settings(quick, max_examples=3)
 @given(found=arrivals)
 def test_anything_between_good_calls(tmp_path: Path, found: list[tuple[bytes, bytes, bytes]]) -> None:

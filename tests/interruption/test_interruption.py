@@ -36,6 +36,7 @@ def run_kills(folder: Path, kills: int, seed: int) -> dict[str, dict[str, float]
     return told
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)  # some 90 s on a quiet machine; six stages, each done three times
 def test_each_stage_survives_a_kill(tmp_path: Path) -> None:
     told = run_kills(tmp_path, kills=6, seed=1)

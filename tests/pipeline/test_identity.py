@@ -29,6 +29,7 @@ def steps(scores: Path | None = None) -> dict[str, dict[str, str]]:
     return {step.name: step.facts for step in why(ROW, scores)}
 
 
+@pytest.mark.long
 def test_rows_cards_and_why_lead_to_the_run_that_made_them(
     home: Path, made_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

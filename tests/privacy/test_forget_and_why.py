@@ -100,6 +100,7 @@ def everything(home: Path) -> bytes:
     return b"".join(file.read_bytes() for file in sorted(home.rglob("*")) if file.is_file())
 
 
+@pytest.mark.long
 def test_a_conversation_is_gone_everywhere(trained: Prepared, home: Path, scores: Scores):
     before = saved(home)
     going = before.utterances[before.utterances["dialogue_id"] == "d3"]
@@ -190,6 +191,7 @@ def test_no_receipt_says_begun_for_ever(home: Path, monkeypatch: pytest.MonkeyPa
     assert [json.loads(file.read_text())["state"] for file in (home / "receipts").glob("*.json")] == ["done"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("done", range(len(STORES) + 1))
 def test_an_interrupted_forget_is_completed_by_whoever_comes_next(
     home: Path, scores: Scores, monkeypatch: pytest.MonkeyPatch, done: int

@@ -65,6 +65,7 @@ def key_of(utterances: pd.DataFrame) -> str:
     return str(utterance_keys(utterances, "text").iloc[0])
 
 
+@pytest.mark.long
 def test_a_conversation_is_gone_from_every_store(trained: Prepared, everything: Path) -> None:
     before = held(everything.parent, WORDS)
     assert {name.split("/")[1] for name in before if name.startswith("home/")} >= {

@@ -169,6 +169,7 @@ def held() -> dict[str, str | None]:
     return {alias: version_with(NAME, alias) for alias in (CHAMPION, CHALLENGER, PREVIOUS)}
 
 
+@pytest.mark.long
 def test_worse_equal_and_better_models_and_the_way_back(talks: Talks, home: Path) -> None:
     poor, good, equal = talks.logged(mixes_joy_and_anger), talks.logged(), talks.logged(number=2)
     first = talks.promote(poor, minimum_effect=-1.0)

@@ -26,6 +26,8 @@ from hbaf.scoring.score import Scores, score_corpus
 from hbaf.training.finetuning.finetune import finetune
 from tests.registry.conftest import Prepared, use
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def trained(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunReference]:

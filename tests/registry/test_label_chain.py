@@ -14,6 +14,7 @@ from hbaf.training.package import ModelPackage
 from tests.registry.conftest import Prepared
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mode", ["both", "causal"])
 def test_a_run_with_a_chain(prepared: Prepared, mode: str) -> None:
     plain = train_and_log(prepared.reference, prepared.columns, prepared.features, prepared.model, prepared.training)

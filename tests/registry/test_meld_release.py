@@ -20,6 +20,8 @@ from hbaf.validation import validate
 from tests.corpus.readers.test_meld import HEADER
 from tests.registry.conftest import LINES, Prepared
 
+pytestmark = pytest.mark.long
+
 TURNS = 5
 DIALOGUES = {"train": range(100, 148), "dev": range(100, 112), "test": [*range(30, 40), 155, 220]}
 FOLDERS = {

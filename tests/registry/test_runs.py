@@ -161,6 +161,7 @@ def test_spreadsheets_get_no_formulas():
     assert as_cell("hello") == "hello"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_model_loads_without_the_checkout(prepared: Prepared, run: RunReference, tmp_path: Path):
     """A fresh virtual environment that sees the installed libraries, but neither the checkout nor an installed hbaf."""

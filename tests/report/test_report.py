@@ -313,6 +313,7 @@ def test_slugs_tell_ids_apart():
     assert len({slug.lower() for slug in slugs}) == 2 * len(ids)
 
 
+@pytest.mark.long
 def test_one_thousand_conversations_fit_into_two_megabytes(tmp_path):
     scores = fake_scores(1000, 5)
     scores["speaker"] = scores["speaker"] + " " + (scores.index // 5).astype(str)  # 3,000 different names

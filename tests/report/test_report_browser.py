@@ -276,6 +276,7 @@ def test_pages_are_readable_without_script(browser, report):
     context.close()
 
 
+@pytest.mark.long
 def test_one_thousand_conversations_are_listed_and_searched(page, tmp_path):
     """Says how long it takes (`pytest -rP`)."""
     scores = made_up.fake_scores(1000, 2)

@@ -52,6 +52,7 @@ def outcome(prepared: Prepared) -> StudyOutcome:
         return search(prepared, SEARCH)
 
 
+@pytest.mark.long
 def test_the_study_ends_with_the_trials_asked_for(prepared: Prepared, outcome: StudyOutcome):
     assert (outcome.finished, outcome.failed) == (4, 0)
     runs = runs_of("whole", "trial")
@@ -136,6 +137,7 @@ def test_the_candidate_is_registered_without_an_alias_and_promoted_before_others
     assert decide(outcome.candidate, prepared.reference, prepared.columns).version == outcome.version
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_the_same_name_goes_on_with_processes_and_a_killed_worker(prepared: Prepared, outcome: StudyOutcome):
     """Two processes add trials to the study; one of them is killed with -9 in mid-trial."""
@@ -166,6 +168,7 @@ def test_the_same_name_goes_on_with_processes_and_a_killed_worker(prepared: Prep
     assert sorted(statuses) == ["FAILED", *["FINISHED"] * 7]
 
 
+@pytest.mark.long
 def test_a_schedulers_notice_queues_the_trial_again(prepared: Prepared):
     """SIGTERM to `hbaf search-worker`, as Slurm and systemd send it; the heartbeat would find out a minute later."""
     asked = SEARCH.model_copy(update={"study": "noticed", "heartbeat": 20, "prune": False})

@@ -129,6 +129,7 @@ def die_at_a_trial(url: str) -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
+@pytest.mark.long
 def test_a_killed_workers_trial_is_tried_again_once(url: str):
     given_up: list[str] = []
     study = open_study("s", url, QUICK, create=True, on_stale=lambda notes: given_up.append(notes["mlflow_run"]))

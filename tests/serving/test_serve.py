@@ -54,6 +54,7 @@ def started(*changes: str, token: str | None = TOKEN) -> Iterator[tuple["subproc
         process.communicate()
 
 
+@pytest.mark.long
 def test_a_token_is_made_printed_once_and_asked_for(home_with_champion: Path) -> None:
     with started(token=None) as (process, client, printed):
         assert "hbaf-calls/1 answers at http://127.0.0.1:" in printed
@@ -65,6 +66,7 @@ def test_a_token_is_made_printed_once_and_asked_for(home_with_champion: Path) ->
         assert (client.token or "x") not in output + errors
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_what_was_taken_in_is_answered_before_the_end(home_with_champion: Path, sign: signal.Signals) -> None:
     bodies = [json.dumps({"turns": [{"text": f"We won {number} {turn}"} for turn in range(20)]}) for number in range(8)]

@@ -118,6 +118,7 @@ def rows_of(corpus: Corpus, split: Any) -> np.ndarray:
     return np.flatnonzero(inside & told)
 
 
+@pytest.mark.long
 def test_features_of_train_are_out_of_fold(encoder_folder: Path, tmp_path: Path) -> None:
     corpus = spoken_corpus(random_labels=True, dialogues=26)
     encoder = finetune(corpus, remembered(encoder_folder))
@@ -134,6 +135,7 @@ def test_features_of_train_are_out_of_fold(encoder_folder: Path, tmp_path: Path)
     np.testing.assert_array_equal(out_of_fold[later], in_fold[later])
 
 
+@pytest.mark.long
 def test_what_can_be_learned_reaches_train_dev_and_test_alike(encoder_folder: Path, tmp_path: Path) -> None:
     from sklearn.linear_model import LogisticRegression
 
