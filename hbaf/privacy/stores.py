@@ -102,7 +102,7 @@ def _searches(plan: Plan, receipt: Receipt) -> Receipt:
 
 def _checkpoints(plan: Plan, receipt: Receipt) -> Receipt:
     for key in run_keys(plan.digests):
-        for file in (home_folder() / "runs" / key[:16]).glob("*.ckpt"):
+        for file in (home_folder() / "runs" / key[:16]).rglob("*.ckpt"):
             file.unlink(missing_ok=True)
     return receipt
 

@@ -20,7 +20,7 @@ from hbaf.scoring.exports import FOLDER as EXPORTS
 from hbaf.scoring.schema import as_cell
 from hbaf.scoring.store import SELECTED_BY, Select
 
-TABLE, FACTS = "scores.parquet", "scores.json"
+TABLE, FACTS, CSV = "scores.parquet", "scores.json", "scores.csv"
 # Of the facts, what the report does not show as provenance.
 NOT_SHOWN = ("rows", "dialogues", "without_audio", "without_text", "corpus_root", "audio", "keep_features", "notice")
 Filters = list[tuple[str, str, str]]  # column, operator, value
@@ -97,10 +97,11 @@ class ScoresFolder:
         # Other forms of the same rows; scoring again makes them.
         for name in ("audformat", EXPORTS):
             shutil.rmtree(folder / name, ignore_errors=True)
+        # The table last: what is still in it tells whoever comes after a kill that this is not done.
         if not len(table):
-            for name in ("scores.csv", FACTS, TABLE):
-                (folder / name).unlink(missing_ok=True)
             shutil.rmtree(folder / "report", ignore_errors=True)
+            for name in (CSV, FACTS, TABLE):
+                (folder / name).unlink(missing_ok=True)
             if not any(folder.iterdir()):
                 folder.rmdir()
             return
@@ -126,12 +127,14 @@ class ScoresFolder:
                 "without_text": int(frame["text_problem"].notna().sum()),
             }
             write_atomically(folder / FACTS, json.dumps({**facts, **counts}, indent=1).encode())
-        write_table(table, folder, (folder / "scores.csv").exists())
+        if (folder / CSV).exists():
+            _write_csv(table, folder)
+        write_table(table, folder)
 
 
 def links_of(folder: Path, model: str, run_id: str) -> dict[str, Path]:
     """What a report links to: its tables, and the model's card where this home has one."""
-    found = {"Table (Parquet)": folder / TABLE, "Table (CSV)": folder / "scores.csv"}
+    found = {"Table (Parquet)": folder / TABLE, "Table (CSV)": folder / CSV}
     if run_id:
         found["Model card"] = home_folder() / "cards" / model.partition("/")[0] / run_id / "card.html"
     return {called: file for called, file in found.items() if file.exists()}
@@ -142,13 +145,17 @@ def scores_folders() -> list[ScoresFolder]:
     return [ScoresFolder(file.parent) for file in sorted((home_folder() / "scores").glob(f"*/{TABLE}"))]
 
 
-def write_table(rows: pa.Table, folder: Path, csv: bool) -> None:
-    """Writes scores.parquet and, where asked for, scores.csv; each is whole or the one before."""
-    with published(folder / "scores.parquet") as beside:
+def write_table(rows: pa.Table, folder: Path, csv: bool = False) -> None:
+    """Writes scores.parquet and then, where asked for, scores.csv; each is whole or the one before."""
+    with published(folder / TABLE) as beside:
         pq.write_table(rows, beside, compression="zstd")
     if csv:
-        plain = rows.drop_columns([name for name in ("probabilities",) if name in rows.column_names])
-        safe = plain.to_pandas(integer_object_nulls=True)
-        for name in safe.select_dtypes(["object", "string"]):
-            safe[name] = safe[name].map(as_cell)
-        write_atomically(folder / "scores.csv", safe.to_csv(index=False).encode())
+        _write_csv(rows, folder)
+
+
+def _write_csv(rows: pa.Table, folder: Path) -> None:
+    plain = rows.drop_columns([name for name in ("probabilities",) if name in rows.column_names])
+    safe = plain.to_pandas(integer_object_nulls=True)
+    for name in safe.select_dtypes(["object", "string"]):
+        safe[name] = safe[name].map(as_cell)
+    write_atomically(folder / CSV, safe.to_csv(index=False).encode())

@@ -2,8 +2,12 @@
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -108,6 +112,47 @@ def test_a_table_of_an_earlier_version_is_read_and_forgets(both: tuple[Path, str
     assert set(pd.read_csv(folder / "scores.csv")["dialogue_id"]) == {"c1"}
     assert table.conversation("calls/c0").empty
     assert len(table.conversation("calls/c1")) == 3
+
+
+@pytest.mark.parametrize("gone", [["c0"], ["c0", "c1"]], ids=["some rows", "all rows"])
+def test_a_removal_that_was_killed_after_any_change_is_done_again(
+    both: tuple[Path, str], gone: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forget that was killed between table and CSV left the words in the CSV, and none came back for them."""
+    folder, _ = both
+    words = [pd.read_csv(folder / "scores.csv").set_index("dialogue_id").loc[name, "text"].iloc[0] for name in gone]
+
+    def select(rows: pd.DataFrame) -> np.ndarray:
+        return rows["dialogue_id"].isin(gone).to_numpy(bool)
+
+    for changes in range(20):
+        copy = shutil.copytree(folder, tmp_path / str(changes))
+        left = [changes]
+
+        def counted(change: Callable[..., Any], left: list[int] = left) -> Callable[..., Any]:
+            def then_stop(*arguments: Any, **named: Any) -> Any:
+                if left[0] == 0:
+                    raise KeyboardInterrupt
+                left[0] -= 1
+                return change(*arguments, **named)
+
+            return then_stop
+
+        with monkeypatch.context() as patch:
+            for place, name in ((Path, "replace"), (Path, "unlink"), (shutil, "rmtree")):
+                patch.setattr(place, name, counted(getattr(place, name)))
+            try:
+                ScoresFolder(copy).remove(select)
+                stopped = False
+            except KeyboardInterrupt:
+                stopped = True
+        if (copy / "scores.parquet").exists():  # else no store knows it any more
+            ScoresFolder(copy).remove(select)
+        kept = [file.read_bytes().decode("latin1") for file in copy.rglob("*") if file.suffix in (".csv", ".html")]
+        assert not any(word in text for word in words for text in kept), changes
+        if not stopped:
+            return
+    raise AssertionError("it never ended")
 
 
 def test_a_look_reads_the_parts_of_its_time_alone(both: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
