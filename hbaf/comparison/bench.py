@@ -1,7 +1,6 @@
 """Systems x seeds x corpora x representations, as runs that are kept and never made twice."""
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,7 @@ from hbaf.comparison.tuning import choose, trial_changes
 from hbaf.corpus.schema import CorpusReference
 from hbaf.features.columns import Columns, extract_features
 from hbaf.parameters import ComparisonParameters, FeatureParameters, from_recipe
-from hbaf.processes import run_in_processes
+from hbaf.processes import cores, run_in_processes
 
 Say = Callable[[str, int, int], None]  # what ended, the how-manieth, of how many
 TRIAL_SEED = 1000  # far from the seeds that are reported
@@ -214,7 +213,7 @@ def default_workers() -> int:
     """One process per core; one in all where there is a GPU, which they would fight for."""
     import torch
 
-    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0))
+    return 1 if torch.cuda.is_available() else cores()
 
 
 def _begin() -> None:

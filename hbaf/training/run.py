@@ -135,12 +135,11 @@ def train(
     """
     facts = data.facts(settings, origin)
     training, member = settings.training, partial(build, facts)
-    workers = 1
-    if progress or training.members > 1:
-        minutes = longest(member, data.train, data.dev, training)
-        workers = side_by_side(training, minutes)
-        if progress:
-            print(in_words(minutes, training, workers))
+    chooses = training.members > 1 and training.workers is None  # else nobody but a person asks how long it takes
+    minutes = longest(member, data.train, data.dev, training) if progress or chooses else 0.0
+    workers = side_by_side(training, minutes)
+    if progress:
+        print(in_words(minutes, training, workers))
     began = time.perf_counter()
     whole = train_members(
         member, data.train, data.dev, emotions=facts.emotions, training=training, folder=folder, workers=workers,

@@ -34,7 +34,7 @@ from hbaf.corpus.text.transcripts.parsed import NotATranscriptError
 from hbaf.features.weights import WeightsError
 from hbaf.home import directory, write_atomically
 from hbaf.parameters import WordsParameters
-from hbaf.processes import run_in_processes
+from hbaf.processes import cores, run_in_processes
 from hbaf.progress import under_way
 from hbaf.transcription.engine import Engine, TranscriptionError, no_engine
 from hbaf.transcription.engines import make_engine
@@ -202,9 +202,8 @@ def _is_transcript(path: Path) -> bool:
 def _hear_all(wanted: Sequence[Path], root: Path, parameters: WordsParameters, settings: str) -> Iterable[Outcome]:
     if not wanted:
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(parameters.workers or (1 if _on_gpu(parameters) else cores), len(wanted))
-    start = (parameters, settings, root, max(1, cores // workers))
+    workers = min(parameters.workers or (1 if _on_gpu(parameters) else cores()), len(wanted))
+    start = (parameters, settings, root, max(1, cores() // workers))
     for number, outcome in run_in_processes(_hear_one, wanted, workers, _start, start):
         shown = wanted[number].relative_to(root).as_posix()
         yield outcome or Outcome(shown, "problem", problem="the process that read it died; the file may be damaged")
