@@ -8,7 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -72,15 +72,18 @@ def beside(
     Everything given must be importable by name and survive pickling.
 
     Yields:
-        A future of each task; after a death of a process they raise BrokenProcessPool.
+        A future of each task, which can be cancelled until a process begins with it; after a death of a process they
+        raise BrokenProcessPool.
     """
     already = set(multiprocessing.active_children())
     context = multiprocessing.get_context("spawn")
     with (
         _one_thread_each(),
         ProcessPoolExecutor(workers, context, _begin, (context.RawValue("b", 0), None, ())) as pool,
+        ThreadPoolExecutor(workers) as hands,
     ):
-        futures = [pool.submit(function, task) for task in tasks]
+        # A pool counts the next task as begun; from a thread each it has none before a process is free.
+        futures = [hands.submit(lambda task: pool.submit(function, task).result(), task) for task in tasks]
         try:
             yield futures
         except BaseException:

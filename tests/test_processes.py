@@ -75,6 +75,14 @@ def test_a_process_beside_works_while_this_one_goes_on() -> None:
             others[1].result()
 
 
+def test_what_no_process_has_begun_can_be_cancelled() -> None:
+    with beside(time.sleep, [0, 2, 600, 600]) as others:
+        others[0].result()  # the second is under way or about to be
+        assert others[3].cancel()
+        assert others[2].cancel()
+        assert others[1].result() is None
+
+
 def test_a_process_beside_ends_at_once_when_this_one_fails() -> None:
     begun = time.monotonic()
     with contextlib.suppress(KeyError), beside(time.sleep, [0, 600]) as others:

@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -252,10 +253,10 @@ def fit(
     )
     monitored, mode = (F1, "max") if training.monitor == "weighted_f1" else (MONITORED, "min")
     history = History(folder / "history.json", log, progress)
-    best = ModelCheckpoint(
-        folder, "best", monitor=monitored, mode=mode, save_last=True, enable_version_counter=False,
-        save_on_train_epoch_end=True,  # after `History` has seen the epoch
-    )  # fmt: skip
+    # At the end of the epoch, after `History` has seen it. Not `save_last`, which saves when an epoch is the best.
+    checkpoints = partial(ModelCheckpoint, folder, enable_version_counter=False, save_on_train_epoch_end=True)
+    best = checkpoints("best", monitor=monitored, mode=mode)
+    last = checkpoints("last")
     stop = EarlyStopping(monitored, patience=training.patience, mode=mode)
     averaging = (
         []
@@ -268,7 +269,7 @@ def fit(
         precision="bf16-mixed" if training.precision == "bf16" else "32-true",
         max_epochs=training.max_epochs,
         gradient_clip_val=training.clip_norm,
-        callbacks=[stop, best, history, *averaging, *callbacks],
+        callbacks=[stop, best, last, history, *averaging, *callbacks],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

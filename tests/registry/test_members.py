@@ -77,7 +77,7 @@ def test_side_by_side_gives_the_same(
     found = trained(prepared, tmp_path / "side by side", members=3, threads=1, workers=2)
     assert len(begun) == 3
     assert begun[0] is False
-    assert killed or begun[1:] == [True, True], "another process had trained them"
+    assert killed or begun[-1], "another process had trained one"
     for name, value in expected.system.state_dict().items():
         assert torch.equal(value, found.system.state_dict()[name]), name
 

@@ -44,6 +44,7 @@ GOLDEN = [0.6247, 0.5643, 0.5053, 0.4444, 0.3629, 0.3238, 0.2553, 0.2186, 0.1605
 
 TRAIN, DEV = dialogues(48, 0), dialogues(16, 1)
 QUICK = TrainingParameters(learning_rate=3e-3, batch_dialogues=8, max_epochs=10, patience=10, threads=1, device="cpu")
+OVERFITS = QUICK.model_copy(update={"max_epochs": 60, "patience": 5, "learning_rate": 0.05})
 
 
 def system(variant: str = "bimodal", seed: int = 0) -> HBAF:
@@ -52,9 +53,9 @@ def system(variant: str = "bimodal", seed: int = 0) -> HBAF:
     return build_hbaf(narrow, audio_dim=6, text_dim=5, commonsense_dim=None, emotions=2)
 
 
-def train(folder, training: TrainingParameters = QUICK, variant: str = "bimodal", seed: int = 0):
+def train(folder, training: TrainingParameters = QUICK, variant: str = "bimodal", seed: int = 0, callbacks=()):
     made = system(variant, seed)
-    return made, fit(made, TRAIN, DEV, emotions=EMOTIONS, training=training, folder=folder)
+    return made, fit(made, TRAIN, DEV, emotions=EMOTIONS, training=training, folder=folder, callbacks=callbacks)
 
 
 def test_golden_run(tmp_path):
@@ -90,10 +91,9 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(tmp_path):
 
 
 def test_patience_ends_training(tmp_path):
-    quick = QUICK.model_copy(update={"max_epochs": 60, "patience": 2, "learning_rate": 0.05})
-    _, history = train(tmp_path, quick)
+    _, history = train(tmp_path, OVERFITS)
     assert len(history) < 60
-    assert len(history) - 1 - history.index(dict(best_epoch(history))) == 2
+    assert len(history) - 1 - history.index(dict(best_epoch(history))) == OVERFITS.patience
 
 
 def test_bf16_trains_too(tmp_path):
@@ -134,12 +134,34 @@ def test_a_resumed_run_is_bit_equal(tmp_path, epoch, hook):
         assert torch.equal(value, other), name
 
 
+class Begun(Callback):
+    """Notes the epochs that are trained."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_train_batch_start(self, trainer, module, batch, index):
+        if index == 0:
+            self.epochs.append(trainer.current_epoch)
+
+
 def test_a_run_killed_after_its_last_epoch_trains_no_further(tmp_path):
-    quick = QUICK.model_copy(update={"max_epochs": 60, "patience": 2, "learning_rate": 0.05})
-    _, history = train(tmp_path, quick)
-    assert (tmp_path / "last.ckpt").exists()
-    _, again = train(tmp_path, quick)
+    begun = Begun()
+    _, history = train(tmp_path, OVERFITS)
+    _, again = train(tmp_path, OVERFITS, callbacks=[begun])
     assert again == history
+    assert begun.epochs == []
+
+
+def test_no_epoch_is_trained_twice_though_others_were_better(tmp_path):
+    _, history = train(tmp_path / "undisturbed", OVERFITS)
+    killed = history.index(dict(best_epoch(history))) + 4  # three epochs after the best
+    begun = Begun()
+    with pytest.raises(KeyError):
+        train(tmp_path / "disturbed", OVERFITS, callbacks=[Killed(killed, "on_train_epoch_start")])
+    _, again = train(tmp_path / "disturbed", OVERFITS, callbacks=[begun])
+    assert again == history
+    assert begun.epochs == [*range(killed, len(history))]
 
 
 def test_every_epoch_has_other_neighbours(tmp_path, monkeypatch):
